@@ -1,0 +1,306 @@
+//! Where sessions are kept: the [`SessionStore`] contract and the stores that come with it.
+//!
+//! A store keeps opaque bytes under a [`PublicId`], each record with a [`Version`] and the moment
+//! it expires. It knows nothing of cookies, keys or merging, so a store of your own is about a
+//! page of code; the feature `conformance` gives you the test suite to run on it.
+//!
+//! # Rules every store keeps
+//! - **Time is an argument.** A record is live while `now < expires_at`; one that is not is never
+//!   returned and never stands in the way, whether it was swept yet or not.
+//! - **A write is whole or not at all**, and moves the version on by at least one.
+//! - **A key never holds another namespace's record**: a table, a key prefix or an instance is one
+//!   namespace, and [`clear`](SessionStore::clear) empties that one alone.
+//! - **Errors are errors.** A store that cannot answer says so with a [`StoreError`]; it never
+//!   reports a record as missing because a server did not answer.
+
+mod error;
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+
+pub use self::error::{StoreError, StoreErrorKind};
+use crate::{clock::Timestamp, id::PublicId};
+
+/// What a store's methods return: a boxed future, so that stores can be chosen at run time.
+/// Write `Box::pin(async move { … })`.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Counts the writes of one record. A record begins at some version of the store's choice and every
+/// write moves it on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(u64);
+
+impl Version {
+    /// The version that [`create`](SessionStore::create) should give.
+    pub const FIRST: Self = Self(1);
+
+    /// The version with this number.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The version after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.wrapping_add(1))
+    }
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.0)
+    }
+}
+
+/// A live record, as a store returns it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// The bytes, exactly as they were written. Cloning shares them.
+    pub data: Bytes,
+    /// The version to name when replacing it.
+    pub version: Version,
+    /// From this moment on the record is gone.
+    pub expires_at: Timestamp,
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stored")
+            .field("data", &format_args!("{} bytes", self.data.len()))
+            .field("version", &self.version)
+            .field("expires_at", &self.expires_at)
+            .finish()
+    }
+}
+
+/// What is to be written.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Write {
+    /// The record's new bytes; may be empty.
+    pub data: Bytes,
+    /// From this moment on the record is gone.
+    pub expires_at: Timestamp,
+}
+
+impl Write {
+    /// A write of `data` that lives until `expires_at`.
+    pub fn new(data: impl Into<Bytes>, expires_at: Timestamp) -> Self {
+        Self {
+            data: data.into(),
+            expires_at,
+        }
+    }
+}
+
+impl fmt::Debug for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write")
+            .field("data", &format_args!("{} bytes", self.data.len()))
+            .field("expires_at", &self.expires_at)
+            .finish()
+    }
+}
+
+/// What became of a [`create`](SessionStore::create).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// The record is there, with this version.
+    Created(Version),
+    /// A live record was there already; nothing was changed.
+    Exists,
+}
+
+/// What became of a conditional write: [`replace`](SessionStore::replace) or
+/// [`rename`](SessionStore::rename).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replaced {
+    /// Written; this is the new version.
+    Replaced(Version),
+    /// The record has another version by now; nothing was changed. This is the record.
+    Conflict(Stored),
+    /// No live record is there; nothing was changed, and nothing created.
+    Gone,
+}
+
+/// What became of a [`lock`](SessionStore::lock).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locked {
+    /// The lease is ours, until the moment asked for.
+    Acquired,
+    /// Another owner holds a lease that has not run out.
+    Held,
+    /// No live record is there to be locked.
+    Gone,
+}
+
+/// Names who holds a lease: random, one for each attempt to take it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LockOwner(u128);
+
+impl LockOwner {
+    /// A new owner, unlike any other.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+
+    /// The owner with this number.
+    pub const fn new(number: u128) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u128 {
+        self.0
+    }
+}
+
+/// The contract between sessions and the place they are kept: see the [module](self) for the rules.
+///
+/// One round trip each where the backend can. Dropping a returned future may leave its one write done
+/// or not done, never half done.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a session store",
+    label = "this is not a `SessionStore`",
+    note = "use `MemoryStore::new()`, a store of a Cargo feature, `store::connect(url)`, or implement `poem_session::store::SessionStore`"
+)]
+pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
+    /// The live record under `key`.
+    fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>>;
+
+    /// Writes a record under a key where no live one is. An expired one does not stand in the way.
+    fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created>;
+
+    /// Writes the record under `key` if its version is still `expected`.
+    fn replace(
+        &self,
+        key: PublicId,
+        expected: Version,
+        write: Write,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced>;
+
+    /// Moves the expiry of the record under `key` to `expires_at`, and nothing else, if its version is
+    /// still `expected` and that is later than its expiry so far: a write that happened meanwhile has
+    /// set its own. The version stays. Answers whether a live record is there.
+    fn touch(
+        &self,
+        key: PublicId,
+        expected: Version,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, bool>;
+
+    /// Moves a record: if the version under `from` is still `expected`, puts `write` under `to`, where
+    /// nothing is, and ends the record under `from`, or puts `leave` in its place.
+    ///
+    /// A backend that cannot do both at once writes `to` before it ends `from`, and takes `to` back when
+    /// `from` turns out to have changed: at no moment is neither there.
+    fn rename(
+        &self,
+        from: PublicId,
+        expected: Version,
+        to: PublicId,
+        write: Write,
+        leave: Option<Write>,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced>;
+
+    /// Ends the record under `key`, whatever its version. Answers whether a live one was there.
+    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool>;
+
+    /// Removes up to `limit` records that have expired. Answers how many it removed: fewer than `limit`
+    /// means that none are left. A backend that removes them by itself answers 0.
+    fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize>;
+
+    /// Removes every record of this store's namespace, and nothing else.
+    fn clear(&self) -> StoreFuture<'_, ()>;
+
+    /// Takes the lease of the record under `key` for `owner` until `until`, or prolongs it where `owner`
+    /// holds it already. A lease that has run out (`until <= now`) is free. A lease is beside the record:
+    /// it bars no reads and writes, moves neither version nor expiry, and ends with the record.
+    fn lock(
+        &self,
+        key: PublicId,
+        owner: LockOwner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Locked>;
+
+    /// Gives the lease back, if `owner` holds it. Answers whether it did.
+    fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool>;
+}
+
+impl<T: SessionStore + ?Sized> SessionStore for Arc<T> {
+    fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>> {
+        (**self).load(key, now)
+    }
+
+    fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created> {
+        (**self).create(key, write, now)
+    }
+
+    fn replace(
+        &self,
+        key: PublicId,
+        expected: Version,
+        write: Write,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        (**self).replace(key, expected, write, now)
+    }
+
+    fn touch(
+        &self,
+        key: PublicId,
+        expected: Version,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, bool> {
+        (**self).touch(key, expected, expires_at, now)
+    }
+
+    fn rename(
+        &self,
+        from: PublicId,
+        expected: Version,
+        to: PublicId,
+        write: Write,
+        leave: Option<Write>,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        (**self).rename(from, expected, to, write, leave, now)
+    }
+
+    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
+        (**self).delete(key, now)
+    }
+
+    fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize> {
+        (**self).delete_expired(limit, now)
+    }
+
+    fn clear(&self) -> StoreFuture<'_, ()> {
+        (**self).clear()
+    }
+
+    fn lock(
+        &self,
+        key: PublicId,
+        owner: LockOwner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Locked> {
+        (**self).lock(key, owner, until, now)
+    }
+
+    fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool> {
+        (**self).unlock(key, owner)
+    }
+}

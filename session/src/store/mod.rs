@@ -14,12 +14,16 @@
 //!   reports a record as missing because a server did not answer.
 
 mod error;
+mod memory;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
-pub use self::error::{StoreError, StoreErrorKind};
+pub use self::{
+    error::{StoreError, StoreErrorKind},
+    memory::{MemoryStore, MemoryStoreBuilder, OnFull},
+};
 use crate::{clock::Timestamp, id::PublicId};
 
 /// What a store's methods return: a boxed future, so that stores can be chosen at run time.
@@ -199,7 +203,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> StoreFuture<'_, bool>;
 
     /// Moves a record: if the version under `from` is still `expected`, puts `write` under `to`, where
-    /// nothing is, and ends the record under `from`, or puts `leave` in its place.
+    /// nothing is, and ends the record under `from`, or puts `leave` in its place. Either way a lease
+    /// of `from` ends. A live record under `to` is an error, and then nothing is changed.
     ///
     /// A backend that cannot do both at once writes `to` before it ends `from`, and takes `to` back when
     /// `from` turns out to have changed: at no moment is neither there.

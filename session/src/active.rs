@@ -126,7 +126,12 @@ pub(crate) enum Plan {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Answer {
     /// This is your id, until then.
-    Issue(SessionId, Timestamp),
+    Issue {
+        id: SessionId,
+        expires_at: Timestamp,
+        /// Whether it is the id that the client has already.
+        known: bool,
+    },
     /// You have none any more.
     Withdraw,
 }
@@ -357,7 +362,7 @@ impl ActiveSession {
             let outcome = steps
                 .iter_mut()
                 .try_fold(start, |value, (_, step)| step(value.as_ref()));
-            let value = outcome.as_ref().ok().cloned();
+            let value = outcome.clone();
             self.state().changes.rerun(field, steps, value);
             outcome?;
         }
@@ -445,6 +450,26 @@ impl ActiveSession {
 
     pub(crate) fn id(&self) -> SessionId {
         self.state().id(&self.engine)
+    }
+
+    /// When the session ends if this request is its last, with what it has changed so far.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        let now = self.engine.now();
+        let expiry = &self.engine.expiry;
+        let state = self.state();
+        let Origin::Stored(base) = &state.origin else {
+            return None;
+        };
+        if state.plan == Plan::Keep && state.changes.is_empty() {
+            let touched = expiry.touch_due(base.term(), base.expires_at, now);
+            return Some(touched.unwrap_or(base.expires_at));
+        }
+        let idle = state.value(record::IDLE);
+        let term = Term {
+            created_at: base.record.created_at(),
+            idle: idle.as_deref().and_then(record::duration),
+        };
+        Some(expiry.expires_at(term, now))
     }
 
     pub(crate) fn public_id(&self) -> PublicId {

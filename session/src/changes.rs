@@ -165,17 +165,17 @@ impl Changes {
         &mut self,
         field: Field,
         mut ran: Vec<(u64, Step)>,
-        outcome: Option<Option<Bytes>>,
+        outcome: Result<Option<Bytes>, &UpdateError>,
     ) {
         // Where the field was set or removed meanwhile, that stands.
         if let Some(change) = self.find_mut(field)
             && let Op::Update { steps, stale } = &mut change.op
         {
             // An update made meanwhile saw the older value, so all of them run once more.
-            *stale = !steps.is_empty() || outcome.is_none();
+            *stale = !steps.is_empty() || outcome.is_err();
             ran.append(steps);
             *steps = ran;
-            if let Some(value) = outcome {
+            if let Ok(value) = outcome {
                 change.value = value;
             }
         }
@@ -218,7 +218,7 @@ mod tests {
                 .iter_mut()
                 .try_fold(newer.get(field), |value, (_, step)| step(value.as_ref()))
                 .unwrap();
-            changes.rerun(field, steps, Some(value));
+            changes.rerun(field, steps, Ok(value));
         }
         rewrite(newer, changes.values()).get(A)
     }
@@ -291,7 +291,7 @@ mod tests {
         changes.rebase(&newer);
         let (field, steps) = changes.next_stale().unwrap();
         changes.update(A, add(100), Some(bytes(101)), &newer);
-        changes.rerun(field, steps, Some(Some(bytes(11))));
+        changes.rerun(field, steps, Ok(Some(bytes(11))));
         assert_eq!(meet(&mut changes, &newer), Some(bytes(111)));
     }
 }

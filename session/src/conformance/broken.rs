@@ -33,6 +33,7 @@ enum Fault {
     ConflictSaysGone,
     TouchShortens,
     TouchIgnoresVersion,
+    StaleTouchSaysYes,
     TouchMovesVersion,
     TouchRevives,
     RenameKeepsOld,
@@ -234,14 +235,11 @@ impl SessionStore for Broken {
             let Some(record) = self.live(key, now) else {
                 return Ok(false);
             };
-            let Stored {
-                version,
-                expires_at: end,
-                ..
-            } = record.stored;
-            if (version == expected || self.has(Fault::TouchIgnoresVersion))
-                && (expires_at > end || self.has(Fault::TouchShortens))
-            {
+            let (version, end) = (record.stored.version, record.stored.expires_at);
+            if version != expected && !self.has(Fault::TouchIgnoresVersion) {
+                return Ok(self.has(Fault::StaleTouchSaysYes));
+            }
+            if expires_at > end || self.has(Fault::TouchShortens) {
                 self.update(key, |record| {
                     record.stored.expires_at = expires_at;
                     if self.has(Fault::TouchMovesVersion) {
@@ -425,6 +423,7 @@ async fn every_fault_is_found() {
         (Fault::ConflictSaysGone, "stale_replace_returns_current"),
         (Fault::TouchShortens, "touch_never_shortens"),
         (Fault::TouchIgnoresVersion, "stale_touch_changes_nothing"),
+        (Fault::StaleTouchSaysYes, "stale_touch_changes_nothing"),
         (Fault::TouchMovesVersion, "touch_moves_expiry_only"),
         (Fault::TouchRevives, "touch_of_expired_revives_nothing"),
         (Fault::RenameKeepsOld, "moves_the_record"),

@@ -191,8 +191,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> StoreFuture<'_, Replaced>;
 
     /// Moves the expiry of the record under `key` to `expires_at`, and nothing else, if its version is
-    /// still `expected` and that is later than its expiry so far: a write that happened meanwhile has
-    /// set its own. The version stays. Answers whether a live record is there.
+    /// still `expected`. An expiry that is later already stays. The version stays. Answers whether a live
+    /// record of that version is there: if not, nothing was changed, and the caller must not tell a client
+    /// that its session goes on.
     fn touch(
         &self,
         key: PublicId,

@@ -362,7 +362,10 @@ impl ActiveSession {
             let outcome = steps
                 .iter_mut()
                 .try_fold(start, |value, (_, step)| step(value.as_ref()));
-            let value = outcome.clone();
+            let value = match &outcome {
+                Ok(value) => Ok(value.clone()),
+                Err(error) => Err(error),
+            };
             self.state().changes.rerun(field, steps, value);
             outcome?;
         }

@@ -316,8 +316,7 @@ impl ActiveSession {
         {
             let mut state = self.state();
             state.origin = origin;
-            let base = state.base();
-            state.changes.rebase(&base);
+            state.changes.rebase();
         }
         // A closure that fails on the newer value fails again, and is reported, when the session is saved.
         let _ = self.rerun_updates();
@@ -366,7 +365,10 @@ impl ActiveSession {
                 Ok(value) => Ok(value.clone()),
                 Err(error) => Err(error),
             };
-            self.state().changes.rerun(field, steps, value);
+            let mut state = self.state();
+            let base = state.base();
+            state.changes.rerun(field, steps, value, &base);
+            drop(state);
             outcome?;
         }
     }
@@ -380,9 +382,9 @@ impl ActiveSession {
     pub(crate) fn take(&self, field: Field) -> Option<Bytes> {
         let mut state = self.state();
         let value = state.value(field);
-        if value.is_some() {
+        if let Some(seen) = value.clone() {
             let base = state.base();
-            state.changes.take(field, &base);
+            state.changes.take(field, seen, &base);
         }
         value
     }
@@ -445,7 +447,7 @@ impl ActiveSession {
             let mut state = self.state();
             state.plan = Plan::Destroy;
             state.fresh = true;
-            state.changes.rebase(&Record::empty());
+            state.changes.rebase();
         }
         // As on reload: what fails now fails visibly when the session is saved.
         let _ = self.rerun_updates();

@@ -190,8 +190,7 @@ impl ActiveSession {
                 state.next_id = None;
             }
         }
-        let base = state.base();
-        state.changes.rebase(&base);
+        state.changes.rebase();
         Ok(Outcome::TryAgain)
     }
 

@@ -13,14 +13,32 @@
 //! - **Errors are errors.** A store that cannot answer says so with a [`StoreError`]; it never
 //!   reports a record as missing because a server did not answer.
 
+mod connect;
 mod error;
 mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "each database leaves some of it to the others"
+    )
+)]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub use self::sql::TableName;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::{
+    connect::connect,
     error::{StoreError, StoreErrorKind},
     memory::{MemoryStore, MemoryStoreBuilder, OnFull},
 };

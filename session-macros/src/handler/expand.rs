@@ -15,10 +15,17 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
     let function = &handler.function;
     let acts_after = acts_after(handler);
 
-    let split = (!handler.params.is_empty() || acts_after)
+    let split = (!handler.params.is_empty() || acts_after || handler.options.exclusive.is_some())
         .then(|| quote_spanned!(here()=> let (__request, mut __body) = __request.split();));
-    let before = acts_after
-        .then(|| quote_spanned!(here()=> #private::before(&__request, &mut __body).await?;));
+    let before = match (&handler.options.exclusive, acts_after) {
+        (Some(_), _) => {
+            Some(quote_spanned!(here()=> #private::exclusive(&__request, &mut __body).await?;))
+        }
+        (None, true) => {
+            Some(quote_spanned!(here()=> #private::before(&__request, &mut __body).await?;))
+        }
+        (None, false) => None,
+    };
     let params = handler.params.iter().enumerate();
     let extractions = params.map(|(i, param)| extraction(handler, i, param));
     let result = result(handler);
@@ -31,8 +38,8 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
     });
     let after = acts_after.then(|| after(handler, &private));
     let body = quote_spanned! {here()=>
-        // A handler takes what it extracts.
-        #[allow(clippy::needless_pass_by_value)]
+        // A handler takes what it extracts, and is `async` where the others of its application are.
+        #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
         #function
         #split
         #before

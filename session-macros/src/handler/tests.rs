@@ -102,7 +102,7 @@ fn every_error_of_a_handler_is_shown() {
 
 #[test]
 fn what_a_later_release_may_know_is_unknown_now() {
-    for option in [quote!(exclusive), quote!(fresh = "10m")] {
+    for option in [quote!(locked), quote!(fresh = "10m")] {
         let output = session(
             option,
             quote!(

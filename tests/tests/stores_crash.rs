@@ -157,7 +157,9 @@ async fn write_one(store: &SqliteStore, round: u8, task: u8, number: u32) {
     }
     let to = key(round, task, number, true);
     let (moved, left) = (write(to, version.next()), write(from, version.next()));
-    let moved = store.rename(from, version, to, moved, Some(left), now).await;
+    let moved = store
+        .rename(from, version, to, moved, Some(left), now)
+        .await;
     version = replaced(moved);
     say(to, Some(version));
     say(from, Some(version));

@@ -48,7 +48,7 @@ impl Options {
                     let path = entry.path("some::path::poem_session");
                     meta::set_once(ctxt, &mut read.krate, &name, path);
                 }
-                _ => meta::unknown(ctxt, &name, "option of `#[session]`", OPTIONS),
+                _ => meta::unknown(ctxt, &name, "option", "of `#[session]`", OPTIONS),
             }
         }
         read

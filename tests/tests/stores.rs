@@ -40,7 +40,7 @@ async fn memory_that_evicts() {
 
 #[tokio::test]
 async fn memory_by_its_address() {
-    let suite = Suite::new("memory:", |_| async {
+    let suite = Suite::new("memory by its address", |_| async {
         connect("memory:").await.expect("a store")
     });
     suite.run().await.assert();
@@ -60,13 +60,16 @@ async fn sqlite() {
 /// The writes are those of several connections, which meet in SQLite itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sqlite_on_a_pool() {
-    use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+    use sqlx::sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+    };
 
     let directory = directory();
     let options = SqliteConnectOptions::new()
         .filename(directory.path().join("app.db"))
         .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal);
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal);
     let pool = SqlitePoolOptions::new()
         .max_connections(5)
         .connect_with(options)
@@ -86,7 +89,7 @@ async fn sqlite_on_a_pool() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_by_its_address() {
     let directory = directory();
-    let suite = Suite::new("sqlite:PATH", move |namespace| {
+    let suite = Suite::new("sqlite by its address", move |namespace| {
         let file = directory.path().join(namespace);
         let url = format!("sqlite:{}.db", file.display());
         async move { connect(&url).await.expect("a file") }

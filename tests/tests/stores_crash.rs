@@ -36,7 +36,7 @@ fn key(round: u8, task: u8, number: u32, moved: bool) -> PublicId {
 /// Whether the child deletes what it has moved to this key.
 fn is_deleted(key: PublicId) -> bool {
     let bytes = key.as_bytes();
-    bytes[2] == 1 && bytes[7] % 3 == 0
+    bytes[2] == 1 && bytes[7].is_multiple_of(3)
 }
 
 /// The only bytes that this key may have at this version: parts of two writes are never these.
@@ -157,7 +157,9 @@ async fn write_one(store: &SqliteStore, round: u8, task: u8, number: u32) {
     }
     let to = key(round, task, number, true);
     let (moved, left) = (write(to, version.next()), write(from, version.next()));
-    let moved = store.rename(from, version, to, moved, Some(left), now).await;
+    let moved = store
+        .rename(from, version, to, moved, Some(left), now)
+        .await;
     version = replaced(moved);
     say(to, Some(version));
     say(from, Some(version));

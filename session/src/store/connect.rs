@@ -12,6 +12,8 @@ const ACTION: &str = "opening the session store of an address";
 /// |---|---|---|
 /// | `memory:` | [`MemoryStore`] | – |
 /// | `sqlite:PATH` | `SqliteStore` | `sqlite` |
+/// | `postgres://…`, `postgresql://…` | `PostgresStore` | `postgres` |
+/// | `mysql://…`, `mariadb://…` | `MySqlStore` | `mysql` |
 ///
 /// A relative path is one from the current directory: `sqlite:sessions.db`. Nothing in a path is
 /// decoded, and nothing after a `?` is taken for settings: those are what the builders are for.
@@ -35,12 +37,23 @@ pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
     match scheme {
         "memory" if rest.is_empty() || rest == "//" => Ok(Arc::new(MemoryStore::new())),
         "memory" => Err(misconfigured("`memory:` takes nothing after the colon")),
+        #[cfg(feature = "sqlite")]
         "sqlite" => sqlite(rest).await,
+        #[cfg(not(feature = "sqlite"))]
+        "sqlite" => Err(left_out(scheme, "sqlite")),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => postgres(url).await,
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => Err(left_out(scheme, "postgres")),
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => mysql(url).await,
+        #[cfg(not(feature = "mysql"))]
+        "mysql" | "mariadb" => Err(left_out(scheme, "mysql")),
         _ => Err(unknown(scheme, rest)),
     }
 }
 
-const KNOWN: &str = "known are memory: and sqlite:";
+const KNOWN: &str = "known are memory:, sqlite:, postgres: and mysql:";
 
 #[cfg(feature = "sqlite")]
 async fn sqlite(rest: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
@@ -52,17 +65,26 @@ async fn sqlite(rest: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
     Ok(Arc::new(super::SqliteStore::open(path).await?))
 }
 
-#[cfg(not(feature = "sqlite"))]
-async fn sqlite(_: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
-    feature_is_off("sqlite", "sqlite")
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
+    let store = super::PostgresStore::connect(url).await?;
+    store.migrate().await?;
+    Ok(Arc::new(store))
+}
+
+#[cfg(feature = "mysql")]
+async fn mysql(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
+    let store = super::MySqlStore::connect(url).await?;
+    store.migrate().await?;
+    Ok(Arc::new(store))
 }
 
 /// For a store that was left out when the application was built.
-#[cfg(not(feature = "sqlite"))]
-fn feature_is_off(scheme: &str, feature: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
-    Err(misconfigured(format!(
+#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+fn left_out(scheme: &str, feature: &str) -> StoreError {
+    misconfigured(format!(
         "`{scheme}:` needs the Cargo feature `{feature}` of poem-session"
-    )))
+    ))
 }
 
 fn unknown(scheme: &str, rest: &str) -> StoreError {
@@ -146,10 +168,35 @@ mod tests {
         refusal(&format!("sqlite:{}", missing.display())).await;
     }
 
-    #[cfg(not(feature = "sqlite"))]
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[tokio::test]
+    async fn addresses_of_servers_that_cannot_be_read_are_not_quoted() {
+        for url in [
+            #[cfg(feature = "postgres")]
+            "postgres://u:hunter2@host:hunter2/db",
+            #[cfg(feature = "postgres")]
+            "postgres://u@host/db?sslmode=hunter2",
+            #[cfg(feature = "mysql")]
+            "mysql://u:hunter2@host:hunter2/db",
+            #[cfg(feature = "mysql")]
+            "mysql://u@host/db?ssl-mode=hunter2",
+        ] {
+            let text = refusal(url).await;
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[cfg(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
     #[tokio::test]
     async fn a_store_that_was_left_out_names_its_feature() {
-        let text = refusal("sqlite:sessions.db").await;
-        assert!(text.contains("feature `sqlite`"), "{text}");
+        for (url, feature) in [
+            ("sqlite:hunter2", "`sqlite`"),
+            ("postgresql://u:hunter2@host/db", "`postgres`"),
+            ("mariadb://u:hunter2@host/db", "`mysql`"),
+        ] {
+            let text = refusal(url).await;
+            assert!(text.contains(feature), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
     }
 }

@@ -41,7 +41,9 @@ fn explain_all(store: &str, histories: u32, open: impl AsyncFn() -> Arc<dyn Sess
     match outcome {
         Ok(()) => {}
         Err(TestError::Fail(why, history)) => {
-            panic!("{store}: the model cannot explain, with MODEL_SEED={seed}:\n{why}\n{history:#?}")
+            panic!(
+                "{store}: the model cannot explain, with MODEL_SEED={seed}:\n{why}\n{history:#?}"
+            )
         }
         Err(error) => panic!("{store}: {error}"),
     }

@@ -91,13 +91,18 @@ impl Request {
 
     fn loaded(&self, field: Field) -> Option<u64> {
         match (&self.base, self.plan) {
-            (Base::Session { data, .. }, Plan::Keep | Plan::Regenerate) => data.get(&field).copied(),
+            (Base::Session { data, .. }, Plan::Keep | Plan::Regenerate) => {
+                data.get(&field).copied()
+            }
             _ => None,
         }
     }
 
     fn value(&self, field: Field) -> Option<u64> {
-        apply(self.done.get(&field).map_or(&[], Vec::as_slice), self.loaded(field))
+        apply(
+            self.done.get(&field).map_or(&[], Vec::as_slice),
+            self.loaded(field),
+        )
     }
 
     fn edit(&mut self, field: Field, edit: Edit) {

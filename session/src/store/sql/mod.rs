@@ -7,6 +7,8 @@
 
 mod fault;
 mod forward;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+mod server;
 mod statement;
 mod table;
 
@@ -14,11 +16,16 @@ use std::{fmt, future::Future};
 
 use bytes::Bytes;
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub use self::server::DatabaseBuilder;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub(super) use self::server::{Attempts, InUse, pooled_calls};
 pub use self::table::TableName;
 pub(super) use self::{
     fault::{by_sqlstate, connect_error, misconfigured, store_error},
     forward::{session_store, statement_calls},
     statement::{Placeholders, Statement, Statements, UPSERT},
+    table::quoted,
 };
 use super::{
     Created, LockOwner, Locked, Replaced, StoreError, StoreErrorKind, Stored, Version, Write,

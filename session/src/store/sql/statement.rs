@@ -47,9 +47,8 @@ impl Statement {
                 Placeholders::Numbered => {
                     text.push('$');
                     text.push_str(number);
-                    if !order.contains(&value) {
-                        order.push(value);
-                    }
+                    // In the order of the numbers, with those that this statement leaves out.
+                    order.extend(order.len()..=value);
                 }
                 Placeholders::Positional => {
                     text.push('?');
@@ -57,9 +56,6 @@ impl Statement {
                 }
             }
             text.push_str(rest);
-        }
-        if placeholders == Placeholders::Numbered {
-            order.sort_unstable();
         }
         // Last, as a name may hold anything.
         let text = text.replace("{table}", table).into();
@@ -165,17 +161,17 @@ mod tests {
 
     #[test]
     fn positions_repeat_what_numbers_name_once() {
-        let template = "SELECT $2 FROM {table} WHERE a = $1 AND b < $2";
+        let template = "SELECT $3 FROM {table} WHERE a = $1 AND b < $3";
         let numbered = Statement::new(template, "\"t\"", Placeholders::Numbered);
         assert_eq!(
             &*numbered.text,
-            "SELECT $2 FROM \"t\" WHERE a = $1 AND b < $2"
+            "SELECT $3 FROM \"t\" WHERE a = $1 AND b < $3"
         );
-        assert_eq!(integers(&numbered, &[1, 2]), [1, 2]);
+        assert_eq!(integers(&numbered, &[1, 2, 3]), [1, 2, 3]);
 
         let positional = Statement::new(template, "`t`", Placeholders::Positional);
         assert_eq!(&*positional.text, "SELECT ? FROM `t` WHERE a = ? AND b < ?");
-        assert_eq!(integers(&positional, &[1, 2]), [2, 1, 2]);
+        assert_eq!(integers(&positional, &[1, 2, 3]), [3, 1, 3]);
     }
 
     #[test]

@@ -14,12 +14,16 @@
 //!   reports a record as missing because a server did not answer.
 
 mod error;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
 pub use self::error::{StoreError, StoreErrorKind};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisClient, RedisConnection, RedisStore, RedisStoreBuilder};
 use crate::{clock::Timestamp, id::PublicId};
 
 /// What a store's methods return: a boxed future, so that stores can be chosen at run time.

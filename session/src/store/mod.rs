@@ -14,6 +14,7 @@
 //!   reports a record as missing because a server did not answer.
 
 mod error;
+mod memory;
 #[cfg(feature = "redis")]
 mod redis;
 
@@ -21,9 +22,12 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
-pub use self::error::{StoreError, StoreErrorKind};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisClient, RedisConnection, RedisStore, RedisStoreBuilder};
+pub use self::{
+    error::{StoreError, StoreErrorKind},
+    memory::{MemoryStore, MemoryStoreBuilder, OnFull},
+};
 use crate::{clock::Timestamp, id::PublicId};
 
 /// What a store's methods return: a boxed future, so that stores can be chosen at run time.
@@ -191,8 +195,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> StoreFuture<'_, Replaced>;
 
     /// Moves the expiry of the record under `key` to `expires_at`, and nothing else, if its version is
-    /// still `expected` and that is later than its expiry so far: a write that happened meanwhile has
-    /// set its own. The version stays. Answers whether a live record is there.
+    /// still `expected`. An expiry that is later already stays. The version stays. Answers whether a live
+    /// record of that version is there: if not, nothing was changed, and the caller must not tell a client
+    /// that its session goes on.
     fn touch(
         &self,
         key: PublicId,
@@ -202,7 +207,8 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ) -> StoreFuture<'_, bool>;
 
     /// Moves a record: if the version under `from` is still `expected`, puts `write` under `to`, where
-    /// nothing is, and ends the record under `from`, or puts `leave` in its place.
+    /// nothing is, and ends the record under `from`, or puts `leave` in its place. Either way a lease
+    /// of `from` ends. A live record under `to` is an error, and then nothing is changed.
     ///
     /// A backend that cannot do both at once writes `to` before it ends `from`, and takes `to` back when
     /// `from` turns out to have changed: at no moment is neither there.

@@ -1,0 +1,231 @@
+//! The pure parts: what the derive says and writes. That it compiles is for the UI tests.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+/// The expansion, which is to be well-formed in any case.
+fn derive(input: TokenStream) -> String {
+    let input = syn::parse2(input).expect("the input is an item");
+    let output = super::derive(&input);
+    syn::parse2::<syn::File>(output.clone()).expect("the expansion is items");
+    output.to_string()
+}
+
+/// The messages of the errors in an expansion.
+fn errors(input: TokenStream) -> Vec<String> {
+    let output = derive(input);
+    output
+        .split("compile_error ! { \"")
+        .skip(1)
+        .map(|rest| rest.split("\" }").next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+#[test]
+fn keys_are_namespaced_and_typed() {
+    let output = derive(quote! {
+        struct ShopFloor {
+            user: Option<u64>,
+            #[session(default)]
+            r#type: Vec<String>,
+            #[session(default = 5, rename = "n", flash, alias = "old", alias = "shop.older")]
+            number: u8,
+            #[session(skip)]
+            cache: Cache,
+        }
+    });
+    for part in [
+        r#"optional ("shop_floor.user")"#,
+        r#"defaulted ("shop_floor.type""#,
+        r#"defaulted ("shop_floor.n" , || 5) . aliases (& ["shop_floor.old" , "shop.older"]) . flash ()"#,
+        "Optional > = ",
+        "const TYPE",
+        "fn r#type",
+        "fn set_type",
+    ] {
+        assert!(output.contains(part), "{part}: {output}");
+    }
+    assert!(
+        !output.contains("CACHE") && !output.contains("compile_error"),
+        "{output}"
+    );
+}
+
+#[test]
+fn options_are_known_by_their_last_segment() {
+    for ty in [
+        quote!(Option<u8>),
+        quote!(std::option::Option<u8>),
+        quote!(::core::option::Option<u8>),
+        quote!((Option<u8>)),
+    ] {
+        assert!(errors(quote!(struct S { a: #ty })).is_empty());
+    }
+    for ty in [
+        quote!(Vec<u8>),
+        quote!(u8),
+        quote!(Option),
+        quote!([Option<u8>; 2]),
+    ] {
+        assert_eq!(errors(quote!(struct S { a: #ty })).len(), 1);
+    }
+}
+
+#[test]
+fn an_option_may_have_a_default_value_but_not_the_plain_default() {
+    assert!(
+        errors(quote!(
+            struct S {
+                #[session(default = Some(1))]
+                a: Option<u8>,
+            }
+        ))
+        .is_empty()
+    );
+    let errors = errors(quote!(
+        struct S {
+            #[session(default)]
+            a: Option<u8>,
+        }
+    ));
+    assert!(errors[0].contains("remove `default`"), "{errors:?}");
+}
+
+#[test]
+fn every_error_of_a_struct_is_shown() {
+    let errors = errors(quote! {
+        #[session(namespace = "a b")]
+        struct S {
+            a: u8,
+            id: Option<u8>,
+            #[session(flush)]
+            b: Option<u8>,
+            #[session(skip, flash)]
+            c: u8,
+            #[session(rename = "b")]
+            d: Option<u8>,
+            set_d: Option<u8>,
+            D: Option<u8>,
+        }
+    });
+    assert_eq!(errors.len(), 8, "{errors:#?}");
+}
+
+#[test]
+fn what_a_later_release_may_know_is_unknown_now() {
+    for word in [quote!(index), quote!(expires = "10m"), quote!(secret)] {
+        let errors = errors(quote!(
+            struct S {
+                #[session(#word)]
+                a: Option<u8>,
+            }
+        ));
+        assert!(errors[0].starts_with("unknown attribute"), "{errors:?}");
+    }
+}
+
+#[test]
+fn only_structs_with_named_fields_and_without_parameters() {
+    for item in [
+        quote!(
+            struct S;
+        ),
+        quote!(
+            struct S(Option<u8>);
+        ),
+        quote!(
+            enum S {
+                A,
+            }
+        ),
+        quote!(union S { a: u8 }),
+        quote!(
+            struct S<T> {
+                a: Option<T>,
+            }
+        ),
+        quote!(
+            struct S<'a> {
+                a: Option<&'a str>,
+            }
+        ),
+        quote!(
+            struct S<const N: usize = 1>
+            where
+                u8: Copy,
+            {
+                a: Option<[u8; N]>,
+            }
+        ),
+        quote!(
+            struct S
+            where
+                u8: Copy,
+            {
+                a: Option<u8>,
+            }
+        ),
+    ] {
+        assert_eq!(errors(item.clone()).len(), 1, "{item}");
+    }
+    assert!(
+        errors(quote!(
+            struct S {}
+        ))
+        .is_empty()
+    );
+}
+
+#[test]
+fn reserved_names_are_refused_by_any_of_the_five_methods() {
+    for name in ["id", "idle_timeout", "save"] {
+        let name = quote::format_ident!("{name}");
+        let errors = errors(quote!(struct S { #name: Option<u8> }));
+        assert!(
+            errors.len() == 1 && errors[0].contains("reserved"),
+            "{errors:?}"
+        );
+    }
+    // Not stored, so without methods.
+    assert!(
+        errors(quote!(
+            struct S {
+                #[session(skip)]
+                id: u8,
+            }
+        ))
+        .is_empty()
+    );
+    // The method is what counts, not the key.
+    assert!(
+        errors(quote!(
+            struct S {
+                #[session(rename = "id")]
+                own_id: Option<u8>,
+            }
+        ))
+        .is_empty()
+    );
+}
+
+#[test]
+fn aliases_do_not_clash() {
+    for (alias, count) in [
+        ("a", 1),
+        ("s.a", 1),
+        ("b", 1),
+        ("c", 0),
+        ("t.a", 0),
+        ("t.", 1),
+        ("", 1),
+    ] {
+        let errors = errors(quote!(
+            struct S {
+                #[session(alias = #alias)]
+                a: Option<u8>,
+                b: Option<u8>,
+            }
+        ));
+        assert_eq!(errors.len(), count, "{alias}: {errors:?}");
+    }
+}

@@ -1,0 +1,201 @@
+//! The pure parts: what the attribute says and writes. That it compiles is for the UI tests.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+/// The expansion, which is to be well-formed in any case.
+fn session(options: TokenStream, item: TokenStream) -> String {
+    let item = syn::parse2(item).expect("the input is an item");
+    let output = super::expand(options, item);
+    syn::parse2::<syn::File>(output.clone()).expect("the expansion is items");
+    output.to_string()
+}
+
+fn error_count(options: TokenStream, item: TokenStream) -> usize {
+    session(options, item).matches("compile_error").count()
+}
+
+#[test]
+fn each_kind_of_parameter_has_its_call() {
+    let output = session(
+        quote!(or_redirect = "/login"),
+        quote! {
+            async fn f(
+                a: Session<Auth>,
+                b: &mut Shop,
+                #[key(Shop::USER)] c: u64,
+                d: &Request,
+            ) {}
+        },
+    );
+    for part in [
+        "extract :: < Session < Auth >> (& __request , & mut __body) . await ?",
+        "Edit :: < Shop > :: from_request (& __request , & mut __body) . await ?",
+        "key :: < _ , _ , _ , u64 > (& __request , & mut __body , Shop :: USER , \
+         :: core :: option :: Option :: Some (\"/login\") ,) . await ?",
+        "f (__p0 , __p1 . value () , __p2 , __p3) . await",
+        "write_back (__result , __p1 . finish ())",
+    ] {
+        assert!(output.contains(part), "{part}: {output}");
+    }
+    assert!(!output.contains("# [key"), "{output}");
+}
+
+#[test]
+fn nothing_is_loaded_for_a_handler_that_takes_nothing() {
+    let output = session(
+        quote!(),
+        quote!(
+            fn f() {}
+        ),
+    );
+    for absent in ["split", "extract", "before", "after", ". await"] {
+        assert!(!output.contains(absent), "{absent}: {output}");
+    }
+    let output = session(
+        quote!(idle_timeout = "2h"),
+        quote!(
+            fn f() {}
+        ),
+    );
+    for part in ["before (", "after (", "7200000u64"] {
+        assert!(output.contains(part), "{part}: {output}");
+    }
+}
+
+#[test]
+fn an_explicit_handler_is_dropped_and_other_attributes_stay() {
+    let output = session(
+        quote!(),
+        quote! {
+            /// Docs.
+            #[poem::handler]
+            #[cfg(unix)]
+            #[allow(unused)]
+            #[inline]
+            async fn f() {}
+        },
+    );
+    assert!(!output.contains("# [poem :: handler]"), "{output}");
+    assert_eq!(output.matches("# [inline]").count(), 1, "{output}");
+    assert_eq!(output.matches("doc = r\" Docs.\"").count(), 1, "{output}");
+    // The struct, its `impl`s and the import.
+    assert_eq!(output.matches("# [cfg (unix)]").count(), 4, "{output}");
+}
+
+#[test]
+fn every_error_of_a_handler_is_shown() {
+    let count = error_count(
+        quote!(
+            regenerate,
+            destroy,
+            frsh,
+            idle_timeout = "0s",
+            or_redirect = "//x"
+        ),
+        quote!(
+            unsafe fn f<'a>(#[key("user")] a: u64, b: &mut S, c: &mut S, d: S, e: impl Copy) {}
+        ),
+    );
+    assert_eq!(count, 10);
+}
+
+#[test]
+fn what_a_later_release_may_know_is_unknown_now() {
+    for option in [quote!(exclusive), quote!(fresh = "10m")] {
+        let output = session(
+            option,
+            quote!(
+                fn f() {}
+            ),
+        );
+        assert!(output.contains("unknown option"), "{output}");
+    }
+}
+
+#[test]
+fn contradictions_are_refused() {
+    for options in [
+        quote!(regenerate, destroy),
+        quote!(destroy, idle_timeout = "1h"),
+        quote!(or_redirect = "/login"),
+        quote!(regenerate, regenerate),
+    ] {
+        assert_eq!(
+            error_count(
+                options.clone(),
+                quote!(
+                    fn f() {}
+                )
+            ),
+            1,
+            "{options}"
+        );
+    }
+    assert_eq!(
+        error_count(
+            quote!(regenerate, idle_timeout = "30days"),
+            quote!(
+                fn f() {}
+            )
+        ),
+        0
+    );
+    // Never turned away.
+    let optional = quote!(
+        fn f(#[key(S::A)] a: Option<u8>) {}
+    );
+    assert_eq!(error_count(quote!(or_redirect = "/login"), optional), 1);
+}
+
+#[test]
+fn a_struct_is_not_written_back_while_another_parameter_holds_it() {
+    for (params, count) in [
+        (quote!(a: &mut S, b: &mut S), 1),
+        (quote!(a: Session<S>, b: &mut S), 1),
+        (quote!(a: &mut S, b: poem_session::Session<S>), 1),
+        (quote!(a: &mut S, b: S), 1),
+        (quote!(a: &mut S, b: &mut T, c: Session<U>, d: T2), 0),
+    ] {
+        assert_eq!(
+            error_count(quote!(), quote!(fn f(#params) {})),
+            count,
+            "{params}"
+        );
+    }
+}
+
+#[test]
+fn items_that_are_no_functions_stay_beside_the_error() {
+    for item in [
+        quote!(
+            struct S {
+                a: u8,
+            }
+        ),
+        quote!(impl S { fn f() {} }),
+        quote!(
+            const A: u8 = 1;
+        ),
+    ] {
+        let output = session(quote!(), item.clone());
+        assert!(
+            output.contains("compile_error") && output.contains(&item.to_string()),
+            "{output}"
+        );
+    }
+}
+
+#[test]
+fn a_method_stays_a_method() {
+    let item = syn::parse2(quote!(
+        async fn f(&self, #[key(S::A)] a: u8) {}
+    ))
+    .unwrap();
+    let output = super::expand(quote!(), item).to_string();
+    assert_eq!(output.matches("compile_error").count(), 1);
+    assert!(
+        output.ends_with("async fn f (& self , a : u8) { }"),
+        "{output}"
+    );
+}

@@ -1,0 +1,493 @@
+//! One session while a request, or a job, is at work with it.
+//!
+//! All handles of a request share one [`ActiveSession`]: the record as it was loaded, the changes made
+//! since, and what is to become of the session. [`commit`](crate::commit) writes it back.
+
+use std::{
+    future::Future,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::OnceCell;
+
+use crate::{
+    changes::{Changes, Step},
+    clock::Timestamp,
+    engine::Engine,
+    error::{LoadError, SetError, UpdateError},
+    expiry::Term,
+    id::{PublicId, SessionId},
+    key::Field,
+    lock::{Lease, SessionLock},
+    record::{self, Record},
+    store::{Stored, Version},
+};
+
+pub(crate) struct ActiveSession {
+    pub(crate) engine: Arc<Engine>,
+    loaded: OnceCell<()>,
+    /// Held while saving: the changes of one session are written by one task at a time.
+    pub(crate) saving: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    /// What the client brought, if anything.
+    pub(crate) presented: Option<Presented>,
+    pub(crate) origin: Origin,
+    pub(crate) plan: Plan,
+    pub(crate) changes: Changes,
+    /// The id that a record written next will have, where it needs a new one.
+    pub(crate) next_id: Option<SessionId>,
+    /// Whether no stored session was found, or it was left behind.
+    pub(crate) fresh: bool,
+    /// What the client has yet to be told.
+    pub(crate) answer: Option<Answer>,
+    /// Whether the response has left, so that the client can be told nothing more.
+    pub(crate) response_sent: bool,
+    /// The lease that is held, if any: who lost it must not write.
+    pub(crate) lease: Weak<Lease>,
+    /// The lock that lasts for the whole request.
+    pub(crate) held: Option<SessionLock>,
+}
+
+/// An id that a request brought.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    pub(crate) id: SessionId,
+    pub(crate) source: FoundIn,
+}
+
+/// Where a request brought its id.
+#[derive(Clone, Copy)]
+pub(crate) struct FoundIn {
+    /// The number of the id source.
+    pub(crate) number: usize,
+    /// Whether the client can be given another id the same way.
+    pub(crate) answered: bool,
+}
+
+/// How the client brought an id, known or not.
+#[derive(Clone, Copy)]
+pub(crate) struct Presented {
+    pub(crate) source: FoundIn,
+    /// Whether it led to a live session.
+    pub(crate) live: bool,
+}
+
+/// Where the session comes from.
+pub(crate) enum Origin {
+    /// Nothing is stored: no id came, or one of no live session.
+    New,
+    /// It was loaded, or has been written.
+    Stored(Base),
+    /// The id is of a session that has ended a moment ago: nothing may be written.
+    Ended,
+}
+
+/// The record that changes are made to.
+pub(crate) struct Base {
+    pub(crate) id: SessionId,
+    pub(crate) key: PublicId,
+    pub(crate) record: Record,
+    pub(crate) version: Version,
+    pub(crate) expires_at: Timestamp,
+    /// Whether `id` is an older one, which leads here for its grace: the client has been told the new one
+    /// by another response.
+    pub(crate) by_old_id: bool,
+}
+
+/// A live session as the store has it.
+pub(crate) struct Current {
+    pub(crate) key: PublicId,
+    pub(crate) record: Record,
+    pub(crate) version: Version,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// What is to become of the session when it is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plan {
+    Keep,
+    /// The same data under a new id, to which the old one leads for a grace.
+    Rotate,
+    /// The same data under a new id. The old one leads nowhere.
+    Regenerate,
+    /// Another session in its place, even an empty one.
+    Reset,
+    /// None in its place, unless something is set afterwards.
+    Destroy,
+}
+
+/// What the client is to be told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answer {
+    /// This is your id, until then.
+    Issue(SessionId, Timestamp),
+    /// You have none any more.
+    Withdraw,
+}
+
+impl Base {
+    pub(crate) fn term(&self) -> Term {
+        Term {
+            created_at: self.record.created_at(),
+            idle: self.record.idle_timeout(),
+        }
+    }
+
+    /// Takes over a newer version of the record, which may have moved.
+    pub(crate) fn advance(&mut self, newer: Current) {
+        self.by_old_id |= newer.key != self.key;
+        self.key = newer.key;
+        self.record = newer.record;
+        self.version = newer.version;
+        self.expires_at = newer.expires_at;
+    }
+}
+
+impl State {
+    /// The record that reads and changes see: nothing, once the session is to be left behind.
+    pub(crate) fn base(&self) -> Record {
+        match (&self.origin, self.plan) {
+            (Origin::Stored(base), Plan::Keep | Plan::Rotate | Plan::Regenerate) => {
+                base.record.clone()
+            }
+            _ => Record::empty(),
+        }
+    }
+
+    fn value(&self, field: Field) -> Option<Bytes> {
+        self.changes.value(field, &self.base())
+    }
+
+    /// The id that the client will hold when this session has been saved.
+    pub(crate) fn id(&mut self, engine: &Engine) -> SessionId {
+        match (&self.origin, self.plan) {
+            (Origin::Stored(base), Plan::Keep) => base.id,
+            // Regenerating, replacing or beginning: a new one.
+            _ => *self.next_id.get_or_insert_with(|| (engine.new_id)()),
+        }
+    }
+
+    /// What the record would take in bytes, were `field` to become `len` bytes long.
+    fn size_with(&self, field: Field, len: usize) -> usize {
+        let value = Bytes::new();
+        let others = self
+            .changes
+            .values()
+            .filter(|(other, _)| other.name != field.name)
+            .chain(std::iter::once((field, Some(&value))));
+        record::rewrite(&self.base(), others.collect::<Vec<_>>().into_iter())
+            .bytes()
+            .len()
+            + len
+    }
+
+    fn check_size(
+        &self,
+        engine: &Engine,
+        field: Field,
+        value: Option<&Bytes>,
+    ) -> Result<(), SetError> {
+        let limit = engine.limits.max_size;
+        let Some(value) = value else { return Ok(()) };
+        // Cheap first: nearly every session is far below the limit.
+        let pending: usize = self
+            .changes
+            .values()
+            .map(|(field, value)| field.name.len() + value.map_or(0, Bytes::len) + 8)
+            .sum();
+        let room = self.base().bytes().len() + pending + field.name.len() + value.len() + 32;
+        if room <= limit {
+            return Ok(());
+        }
+        let size = self.size_with(field, value.len());
+        if size > limit {
+            return Err(SetError::TooLarge {
+                key: field.name,
+                size,
+                limit,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl ActiveSession {
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        Self {
+            engine,
+            loaded: OnceCell::new(),
+            saving: tokio::sync::Mutex::new(()),
+            state: Mutex::new(State {
+                presented: None,
+                origin: Origin::New,
+                plan: Plan::Keep,
+                changes: Changes::default(),
+                next_id: None,
+                fresh: true,
+                answer: None,
+                response_sent: false,
+                lease: Weak::new(),
+                held: None,
+            }),
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Whether the session was asked for: if not, there is nothing to save.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.loaded.initialized()
+    }
+
+    /// Loads the session of the id that `presented` finds, the first time that the session is asked
+    /// for.
+    pub(crate) async fn load(
+        &self,
+        presented: impl Future<Output = Option<Found>>,
+    ) -> Result<(), LoadError> {
+        self.loaded
+            .get_or_try_init(|| async {
+                if let Some(Found { id, source }) = presented.await {
+                    let origin = self.fetch(id).await?;
+                    let mut state = self.state();
+                    let live = matches!(origin, Origin::Stored(_));
+                    state.fresh = !live;
+                    state.origin = origin;
+                    state.presented = Some(Presented { source, live });
+                }
+                Ok(())
+            })
+            .await
+            .copied()
+    }
+
+    async fn fetch(&self, id: SessionId) -> Result<Origin, LoadError> {
+        let key = id.public();
+        let now = self.engine.now();
+        let stored = self
+            .engine
+            .limited("loading a session", self.engine.store.load(key, now))
+            .await?;
+        let Some(stored) = stored else {
+            return Ok(Origin::New);
+        };
+        let Some(current) = self.engine.follow(key, stored).await? else {
+            return Ok(Origin::Ended);
+        };
+        let base = Base {
+            id,
+            by_old_id: current.key != key,
+            key: current.key,
+            record: current.record,
+            version: current.version,
+            expires_at: current.expires_at,
+        };
+        if self.engine.expiry.is_past_deadline(base.term(), now) {
+            return Ok(Origin::New);
+        }
+        Ok(Origin::Stored(base))
+    }
+
+    /// Reads the stored record again. Changes not saved yet stay on top of it.
+    pub(crate) async fn reload(&self) -> Result<(), LoadError> {
+        let _not_while_saving = self.saving.lock().await;
+        let id = match &self.state().origin {
+            Origin::Stored(base) => base.id,
+            Origin::New | Origin::Ended => return Ok(()),
+        };
+        let origin = match self.fetch(id).await? {
+            // There was one: it has ended since.
+            Origin::New => Origin::Ended,
+            origin => origin,
+        };
+        {
+            let mut state = self.state();
+            state.origin = origin;
+            let base = state.base();
+            state.changes.rebase(&base);
+        }
+        // A closure that fails on the newer value fails again, and is reported, when the session is saved.
+        let _ = self.rerun_updates();
+        Ok(())
+    }
+
+    /// Waits until the session has ended, by whoever's doing.
+    pub(crate) async fn ended(&self) {
+        let mut ends = self.engine.ends.subscribe();
+        loop {
+            let id = match &self.state().origin {
+                Origin::Stored(base) => Some((base.id, base.key)),
+                Origin::New => None,
+                Origin::Ended => return,
+            };
+            if let Some((id, key)) = id {
+                match self.fetch(id).await {
+                    Ok(Origin::Stored(_)) => {}
+                    Ok(Origin::New | Origin::Ended) => return,
+                    // No answer is no end.
+                    Err(error) => {
+                        tracing::debug!(session = ?key, ?error, "could not look after a session");
+                    }
+                }
+            }
+            // This process says at once what it ends; what others end is seen at the next look.
+            let _ = tokio::time::timeout(self.engine.limits.watch_every, ends.recv()).await;
+        }
+    }
+
+    /// Runs the `update_*` closures again that were put onto a newer record.
+    pub(crate) fn rerun_updates(&self) -> Result<(), UpdateError> {
+        loop {
+            let (field, mut steps, start) = {
+                let mut state = self.state();
+                let Some((field, steps)) = state.changes.next_stale() else {
+                    return Ok(());
+                };
+                let start = state.base().get(field);
+                (field, steps, start)
+            };
+            let outcome = steps
+                .iter_mut()
+                .try_fold(start, |value, (_, step)| step(value.as_ref()));
+            let value = outcome.as_ref().ok().cloned();
+            self.state().changes.rerun(field, steps, value);
+            outcome?;
+        }
+    }
+
+    /// The encoded value of a field.
+    pub(crate) fn value(&self, field: Field) -> Option<Bytes> {
+        self.state().value(field)
+    }
+
+    /// The encoded value of a field, which is removed.
+    pub(crate) fn take(&self, field: Field) -> Option<Bytes> {
+        let mut state = self.state();
+        let value = state.value(field);
+        if value.is_some() {
+            let base = state.base();
+            state.changes.take(field, &base);
+        }
+        value
+    }
+
+    /// Sets or removes a field.
+    pub(crate) fn put(&self, field: Field, value: Option<Bytes>) -> Result<(), SetError> {
+        let mut state = self.state();
+        state.check_size(&self.engine, field, value.as_ref())?;
+        let base = state.base();
+        state.changes.put(field, value, &base);
+        Ok(())
+    }
+
+    /// Changes a field by a closure, which runs again where another request changed the field first.
+    pub(crate) fn update(&self, field: Field, mut step: Step) -> Result<(), UpdateError> {
+        loop {
+            let before = self.value(field);
+            // The application's code: no lock is held.
+            let after = step(before.as_ref())?;
+            let mut state = self.state();
+            if state.value(field) != before {
+                continue;
+            }
+            state.check_size(&self.engine, field, after.as_ref())?;
+            let base = state.base();
+            state.changes.update(field, step, after, &base);
+            return Ok(());
+        }
+    }
+
+    /// Gives the session an idle timeout of its own.
+    pub(crate) fn set_idle_timeout(&self, timeout: Duration) {
+        let timeout = timeout.max(Duration::from_secs(1));
+        let value = record::number(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        if self.put(record::IDLE, Some(value)).is_err() {
+            // Twenty bytes over the size limit: the session still ends, at the usual time.
+            tracing::warn!("a session at its size limit keeps its idle timeout");
+        }
+    }
+
+    pub(crate) fn regenerate(&self) {
+        let mut state = self.state();
+        if matches!(state.plan, Plan::Keep | Plan::Rotate) {
+            state.plan = Plan::Regenerate;
+        }
+    }
+
+    /// Leaves the session behind, with all changes made so far.
+    pub(crate) fn leave(&self, plan: Plan) {
+        let mut state = self.state();
+        state.changes.clear();
+        state.plan = plan;
+        state.next_id = None;
+        state.fresh = true;
+    }
+
+    /// Leaves the session behind; what this request changed begins the next one.
+    pub(crate) fn destroy_keeping_changes(&self) {
+        {
+            let mut state = self.state();
+            state.plan = Plan::Destroy;
+            state.fresh = true;
+            state.changes.rebase(&Record::empty());
+        }
+        // As on reload: what fails now fails visibly when the session is saved.
+        let _ = self.rerun_updates();
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.state().id(&self.engine)
+    }
+
+    pub(crate) fn public_id(&self) -> PublicId {
+        let mut state = self.state();
+        match (&state.origin, state.plan) {
+            (Origin::Stored(base), Plan::Keep) => base.key,
+            _ => state.id(&self.engine).public(),
+        }
+    }
+}
+
+impl Engine {
+    /// The session that a record is of: itself, or the one that an old id still leads to. `None` where it
+    /// has ended.
+    pub(crate) async fn follow(
+        &self,
+        mut key: PublicId,
+        mut stored: Stored,
+    ) -> Result<Option<Current>, LoadError> {
+        // Each hop is a renewal within one grace: more than a few are a ring that somebody made.
+        for _ in 0..4 {
+            let record =
+                Record::parse(stored.data).map_err(|_| LoadError::Corrupt { session: key })?;
+            if record.is_ended() {
+                return Ok(None);
+            }
+            let Some(to) = record.moved_to() else {
+                return Ok(Some(Current {
+                    key,
+                    record,
+                    version: stored.version,
+                    expires_at: stored.expires_at,
+                }));
+            };
+            let load = self.store.load(to, self.now());
+            match self
+                .limited("loading a session by its old id", load)
+                .await?
+            {
+                Some(next) => (key, stored) = (to, next),
+                None => return Ok(None),
+            }
+        }
+        Err(LoadError::Corrupt { session: key })
+    }
+}

@@ -1,0 +1,417 @@
+//! Writing a session back: one conditional write, merged and tried again where another request was
+//! first.
+//!
+//! A session has at most one record, and each write names the version it was made from. Where that is
+//! not the version in the store any more, the *fields* that this request changed are put onto the newer
+//! record. Where the record is gone, or an ended session's remains are in its place, the changes are
+//! refused: nothing brings a session back.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{
+    active::{ActiveSession, Answer, Base, Origin, Plan, State},
+    clock::Timestamp,
+    engine::Engine,
+    error::{LoadError, SaveError},
+    expiry::Term,
+    id::{PublicId, SessionId},
+    record::{self, Record},
+    store::{Created, Replaced, StoreError, StoreErrorKind, Stored, Version, Write},
+};
+
+/// One call of the store, and what it is to bring about.
+enum Step {
+    /// A record where none is.
+    Create(Next),
+    /// Other content in the same record.
+    Replace {
+        key: PublicId,
+        version: Version,
+        next: Next,
+    },
+    /// The same content, for longer.
+    Touch {
+        key: PublicId,
+        version: Version,
+        expires_at: Timestamp,
+    },
+    /// A record under a new id in place of this one.
+    Rename {
+        key: PublicId,
+        version: Version,
+        next: Next,
+        leave: Write,
+    },
+    /// Nothing in place of this record.
+    End { key: PublicId, version: Version },
+}
+
+/// What is to be stored.
+struct Next {
+    id: SessionId,
+    record: Record,
+    expires_at: Timestamp,
+    /// The changes that are in it.
+    mark: u64,
+}
+
+/// What came of a step.
+enum Outcome {
+    Done,
+    /// Another request was first; the changes are on top of what it wrote.
+    TryAgain,
+}
+
+impl ActiveSession {
+    /// Saves, and goes on saving when the caller is dropped half way, as when a client goes away.
+    pub(crate) async fn save(self: &Arc<Self>) -> Result<(), SaveError> {
+        if !self.state().has_work(&self.engine) {
+            return Ok(());
+        }
+        let session = Arc::clone(self);
+        Finish(Some(Box::pin(async move { session.commit().await }))).await
+    }
+
+    async fn commit(&self) -> Result<(), SaveError> {
+        let _one_at_a_time = self.saving.lock().await;
+        for attempt in 0..self.engine.limits.max_attempts {
+            if attempt > 0 {
+                back_off(attempt).await;
+            }
+            self.rerun_updates()?;
+            self.check_lease()?;
+            let step = self.state().next_step(&self.engine)?;
+            let Some(step) = step else { return Ok(()) };
+            match self.take_step(step).await? {
+                Outcome::Done => return Ok(()),
+                Outcome::TryAgain => {}
+            }
+        }
+        Err(SaveError::Contended {
+            attempts: self.engine.limits.max_attempts,
+        })
+    }
+
+    async fn take_step(&self, step: Step) -> Result<Outcome, SaveError> {
+        let engine = &*self.engine;
+        let (store, now) = (&engine.store, engine.now());
+        match step {
+            Step::Create(next) => {
+                let key = next.id.public();
+                let call = store.create(key, next.write(), now);
+                match engine.limited("creating a session", call).await? {
+                    Created::Created(version) => self.state().stored(key, next, version),
+                    Created::Exists => {
+                        // 256 random bits do not meet; a generator of the application's may.
+                        self.state().next_id = None;
+                        return Ok(Outcome::TryAgain);
+                    }
+                }
+            }
+            Step::Replace { key, version, next } => {
+                let call = store.replace(key, version, next.write(), now);
+                match engine.limited("saving a session", call).await? {
+                    Replaced::Replaced(version) => self.state().stored(key, next, version),
+                    Replaced::Conflict(current) => return self.meet(key, current).await,
+                    Replaced::Gone => return Err(self.refused()),
+                }
+            }
+            Step::Rename {
+                key,
+                version,
+                next,
+                leave,
+            } => {
+                let to = next.id.public();
+                let leave = Some(leave);
+                let call = store.rename(key, version, to, next.write(), leave, now);
+                match engine.limited("moving a session to a new id", call).await? {
+                    Replaced::Replaced(version) => {
+                        self.state().stored(to, next, version);
+                        engine.announce_end(key);
+                    }
+                    Replaced::Conflict(current) => return self.meet(key, current).await,
+                    Replaced::Gone => return Err(self.refused()),
+                }
+            }
+            Step::End { key, version } => {
+                let call = store.replace(key, version, engine.remains(now), now);
+                match engine.limited("ending a session", call).await? {
+                    Replaced::Conflict(current) => return self.meet(key, current).await,
+                    // Gone: it has ended already, as was asked for.
+                    Replaced::Replaced(_) | Replaced::Gone => {
+                        self.state().ended();
+                        engine.announce_end(key);
+                    }
+                }
+            }
+            Step::Touch {
+                key,
+                version,
+                expires_at,
+            } => {
+                let call = store.touch(key, version, expires_at, now);
+                match engine.limited("noting the use of a session", call).await {
+                    Ok(true) => self.state().touched(expires_at),
+                    Ok(false) => {}
+                    // The session was read and nothing of it is lost: no reason to fail the request.
+                    Err(error) => {
+                        tracing::warn!(session = ?key, ?error, "could not note the use of a session")
+                    }
+                }
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Puts the changes onto what another request wrote.
+    async fn meet(&self, key: PublicId, current: Stored) -> Result<Outcome, SaveError> {
+        let newer = match self.engine.follow(key, current).await {
+            Ok(Some(newer)) => newer,
+            Ok(None) => return Err(self.refused()),
+            Err(LoadError::Store(error)) => return Err(error.into()),
+            Err(_) => {
+                let action = "saving a session over a newer record";
+                return Err(StoreError::new(StoreErrorKind::Corrupt, action).into());
+            }
+        };
+        let mut state = self.state();
+        if let Origin::Stored(base) = &mut state.origin {
+            base.advance(newer);
+            if base.by_old_id && state.plan == Plan::Rotate {
+                // Another request has renewed the id, and its client knows the new one.
+                state.plan = Plan::Keep;
+                state.next_id = None;
+            }
+        }
+        let base = state.base();
+        state.changes.rebase(&base);
+        Ok(Outcome::TryAgain)
+    }
+
+    /// The session has ended elsewhere.
+    fn refused(&self) -> SaveError {
+        let mut state = self.state();
+        if let Origin::Stored(base) = &state.origin {
+            tracing::warn!(session = ?base.key, "refused changes of a session that has ended meanwhile");
+        }
+        state.origin = Origin::Ended;
+        SaveError::Ended
+    }
+}
+
+impl Engine {
+    /// What is left of a session that ends, for as long as requests with its id may still come.
+    pub(crate) fn remains(&self, now: Timestamp) -> Write {
+        Write::new(Record::ended(), now.saturating_add(self.limits.retired_for))
+    }
+
+    /// What is left under the old id of a session that goes on under `id`.
+    fn remains_of(&self, plan: Plan, id: &SessionId, now: Timestamp) -> Write {
+        match (plan, self.rotation) {
+            (Plan::Rotate, Some(rotation)) => {
+                let until = now.saturating_add(rotation.grace);
+                Write::new(Record::moved(id.public()), until)
+            }
+            _ => self.remains(now),
+        }
+    }
+}
+
+impl Next {
+    fn write(&self) -> Write {
+        Write::new(self.record.bytes().clone(), self.expires_at)
+    }
+}
+
+impl State {
+    /// Whether saving would do anything, told without building a record.
+    fn has_work(&self, engine: &Engine) -> bool {
+        if !self.changes.is_empty() || self.plan != Plan::Keep {
+            return true;
+        }
+        let now = engine.now();
+        match &self.origin {
+            Origin::Stored(base) => {
+                self.rotation_due(base, engine, now)
+                    || engine
+                        .expiry
+                        .touch_due(base.term(), base.expires_at, now)
+                        .is_some()
+            }
+            Origin::New | Origin::Ended => false,
+        }
+    }
+
+    /// Whether the id is to be renewed on schedule: only where the client can be told the new one.
+    fn rotation_due(&self, base: &Base, engine: &Engine, now: Timestamp) -> bool {
+        let client_listens = self.presented.is_some_and(|p| p.live && p.source.answered);
+        engine.rotation.is_some_and(|rotation| {
+            client_listens
+                && !self.response_sent
+                && !base.by_old_id
+                && now.saturating_since(base.record.rotated_at()) >= rotation.every
+        })
+    }
+
+    /// What is to be asked of the store next, if anything.
+    fn next_step(&mut self, engine: &Engine) -> Result<Option<Step>, SaveError> {
+        let now = engine.now();
+        if let Origin::Stored(base) = &self.origin
+            && self.plan == Plan::Keep
+            && self.rotation_due(base, engine, now)
+        {
+            self.plan = Plan::Rotate;
+        }
+        let step = match (&self.origin, self.plan) {
+            (Origin::Ended, Plan::Keep) if self.changes.is_empty() => None,
+            (Origin::Ended, _) => return Err(SaveError::Ended),
+
+            (Origin::New, plan) => {
+                let next = self.next(engine, now)?;
+                if plan == Plan::Reset || next.record.has_data() {
+                    Some(Step::Create(next))
+                } else {
+                    if plan == Plan::Destroy && self.presented.is_some() {
+                        self.answer = Some(Answer::Withdraw);
+                    }
+                    None
+                }
+            }
+
+            (Origin::Stored(base), plan) => {
+                let (key, version) = (base.key, base.version);
+                if plan == Plan::Keep && self.changes.is_empty() {
+                    let due = engine.expiry.touch_due(base.term(), base.expires_at, now);
+                    due.map(|expires_at| Step::Touch {
+                        key,
+                        version,
+                        expires_at,
+                    })
+                } else {
+                    let next = self.next(engine, now)?;
+                    Some(match plan {
+                        Plan::Keep => Step::Replace { key, version, next },
+                        Plan::Destroy if !next.record.has_data() => Step::End { key, version },
+                        _ => Step::Rename {
+                            key,
+                            version,
+                            leave: engine.remains_of(plan, &next.id, now),
+                            next,
+                        },
+                    })
+                }
+            }
+        };
+        let needs_new_id = matches!(step, Some(Step::Create(_) | Step::Rename { .. }));
+        if needs_new_id && self.response_sent {
+            return Err(SaveError::ResponseSent);
+        }
+        Ok(step)
+    }
+
+    /// The record as it is to be: the changes on top of the stored one, or of a session that begins now.
+    fn next(&mut self, engine: &Engine, now: Timestamp) -> Result<Next, SaveError> {
+        let base = self.base();
+        let begins = base.entries().next().is_none();
+        let moment = record::number(now.as_millis());
+        let own = [
+            begins.then_some((record::CREATED, Some(&moment))),
+            (self.plan == Plan::Rotate).then_some((record::ROTATED, Some(&moment))),
+        ];
+        let record = record::rewrite(
+            &base,
+            own.into_iter().flatten().chain(self.changes.values()),
+        );
+        let (size, limit) = (record.bytes().len(), engine.limits.max_size);
+        if size > limit {
+            return Err(SaveError::TooLarge { size, limit });
+        }
+        let term = Term {
+            created_at: record.created_at(),
+            idle: record.idle_timeout(),
+        };
+        Ok(Next {
+            id: self.id(engine),
+            expires_at: engine.expiry.expires_at(term, now),
+            mark: self.changes.mark(),
+            record,
+        })
+    }
+
+    /// `next` is in the store.
+    fn stored(&mut self, key: PublicId, next: Next, version: Version) {
+        // Known by an older id still, where the same record was written again.
+        let by_old_id =
+            matches!(&self.origin, Origin::Stored(base) if base.by_old_id && base.key == key);
+        if !by_old_id {
+            self.answer = Some(Answer::Issue(next.id, next.expires_at));
+        }
+        self.changes.saved(next.mark);
+        self.plan = Plan::Keep;
+        self.next_id = None;
+        self.origin = Origin::Stored(Base {
+            id: next.id,
+            key,
+            record: next.record,
+            version,
+            expires_at: next.expires_at,
+            by_old_id,
+        });
+    }
+
+    fn touched(&mut self, expires_at: Timestamp) {
+        if let Origin::Stored(base) = &mut self.origin {
+            base.expires_at = expires_at;
+            if !base.by_old_id {
+                self.answer = Some(Answer::Issue(base.id, expires_at));
+            }
+        }
+    }
+
+    /// The session is over, and nothing took its place.
+    fn ended(&mut self) {
+        self.origin = Origin::New;
+        self.plan = Plan::Keep;
+        self.next_id = None;
+        self.answer = Some(Answer::Withdraw);
+    }
+}
+
+/// Waits a random time, longer with each attempt, so that many writers do not meet again and again.
+async fn back_off(attempt: u32) {
+    let most = Duration::from_millis(1) * 2u32.pow(attempt.min(5));
+    tokio::time::sleep(most.mul_f64(rand::random::<f64>())).await;
+}
+
+/// A future that, once begun, is driven to its end even when it is dropped.
+struct Finish<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
+
+impl<F: Future<Output: Send> + Send + 'static> Future for Finish<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let work = self.0.as_mut().expect("not polled after it ended");
+        let poll = work.as_mut().poll(cx);
+        if poll.is_ready() {
+            self.0 = None;
+        }
+        poll
+    }
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Drop for Finish<F> {
+    fn drop(&mut self) {
+        if let Some(work) = self.0.take()
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(work);
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! What a store keeps of a session: one MessagePack map.
+//!
+//! # Format
+//! A map whose keys are strings. `namespace.field` holds a field's value as serde writes it (structs as
+//! maps with field names). Names that begin with `$` are the library's own:
+//!
+//! | key | value | meaning |
+//! |---|---|---|
+//! | `$created` | unsigned integer | when the session began, in milliseconds since the Unix epoch |
+//! | `$idle` | unsigned integer | this session's own idle timeout, in milliseconds |
+//! | `$rotated` | unsigned integer | when its id was last renewed on schedule, in milliseconds since the Unix epoch |
+//! | `$ended` | `true` | the session that was here has ended; a request that still names it is refused |
+//! | `$moved` | 32 bytes | as `$ended`, but for a short grace the session is found under this public id |
+//!
+//! Keys that this version does not know are kept as they are, so that two versions of an application
+//! can share a store. The version and expiry of a record are the store's business and not in here.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rmp::Marker;
+
+use crate::{clock::Timestamp, id::PublicId, key::Field};
+
+pub(crate) const CREATED: Field = Field::new("$created");
+pub(crate) const IDLE: Field = Field::new("$idle");
+pub(crate) const ROTATED: Field = Field::new("$rotated");
+const ENDED: Field = Field::new("$ended");
+const MOVED: Field = Field::new("$moved");
+
+/// A record that has been checked to be a well-formed map with string keys. Cloning shares the bytes.
+#[derive(Clone)]
+pub(crate) struct Record {
+    bytes: Bytes,
+    /// Where the entries begin, behind the map's header.
+    start: usize,
+}
+
+/// The bytes are not a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+/// One entry of a record.
+pub(crate) struct Entry<'a> {
+    pub(crate) key: &'a str,
+    /// The value, encoded.
+    pub(crate) value: &'a [u8],
+    /// Key and value, encoded.
+    raw: &'a [u8],
+}
+
+impl Record {
+    pub(crate) fn empty() -> Self {
+        Self {
+            bytes: Bytes::from_static(&[0x80]),
+            start: 1,
+        }
+    }
+
+    /// Checks every length once, so that reading cannot fail later. Values are not decoded.
+    pub(crate) fn parse(bytes: Bytes) -> Result<Self, Malformed> {
+        let mut input = Input(&bytes);
+        let count = input.map_header().ok_or(Malformed)?;
+        let start = bytes.len() - input.0.len();
+        for _ in 0..count {
+            input.entry().ok_or(Malformed)?;
+        }
+        if input.0.is_empty() {
+            Ok(Self { bytes, start })
+        } else {
+            Err(Malformed)
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut input = Input(&self.bytes[self.start..]);
+        std::iter::from_fn(move || input.entry())
+    }
+
+    /// The encoded value of a field, under its name or else the first alias that is there. Shares the
+    /// record's bytes.
+    pub(crate) fn get(&self, field: Field) -> Option<Bytes> {
+        self.find(field.name)
+            .or_else(|| field.aliases.iter().find_map(|alias| self.find(alias)))
+            .map(|value| self.bytes.slice_ref(value))
+    }
+
+    fn find(&self, key: &str) -> Option<&[u8]> {
+        self.entries()
+            .find_map(|entry| (entry.key == key).then_some(entry.value))
+    }
+
+    fn number(&self, field: Field) -> Option<u64> {
+        rmp_serde::from_slice(self.find(field.name)?).ok()
+    }
+
+    /// When the session began. A record that does not say counts as begun at the epoch: it can only end
+    /// too early, never too late.
+    pub(crate) fn created_at(&self) -> Timestamp {
+        Timestamp::from_millis(self.number(CREATED).unwrap_or(0))
+    }
+
+    pub(crate) fn idle_timeout(&self) -> Option<Duration> {
+        self.number(IDLE).map(Duration::from_millis)
+    }
+
+    /// What is left under the id of a session that ended, for requests that still carry it.
+    pub(crate) fn ended() -> Bytes {
+        RecordBuilder::new([(ENDED, Bytes::from_static(&[0xc3]))].into_iter()).0
+    }
+
+    /// When its id was last renewed on schedule, or made.
+    pub(crate) fn rotated_at(&self) -> Timestamp {
+        self.number(ROTATED)
+            .map_or_else(|| self.created_at(), Timestamp::from_millis)
+    }
+
+    /// What is left under the id of a session that was renewed on schedule.
+    pub(crate) fn moved(to: PublicId) -> Bytes {
+        let mut value = Vec::with_capacity(34);
+        rmp::encode::write_bin(&mut value, to.as_bytes()).expect("writing to memory");
+        RecordBuilder::new([(MOVED, Bytes::from(value))].into_iter()).0
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.find(ENDED.name).is_some()
+    }
+
+    /// Where a session went that was renewed on schedule.
+    pub(crate) fn moved_to(&self) -> Option<PublicId> {
+        let bytes = self.find(MOVED.name)?.strip_prefix(&[0xc4, 32])?;
+        bytes.try_into().ok().map(PublicId::from_bytes)
+    }
+
+    /// Whether anything but the library's own entries is in it.
+    pub(crate) fn has_data(&self) -> bool {
+        self.entries().any(|entry| !entry.key.starts_with('$'))
+    }
+}
+
+/// The encoding of the library's own numbers.
+pub(crate) fn number(number: u64) -> Bytes {
+    let mut value = Vec::with_capacity(9);
+    rmp::encode::write_uint(&mut value, number).expect("writing to memory");
+    value.into()
+}
+
+/// Writes a record.
+struct RecordBuilder(Bytes);
+
+impl RecordBuilder {
+    fn new(entries: impl ExactSizeIterator<Item = (Field, Bytes)>) -> Self {
+        let mut out = Vec::with_capacity(64);
+        write_map_header(&mut out, entries.len());
+        for (field, value) in entries {
+            write_entry(&mut out, field, &value);
+        }
+        Self(out.into())
+    }
+}
+
+fn write_map_header(out: &mut Vec<u8>, count: usize) {
+    let count = u32::try_from(count).expect("a session has fewer than 2^32 keys");
+    rmp::encode::write_map_len(out, count).expect("writing to memory");
+}
+
+fn write_entry(out: &mut Vec<u8>, field: Field, value: &[u8]) {
+    rmp::encode::write_str(out, field.name).expect("writing to memory");
+    out.extend_from_slice(value);
+}
+
+/// The record that comes of `base` when each of `changes` takes the place of what is stored under its
+/// field's name and aliases: a new value, or nothing.
+pub(crate) fn rewrite<'a>(
+    base: &Record,
+    changes: impl Iterator<Item = (Field, Option<&'a Bytes>)> + Clone,
+) -> Record {
+    let kept = |entry: &Entry<'_>| {
+        !changes
+            .clone()
+            .any(|(field, _)| field.answers_to(entry.key))
+    };
+    let count = base.entries().filter(|entry| kept(entry)).count()
+        + changes.clone().filter(|(_, value)| value.is_some()).count();
+    let room: usize = changes
+        .clone()
+        .map(|(field, value)| field.name.len() + value.map_or(0, Bytes::len) + 5)
+        .sum();
+    let mut out = Vec::with_capacity(base.bytes.len() + room + 5);
+    write_map_header(&mut out, count);
+    let start = out.len();
+    for entry in base.entries().filter(|entry| kept(entry)) {
+        out.extend_from_slice(entry.raw);
+    }
+    for (field, value) in changes {
+        if let Some(value) = value {
+            write_entry(&mut out, field, value);
+        }
+    }
+    Record {
+        bytes: out.into(),
+        start,
+    }
+}
+
+/// Reads MessagePack from the front of a slice. `None`: it ends too early or is not what was asked for.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn marker(&mut self) -> Option<Marker> {
+        self.take(1).map(|byte| Marker::from_u8(byte[0]))
+    }
+
+    /// A big-endian number of `width` bytes.
+    fn length(&mut self, width: usize) -> Option<usize> {
+        let bytes = self.take(width)?;
+        bytes.iter().try_fold(0usize, |n, byte| {
+            n.checked_mul(256)?.checked_add(usize::from(*byte))
+        })
+    }
+
+    fn map_header(&mut self) -> Option<usize> {
+        match self.marker()? {
+            Marker::FixMap(len) => Some(len.into()),
+            Marker::Map16 => self.length(2),
+            Marker::Map32 => self.length(4),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let len = match self.marker()? {
+            Marker::FixStr(len) => len.into(),
+            Marker::Str8 => self.length(1)?,
+            Marker::Str16 => self.length(2)?,
+            Marker::Str32 => self.length(4)?,
+            _ => return None,
+        };
+        std::str::from_utf8(self.take(len)?).ok()
+    }
+
+    fn entry(&mut self) -> Option<Entry<'a>> {
+        let before = self.0;
+        let key = self.text()?;
+        let value_start = self.0;
+        self.skip()?;
+        Some(Entry {
+            key,
+            value: &value_start[..value_start.len() - self.0.len()],
+            raw: &before[..before.len() - self.0.len()],
+        })
+    }
+
+    /// Steps over one value of any kind. Not recursive, so that deep nesting costs no stack.
+    fn skip(&mut self) -> Option<()> {
+        let mut pending: usize = 1;
+        while pending > 0 {
+            pending -= 1;
+            let (bytes, values) = match self.marker()? {
+                Marker::FixPos(_)
+                | Marker::FixNeg(_)
+                | Marker::Null
+                | Marker::True
+                | Marker::False => (0, 0),
+                Marker::U8 | Marker::I8 => (1, 0),
+                Marker::U16 | Marker::I16 | Marker::FixExt1 => (2, 0),
+                Marker::FixExt2 => (3, 0),
+                Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
+                Marker::FixExt4 => (5, 0),
+                Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
+                Marker::FixExt8 => (9, 0),
+                Marker::FixExt16 => (17, 0),
+                Marker::FixStr(len) => (len.into(), 0),
+                Marker::Str8 | Marker::Bin8 => (self.length(1)?, 0),
+                Marker::Str16 | Marker::Bin16 => (self.length(2)?, 0),
+                Marker::Str32 | Marker::Bin32 => (self.length(4)?, 0),
+                Marker::Ext8 => (self.length(1)?.checked_add(1)?, 0),
+                Marker::Ext16 => (self.length(2)?.checked_add(1)?, 0),
+                Marker::Ext32 => (self.length(4)?.checked_add(1)?, 0),
+                Marker::FixArray(len) => (0, len.into()),
+                Marker::Array16 => (0, self.length(2)?),
+                Marker::Array32 => (0, self.length(4)?),
+                Marker::FixMap(len) => (0, usize::from(len) * 2),
+                Marker::Map16 => (0, self.length(2)? * 2),
+                Marker::Map32 => (0, self.length(4)?.checked_mul(2)?),
+                Marker::Reserved => return None,
+            };
+            self.take(bytes)?;
+            pending = pending.checked_add(values)?;
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Field = Field::new("ns.a");
+    const B: Field = Field::new("ns.b");
+    const RENAMED: Field = Field {
+        name: "ns.new",
+        aliases: &["ns.a"],
+        flash: false,
+    };
+
+    fn packed<T: serde::Serialize>(value: &T) -> Bytes {
+        rmp_serde::to_vec_named(value).unwrap().into()
+    }
+
+    fn record(entries: &[(Field, Bytes)]) -> Record {
+        rewrite(
+            &Record::empty(),
+            entries.iter().map(|(field, value)| (*field, Some(value))),
+        )
+    }
+
+    #[test]
+    fn values_of_every_kind_are_stepped_over() {
+        let nested = serde_json_like();
+        let record = record(&[(A, nested.clone()), (B, packed(&7))]);
+        let again = Record::parse(record.bytes().clone()).unwrap();
+        assert_eq!(again.get(A).unwrap(), nested);
+        assert_eq!(again.get(B).unwrap(), packed(&7));
+    }
+
+    fn serde_json_like() -> Bytes {
+        packed(&(
+            (
+                1u8,
+                300u16,
+                70_000u32,
+                u64::MAX,
+                -1i8,
+                -300i16,
+                -70_000i32,
+                i64::MIN,
+            ),
+            (
+                1.5f32,
+                2.5f64,
+                true,
+                (),
+                "x".repeat(40),
+                "y".repeat(300),
+                "z".repeat(70_000),
+            ),
+            (
+                vec![0u8; 20],
+                vec![vec![1, 2]; 20],
+                std::collections::BTreeMap::from([("k", 1)]),
+            ),
+        ))
+    }
+
+    #[test]
+    fn rewriting_replaces_removes_and_keeps() {
+        let base = record(&[(A, packed(&1)), (B, packed(&2)), (CREATED, packed(&5u64))]);
+        let two = packed(&"two");
+        let next = rewrite(&base, [(B, Some(&two)), (A, None)].into_iter());
+        let next = Record::parse(next.bytes().clone()).unwrap();
+        assert!(next.get(A).is_none());
+        assert_eq!(next.get(B).unwrap(), two);
+        assert_eq!(next.created_at(), Timestamp::from_millis(5));
+    }
+
+    #[test]
+    fn an_alias_is_read_and_gives_way_to_the_name() {
+        let base = record(&[(A, packed(&1))]);
+        assert_eq!(base.get(RENAMED).unwrap(), packed(&1));
+        let two = packed(&2);
+        let next = rewrite(&base, [(RENAMED, Some(&two))].into_iter());
+        assert_eq!(next.get(RENAMED).unwrap(), two);
+        assert!(
+            next.get(A).is_none(),
+            "the old name would come back to life"
+        );
+    }
+
+    #[test]
+    fn more_than_fifteen_keys() {
+        let fields: Vec<(Field, Bytes)> = (0..100)
+            .map(|n| {
+                (
+                    Field::new(Box::leak(format!("ns.{n}").into_boxed_str())),
+                    packed(&n),
+                )
+            })
+            .collect();
+        let record = Record::parse(record(&fields).bytes().clone()).unwrap();
+        assert_eq!(record.entries().count(), 100);
+        assert_eq!(record.get(fields[99].0).unwrap(), packed(&99));
+    }
+
+    #[test]
+    fn hostile_bytes_are_malformed() {
+        let good = record(&[(A, serde_json_like())]);
+        for len in 0..good.bytes().len().min(300) {
+            assert!(
+                Record::parse(good.bytes().slice(..len)).is_err(),
+                "cut at {len}"
+            );
+        }
+        let mut deep = vec![0x81, 0xa1, b'a'];
+        deep.extend(std::iter::repeat_n(0x91, 100_000));
+        for bytes in [
+            vec![],
+            vec![0x80, 0x00],
+            vec![0x90],
+            vec![0xc1],
+            vec![0x81, 0x01, 0x01],
+            vec![0x81, 0xa1, 0xff, 0x01],
+            vec![0xdf, 0xff, 0xff, 0xff, 0xff],
+            vec![0x81, 0xa1, b'a', 0xdd, 0xff, 0xff, 0xff, 0xff],
+            vec![0x81, 0xa1, b'a', 0xc6, 0xff, 0xff, 0xff, 0xff, 0x00],
+            deep,
+        ] {
+            assert!(
+                Record::parse(bytes.clone().into()).is_err(),
+                "{:?}",
+                &bytes[..bytes.len().min(12)]
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_an_ended_session_has_no_data() {
+        let ended = Record::parse(Record::ended()).unwrap();
+        assert!(ended.is_ended());
+        assert!(!ended.has_data());
+        assert!(!record(&[(A, packed(&1))]).is_ended());
+        let to = PublicId::from_bytes([7; 32]);
+        let moved = Record::parse(Record::moved(to)).unwrap();
+        assert_eq!(moved.moved_to(), Some(to));
+        assert_eq!(ended.moved_to(), None);
+    }
+}

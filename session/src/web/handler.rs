@@ -1,0 +1,167 @@
+//! What `#[session]` on a handler comes down to.
+
+use std::time::Duration;
+
+use poem::{
+    Error, FromRequest, IntoResponse, Request, RequestBody, Response, Result,
+    error::IntoResult,
+    http::{HeaderValue, StatusCode, header},
+};
+
+use crate::{
+    key::{Absence, Key, SessionData, SessionValue},
+    session::{Edit, Handle},
+    web::extract,
+};
+
+pub use crate::web::extract::snapshot;
+
+/// What a parameter of a `#[session]` handler can be: anything that Poem extracts.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a parameter of a `#[session]` handler",
+    label = "neither session data nor a Poem extractor",
+    note = "a session is taken as `Session<S>`, `S` or `&mut S`, where `S` derives `SessionData`; one key of it as `#[key(S::FIELD)] name: T`",
+    note = "anything else must implement `poem::FromRequest`, as `Form<T>`, `Json<T>`, `Query<T>` and `Data<&T>` do"
+)]
+pub trait HandlerParam<'a>: FromRequest<'a> {}
+
+#[diagnostic::do_not_recommend]
+impl<'a, T: FromRequest<'a>> HandlerParam<'a> for T {}
+
+/// Takes a parameter out of the request.
+#[allow(clippy::missing_errors_doc)]
+pub async fn extract<'a, T: HandlerParam<'a>>(
+    req: &'a Request,
+    body: &mut RequestBody,
+) -> Result<T> {
+    T::from_request(req, body).await
+}
+
+/// What a `#[key]` parameter can be, for a key of `T`.
+#[diagnostic::on_unimplemented(
+    message = "a `#[key]` parameter for a session key of type `{T}` cannot be a `{Self}`",
+    label = "expected `{T}` or `Option<{T}>`",
+    note = "write `{T}` to turn away requests without it, or `Option<{T}>` to serve them"
+)]
+pub trait KeyParam<T>: Sized {
+    /// The parameter's value, or nothing where the request is to be turned away.
+    fn from_key(value: Option<T>) -> Option<Self>;
+}
+
+impl<T> KeyParam<T> for T {
+    fn from_key(value: Option<T>) -> Option<T> {
+        value
+    }
+}
+
+impl<T> KeyParam<T> for Option<T> {
+    fn from_key(value: Option<T>) -> Option<Option<T>> {
+        Some(value)
+    }
+}
+
+/// Takes one key out of the request's session. Without it, the request goes to `or_redirect`, or is
+/// answered 401.
+#[allow(clippy::missing_errors_doc)]
+pub async fn key<S, T, A, P>(
+    req: &Request,
+    body: &mut RequestBody,
+    key: Key<S, T, A>,
+    or_redirect: Option<&'static str>,
+) -> Result<P>
+where
+    S: SessionData,
+    T: SessionValue,
+    A: Absence<T>,
+    P: KeyParam<T>,
+{
+    let handle = Handle::new(extract::active::<S>(req, body).await?);
+    let value = A::stored(handle.get(key)?);
+    P::from_key(value).ok_or_else(|| turned_away(or_redirect))
+}
+
+fn turned_away(or_redirect: Option<&'static str>) -> Error {
+    match or_redirect {
+        Some(address) => Error::from_response(
+            Response::builder()
+                .status(StatusCode::SEE_OTHER)
+                .header(header::LOCATION, HeaderValue::from_static(address))
+                .finish(),
+        ),
+        None => Error::from_status(StatusCode::UNAUTHORIZED),
+    }
+}
+
+#[doc(hidden)]
+#[allow(clippy::missing_errors_doc)]
+impl<S: SessionData> Edit<S> {
+    pub async fn from_request(req: &Request, body: &mut RequestBody) -> Result<Self> {
+        let active = extract::active::<S>(req, body).await?;
+        Ok(Self::begin(active)?)
+    }
+
+    pub fn finish(self) -> Result<()> {
+        Ok(self.write_back()?)
+    }
+}
+
+/// The handler's answer as a response.
+#[allow(clippy::missing_errors_doc)]
+pub fn into_response<T: IntoResponse>(result: impl IntoResult<T>) -> Result<Response> {
+    result.into_result().map(IntoResponse::into_response)
+}
+
+/// An error in writing a struct back takes the place of the handler's success.
+#[allow(clippy::missing_errors_doc)]
+pub fn write_back(result: Result<Response>, written: Result<()>) -> Result<Response> {
+    match written {
+        Ok(()) => result,
+        Err(error) => result.and(Err(error)),
+    }
+}
+
+/// Locks the session until the response has been made: `exclusive`.
+#[allow(clippy::missing_errors_doc)]
+pub async fn exclusive(req: &Request, body: &mut RequestBody) -> Result<()> {
+    extract::exclusive(req, body).await
+}
+
+/// The options that act once the handler has succeeded.
+#[derive(Debug, Clone, Copy)]
+pub struct After {
+    /// A new id.
+    pub regenerate: bool,
+    /// The session ends.
+    pub destroy: bool,
+    /// An idle timeout of its own, in milliseconds.
+    pub idle_timeout: Option<u64>,
+}
+
+/// Loads the session that the options will act on, while the request's body is still there.
+#[allow(clippy::missing_errors_doc)]
+pub async fn before(req: &Request, body: &mut RequestBody) -> Result<()> {
+    extract::innermost(req, body).await.map(drop)
+}
+
+/// Does what the options say where the handler has succeeded: its status is below 400.
+#[allow(clippy::missing_errors_doc)]
+pub async fn after(req: &Request, result: Result<Response>, options: After) -> Result<Response> {
+    let status = match &result {
+        Ok(response) => response.status(),
+        Err(error) => error.status(),
+    };
+    if status.as_u16() >= 400 {
+        return result;
+    }
+    let session = extract::innermost(req, &mut RequestBody::default()).await?;
+    if options.destroy {
+        session.destroy_keeping_changes();
+    }
+    if options.regenerate {
+        session.regenerate();
+    }
+    if let Some(millis) = options.idle_timeout {
+        session.set_idle_timeout(Duration::from_millis(millis));
+    }
+    result
+}

@@ -1,0 +1,178 @@
+//! The middleware: gives each request its session, and saves it before the response leaves.
+
+use std::{any::TypeId, sync::Arc};
+
+use poem::{
+    Endpoint, Error, IntoResponse, Middleware, Request, Response, Result,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+};
+
+use crate::{
+    active::{ActiveSession, Answer, Plan},
+    error::{LoadError, SessionError},
+    web::{sessions::Sessions, source::Source},
+};
+
+/// What a request carries of one `Sessions` middleware.
+#[derive(Clone)]
+pub(crate) struct Layer {
+    pub(crate) sessions: Sessions,
+    /// Nothing where the middleware's `skip` rule holds.
+    pub(crate) active: Option<Arc<ActiveSession>>,
+    /// The middleware around this one.
+    outer: Option<Arc<Layer>>,
+}
+
+impl Layer {
+    pub(crate) fn innermost(req: &Request) -> std::result::Result<&Self, LoadError> {
+        req.data().ok_or(LoadError::NoMiddleware)
+    }
+
+    /// The layer for the sessions of a struct: the innermost one that named it, else the innermost of all.
+    pub(crate) fn of(req: &Request, data: TypeId) -> std::result::Result<&Self, LoadError> {
+        let innermost = Self::innermost(req)?;
+        let named = std::iter::successors(Some(innermost), |layer| layer.outer.as_deref())
+            .find(|layer| layer.sessions.web().declared.contains(&data));
+        Ok(named.unwrap_or(innermost))
+    }
+}
+
+impl<E: Endpoint> Middleware<E> for Sessions {
+    type Output = SessionsEndpoint<E>;
+
+    fn transform(&self, inner: E) -> SessionsEndpoint<E> {
+        SessionsEndpoint {
+            inner,
+            sessions: self.clone(),
+        }
+    }
+}
+
+/// An endpoint whose requests have sessions: what `.with(sessions)` makes.
+#[derive(Debug)]
+pub struct SessionsEndpoint<E> {
+    inner: E,
+    sessions: Sessions,
+}
+
+impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, mut req: Request) -> Result<Response> {
+        let web = self.sessions.web();
+        let skipped = web.skip.as_ref().is_some_and(|skip| skip(&req));
+        let active = (!skipped).then(|| Arc::new(ActiveSession::new(Arc::clone(&web.engine))));
+        let outer = req.data::<Layer>().cloned().map(Arc::new);
+        req.extensions_mut().insert(Layer {
+            sessions: self.sessions.clone(),
+            active: active.clone(),
+            outer,
+        });
+        let result = self.inner.call(req).await.map(IntoResponse::into_response);
+        match active {
+            Some(active) if active.is_loaded() => self.sessions.finish(&active, result).await,
+            _ => result,
+        }
+    }
+}
+
+impl Sessions {
+    /// Saves what the handler did, and tells the client what it needs to know.
+    async fn finish(
+        &self,
+        active: &Arc<ActiveSession>,
+        result: Result<Response>,
+    ) -> Result<Response> {
+        let status = match &result {
+            Ok(response) => response.status(),
+            Err(error) => error.status(),
+        };
+        let saved = if status.is_server_error() {
+            let mut state = active.state();
+            state.changes.clear();
+            state.plan = Plan::Keep;
+            Ok(())
+        } else {
+            active.save().await
+        };
+        active.unlock();
+        let answer = {
+            let mut state = active.state();
+            state.response_sent = true;
+            let presented = state.presented;
+            state.answer.take().map(|answer| (answer, presented))
+        };
+        let result = match saved {
+            Ok(()) => result,
+            Err(error) => Err(self.failure(SessionError::Save(error))),
+        };
+        let Some((answer, presented)) = answer else {
+            return result;
+        };
+        let sources = &self.web().sources;
+        let carrier = match presented {
+            // Back on the carrier that the id came by. An id from a source that cannot be answered is
+            // never promoted to one that can.
+            Some(presented) => sources.carrier(presented.source.number).or_else(|| {
+                let may_move = !presented.live && matches!(answer, Answer::Issue(..));
+                may_move.then(|| sources.first_carrier()).flatten()
+            }),
+            None => sources.first_carrier(),
+        };
+        match (carrier, result) {
+            (None, result) => result,
+            (Some(carrier), Ok(mut response)) => {
+                self.tell(answer, carrier, response.headers_mut());
+                Ok(response)
+            }
+            (Some(carrier), Err(error)) => {
+                let mut response = error.into_response();
+                self.tell(answer, carrier, response.headers_mut());
+                Err(Error::from_response(response))
+            }
+        }
+    }
+
+    fn tell(&self, answer: Answer, carrier: &Source, headers: &mut HeaderMap) {
+        let web = self.web();
+        let now = web.engine.now();
+        let value =
+            |text: &str| HeaderValue::from_str(text).expect("checked when the sessions were built");
+        match (carrier, answer) {
+            (Source::Cookie, Answer::Issue(id, expires_at)) => {
+                let cookie = web.cookie.issue(&web.cookie_name, &id, expires_at, now);
+                headers.append(header::SET_COOKIE, value(&cookie));
+            }
+            (Source::Cookie, Answer::Withdraw) => {
+                let cookie = web.cookie.withdraw(&web.cookie_name);
+                headers.append(header::SET_COOKIE, value(&cookie));
+            }
+            (Source::Header(name), Answer::Issue(id, _)) => {
+                headers.insert(name.clone(), value(id.expose()));
+            }
+            (Source::Header(name), Answer::Withdraw) => {
+                headers.insert(name.clone(), HeaderValue::from_static(""));
+            }
+            // Not answered.
+            _ => return,
+        }
+        // A cache must not hand this visitor's id to the next (ASVS 5.0 14.3.2).
+        headers
+            .entry(header::CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+    }
+
+    /// The error, or rather the response, for a session that could not be loaded or saved.
+    pub(crate) fn failure(&self, error: SessionError) -> Error {
+        let status = poem::error::ResponseError::status(&error);
+        if status == StatusCode::CONFLICT {
+            tracing::warn!(?error, "session refused");
+        } else {
+            tracing::error!(?error, "session failed");
+        }
+        match &self.web().on_error {
+            Some(respond) => Error::from_response(respond(&error)),
+            None => error.into(),
+        }
+    }
+}

@@ -23,13 +23,37 @@ pub(super) struct Answer {
     pub(super) certain: bool,
 }
 
+impl Answer {
+    /// The number that a script answered with.
+    pub(super) fn number(&self) -> Result<i64, Fault> {
+        match self.value {
+            Value::Int(-1) => Err(Fault::FOREIGN),
+            Value::Int(number) => Ok(number),
+            _ => Err(Fault::NONSENSE),
+        }
+    }
+}
+
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 
 impl Link {
     /// Sends a command and waits for its answer, no longer than the time limit.
     pub(super) async fn call(self: &Arc<Self>, command: &Command) -> Result<Answer, Fault> {
-        let deadline = Instant::now() + self.limit();
+        self.call_by(self.deadline(), command).await
+    }
+
+    /// When what begins now has to be done.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.limit()
+    }
+
+    /// Sends a command and waits for its answer, until `deadline`.
+    pub(super) async fn call_by(
+        self: &Arc<Self>,
+        deadline: Instant,
+        command: &Command,
+    ) -> Result<Answer, Fault> {
         let mut certain = true;
         let mut lost = 0;
         let mut pause = FIRST_PAUSE;

@@ -3,7 +3,7 @@
 //! What the client library says of a failure may contain addresses, keys and arguments. Only what is
 //! known to be harmless is passed on: the server's error code, and the kind of an I/O error.
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError};
 
@@ -17,7 +17,7 @@ use crate::store::{
 pub(super) struct Fault {
     kind: StoreErrorKind,
     cause: Cause,
-    /// The server refused: the command was certainly not executed.
+    /// The command has certainly changed nothing.
     pub(super) refused: bool,
 }
 
@@ -53,8 +53,12 @@ impl Fault {
 
     pub(super) const TIMED_OUT: Self = Self::new(TimedOut, "no answer within the time limit");
 
-    /// Something else lies under the key.
-    pub(super) const FOREIGN: Self = Self::new(Corrupt, "the value was not written by this store");
+    /// Something else lies under the key, and stays.
+    pub(super) const FOREIGN: Self = Self {
+        kind: Corrupt,
+        cause: Cause::Text("the value was not written by this store"),
+        refused: true,
+    };
 
     /// The answer is not one that the command can have.
     pub(super) const NONSENSE: Self = Self::new(Unavailable, "the answer was not understood");
@@ -136,6 +140,11 @@ const NO_ENTRY: Fault = Fault::new(
     "the server refused the user name or the password",
 );
 
+const NO_TLS: Fault = Fault::new(
+    Misconfigured,
+    "the server's certificate is not trusted, or it does not speak TLS",
+);
+
 /// What `error` means for the command that it answers, sent to a Cluster or not.
 pub(super) fn judge(error: &RedisError, cluster: bool) -> (Remedy, Fault) {
     if error.is_timeout() {
@@ -154,12 +163,14 @@ pub(super) fn judge(error: &RedisError, cluster: bool) -> (Remedy, Fault) {
         return (Remedy::None, NO_ENTRY);
     }
     match error.kind() {
+        // Reading and writing know no such error: it is rustls that speaks.
+        ErrorKind::Io if io_kind(error) == Some(io::ErrorKind::InvalidData) => {
+            (Remedy::Lost, NO_TLS)
+        }
         ErrorKind::Io => {
-            let source = error.source().and_then(|source| source.downcast_ref());
-            let kind = source.map_or(io::ErrorKind::NotConnected, io::Error::kind);
             let fault = Fault {
                 kind: Unavailable,
-                cause: Cause::Io(kind),
+                cause: io_kind(error).map_or(Cause::Text("not connected"), Cause::Io),
                 refused: false,
             };
             (Remedy::Lost, fault)
@@ -185,6 +196,17 @@ pub(super) fn judge(error: &RedisError, cluster: bool) -> (Remedy, Fault) {
         ),
         _ => (Remedy::None, Fault::NONSENSE),
     }
+}
+
+fn io_kind(error: &RedisError) -> Option<io::ErrorKind> {
+    let source = error.source()?;
+    // The client shares its causes, and shows the `Arc` as the source.
+    let shared = source.downcast_ref::<Arc<dyn Error + Send + Sync>>();
+    let error = match shared {
+        Some(shared) => shared.downcast_ref::<io::Error>(),
+        None => source.downcast_ref(),
+    };
+    error.map(io::Error::kind)
 }
 
 /// What an error means that a server answered with.
@@ -292,6 +314,17 @@ mod tests {
         let error = judge(&io.into(), false).1.during("testing");
         assert!(
             !format!("{error} {error:?}").contains("10.9.8.7"),
+            "{error:?}"
+        );
+    }
+
+    #[test]
+    fn what_the_network_did_is_named() {
+        let error = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let error = judge(&error.into(), false).1.during("testing");
+        assert_eq!(error.kind(), Unavailable);
+        assert!(
+            format!("{error:?}").contains("connection refused"),
             "{error:?}"
         );
     }

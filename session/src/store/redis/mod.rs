@@ -12,6 +12,7 @@ mod value;
 use std::{fmt, sync::Arc};
 
 use redis::Value;
+use tokio::time::Instant;
 
 pub use self::builder::{RedisClient, RedisConnection, RedisStoreBuilder};
 use self::{
@@ -27,8 +28,10 @@ use super::{
 };
 use crate::{clock::Timestamp, id::PublicId};
 
-/// Sessions in Redis (6.2 or later) or Valkey; on one server, behind Sentinel, or in a Cluster. Needs the
-/// Cargo feature `redis`, and `redis-tls` for TLS.
+/// Sessions in Redis (6.2 or later, no modules) or Valkey: on one server, behind Sentinel, or in a
+/// Cluster.
+///
+/// Needs the Cargo feature `redis`, and `redis-tls` for TLS.
 ///
 /// ```no_run
 /// use poem_session::store::RedisStore;
@@ -42,6 +45,68 @@ use crate::{clock::Timestamp, id::PublicId};
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # What is stored
+/// One string value a session, under the prefix and the session's [`PublicId`] in braces:
+/// `poem-session:{5f3a…}`. The server removes it when it expires; what is live is decided by the
+/// application's clock alone, so that the server's need not agree with it. A value under such a key
+/// that the store did not write is an error ([`Corrupt`](super::StoreErrorKind::Corrupt)) and stays
+/// as it is.
+///
+/// | operation | commands |
+/// |---|---|
+/// | load | `GET` |
+/// | create, replace, touch, delete, lock, unlock | one script |
+/// | rename (regenerate, rotate) | two scripts; one more when another request was faster |
+/// | clear | `SCAN` on every master, an `UNLINK` for each session |
+/// | delete expired | none |
+///
+/// Each command names one key, so that all of it runs on a Cluster, also while slots move. Scripts
+/// travel as hashes (`EVALSHA`) and are sent whole to a server that does not know them. A user of the
+/// server needs no more rights than `~poem-session:* +get +set +setrange +pexpire +del +unlink +scan
+/// +eval +evalsha`; on a Cluster `+ping +asking +cluster|slots`, and behind Sentinel `+role`, too.
+///
+/// # Memory
+/// A session takes its data and about 240 bytes, measured on Redis 7.0 with 20,000 sessions: 340
+/// bytes for 100 bytes of data, 433 for 200, 657 for 400, 1234 for 1000. Set `maxmemory-policy
+/// noeviction`: with any other, a server that is full signs users out at random. With it, a write
+/// fails with [`Full`](super::StoreErrorKind::Full), while reads and sign-outs go on.
+///
+/// # When something fails
+/// An operation ends within the [time limit](RedisStoreBuilder::time_limit), with an error at worst.
+/// All operations share one connection (in a Cluster one to each node). When it breaks, or does not
+/// answer within the limit, the next operation makes a new one; with Sentinel, to whichever server is
+/// the master then.
+///
+/// A command is sent again where the server refused it because another one is in charge, or cannot
+/// serve just yet, and where the connection broke before the answer came: once to a single server,
+/// some more times in a Cluster. That does no write twice. A write is recognised by its version, half
+/// of which is random; one that finds itself done already answers so. A replace that was sent again
+/// and finds another version cannot know whether it was overwritten or never done, and is an error
+/// instead of a conflict: the caller would make the same change once more. The client library's own
+/// repetition, which cannot tell, is switched off.
+///
+/// # What can be lost
+/// Redis acknowledges a write before it is on disk, and before its replicas have it.
+///
+/// - **One server** keeps what its configuration makes it keep. With `appendonly yes` it is all but
+///   the last second, when the machine fails, and with `appendfsync always` all. Without either it is
+///   what the last snapshot had.
+/// - **Sentinel and Cluster**: when a master dies, what it had acknowledged and not yet passed on is
+///   lost, and sessions are as they were before. Also a sign-out: that session is back. On one
+///   machine, a master killed under load lost none of 50,000 writes; one whose replica was held up
+///   for some seconds lost a third of what was written meanwhile. `min-replicas-to-write 1` with
+///   `min-replicas-max-lag` keeps a master from going on without a replica that follows, which bounds
+///   the loss; the writes it refuses are errors
+///   ([`Unavailable`](super::StoreErrorKind::Unavailable)).
+///
+/// No record is ever half written, and a request that had seen a version which was lost finds a
+/// conflict, and never overwrites what others have written since. A failover took three to seven
+/// seconds on one machine, with a node timeout of two; operations fail meanwhile where they cannot be
+/// done within their limit. The application needs no restart.
+///
+/// Where a session that has ended must never come back, use a database that acknowledges only what it
+/// keeps.
 #[derive(Clone)]
 pub struct RedisStore {
     link: Arc<Link>,
@@ -78,21 +143,17 @@ impl RedisStore {
         key(&self.prefix, id)
     }
 
-    /// Calls a script that answers with a number.
     async fn number(&self, command: Command) -> Result<i64, Fault> {
-        match self.link.call(&command).await?.value {
-            Value::Int(-1) => Err(Fault::FOREIGN),
-            Value::Int(number) => Ok(number),
-            _ => Err(Fault::NONSENSE),
-        }
+        self.link.call(&command).await?.number()
     }
 
-    /// Calls a script that answers with yes or no.
-    fn yes(&self, action: &'static str, command: Command) -> StoreFuture<'_, bool> {
+    /// Calls a script that ends something, and answers whether it was there. What an earlier sending of
+    /// the command may have ended counts as having been there.
+    fn end(&self, action: &'static str, command: Command) -> StoreFuture<'_, bool> {
         Box::pin(async move {
-            let number = self.number(command).await;
-            number
-                .map(|number| number == 1)
+            let answer = self.link.call(&command).await;
+            answer
+                .and_then(|answer| Ok(answer.number()? == 1 || !answer.certain))
                 .map_err(|fault| fault.during(action))
         })
     }
@@ -108,21 +169,22 @@ impl RedisStore {
     /// Calls the script that writes `version` in place of the one that is expected.
     async fn put(
         &self,
+        deadline: Instant,
         command: Command,
         version: Version,
         now: Timestamp,
     ) -> Result<Replaced, Fault> {
-        let answer = self.link.call(&command).await?;
+        let answer = self.link.call_by(deadline, &command).await?;
         match answer.value {
-            Value::Int(1) => Ok(Replaced::Replaced(version)),
-            Value::Int(0) => Ok(Replaced::Gone),
-            Value::Int(-1) => Err(Fault::FOREIGN),
             Value::BulkString(_) if !answer.certain => Err(UNCERTAIN),
             Value::BulkString(value) => Ok(match value::read(value, now)? {
                 Some(stored) => Replaced::Conflict(stored),
                 None => Replaced::Gone,
             }),
-            _ => Err(Fault::NONSENSE),
+            _ => Ok(match answer.number()? {
+                1 => Replaced::Replaced(version),
+                _ => Replaced::Gone,
+            }),
         }
     }
 
@@ -138,21 +200,22 @@ impl RedisStore {
         leave: Option<Write>,
         now: Timestamp,
     ) -> Result<Replaced, Fault> {
+        let deadline = self.link.deadline();
         let version = next_version(expected);
         let create = Command::create(&self.key(to), version, &write, now);
-        if self.number(create).await? != 1 {
+        if self.link.call_by(deadline, &create).await?.number()? != 1 {
             return Err(TAKEN);
         }
         let leave = Command::leave(&self.key(from), expected, version, leave.as_ref(), now);
-        let ended = self.put(leave, version, now).await;
+        let ended = self.put(deadline, leave, version, now).await;
         let take_back = match &ended {
             Ok(Replaced::Replaced(_)) => false,
             Ok(Replaced::Conflict(_) | Replaced::Gone) => true,
             Err(fault) => fault.refused,
         };
         if take_back {
-            let command = Command::delete(&self.key(to), now);
-            if let Err(fault) = self.number(command).await {
+            let delete = Command::delete(&self.key(to), now);
+            if let Err(fault) = self.link.call_by(deadline, &delete).await {
                 let error = fault.during(RENAMING);
                 tracing::warn!(%error, "a session record that nobody knows stays until it expires");
             }
@@ -206,7 +269,7 @@ impl SessionStore for RedisStore {
         Box::pin(async move {
             let version = next_version(expected);
             let command = Command::replace(&self.key(key), expected, version, &write, now);
-            let replaced = self.put(command, version, now).await;
+            let replaced = self.put(self.link.deadline(), command, version, now).await;
             replaced.map_err(|fault| fault.during("replacing a session in Redis"))
         })
     }
@@ -219,7 +282,12 @@ impl SessionStore for RedisStore {
         now: Timestamp,
     ) -> StoreFuture<'_, bool> {
         let command = Command::touch(&self.key(key), expected, expires_at, now);
-        self.yes("prolonging a session in Redis", command)
+        Box::pin(async move {
+            let number = self.number(command).await;
+            number
+                .map(|number| number == 1)
+                .map_err(|fault| fault.during("prolonging a session in Redis"))
+        })
     }
 
     fn rename(
@@ -247,7 +315,7 @@ impl SessionStore for RedisStore {
 
     fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
         let command = Command::delete(&self.key(key), now);
-        self.yes("deleting a session in Redis", command)
+        self.end("deleting a session in Redis", command)
     }
 
     /// Answers 0: the server removes what has expired by itself.
@@ -282,7 +350,7 @@ impl SessionStore for RedisStore {
 
     fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool> {
         let command = Command::unlock(&self.key(key), owner);
-        self.yes("unlocking a session in Redis", command)
+        self.end("unlocking a session in Redis", command)
     }
 }
 

@@ -29,3 +29,9 @@ if value then
   live = kind ~= MOVED and moment(value, 11) > tonumber(ARGV[1])
 end
 
+-- Whether this record is there already: then the command was sent before, and its answer got lost.
+local function done(header, data)
+  return value and string.sub(value, 3, 18) == string.sub(header, 3, 18)
+    and string.sub(value, kind == LEASED and 43 or 19) == data
+end
+

@@ -126,7 +126,12 @@ pub(crate) enum Plan {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Answer {
     /// This is your id, until then.
-    Issue(SessionId, Timestamp),
+    Issue {
+        id: SessionId,
+        expires_at: Timestamp,
+        /// Whether it is the id that the client has already.
+        known: bool,
+    },
     /// You have none any more.
     Withdraw,
 }
@@ -311,8 +316,7 @@ impl ActiveSession {
         {
             let mut state = self.state();
             state.origin = origin;
-            let base = state.base();
-            state.changes.rebase(&base);
+            state.changes.rebase();
         }
         // A closure that fails on the newer value fails again, and is reported, when the session is saved.
         let _ = self.rerun_updates();
@@ -357,8 +361,14 @@ impl ActiveSession {
             let outcome = steps
                 .iter_mut()
                 .try_fold(start, |value, (_, step)| step(value.as_ref()));
-            let value = outcome.as_ref().ok().cloned();
-            self.state().changes.rerun(field, steps, value);
+            let value = match &outcome {
+                Ok(value) => Ok(value.clone()),
+                Err(error) => Err(error),
+            };
+            let mut state = self.state();
+            let base = state.base();
+            state.changes.rerun(field, steps, value, &base);
+            drop(state);
             outcome?;
         }
     }
@@ -372,9 +382,9 @@ impl ActiveSession {
     pub(crate) fn take(&self, field: Field) -> Option<Bytes> {
         let mut state = self.state();
         let value = state.value(field);
-        if value.is_some() {
+        if let Some(seen) = value.clone() {
             let base = state.base();
-            state.changes.take(field, &base);
+            state.changes.take(field, seen, &base);
         }
         value
     }
@@ -437,7 +447,7 @@ impl ActiveSession {
             let mut state = self.state();
             state.plan = Plan::Destroy;
             state.fresh = true;
-            state.changes.rebase(&Record::empty());
+            state.changes.rebase();
         }
         // As on reload: what fails now fails visibly when the session is saved.
         let _ = self.rerun_updates();
@@ -445,6 +455,26 @@ impl ActiveSession {
 
     pub(crate) fn id(&self) -> SessionId {
         self.state().id(&self.engine)
+    }
+
+    /// When the session ends if this request is its last, with what it has changed so far.
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        let now = self.engine.now();
+        let expiry = &self.engine.expiry;
+        let state = self.state();
+        let Origin::Stored(base) = &state.origin else {
+            return None;
+        };
+        if state.plan == Plan::Keep && state.changes.is_empty() {
+            let touched = expiry.touch_due(base.term(), base.expires_at, now);
+            return Some(touched.unwrap_or(base.expires_at));
+        }
+        let idle = state.value(record::IDLE);
+        let term = Term {
+            created_at: base.record.created_at(),
+            idle: idle.as_deref().and_then(record::duration),
+        };
+        Some(expiry.expires_at(term, now))
     }
 
     pub(crate) fn public_id(&self) -> PublicId {

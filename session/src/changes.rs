@@ -11,8 +11,6 @@ pub(crate) type Step = Box<dyn FnMut(Option<&Bytes>) -> Result<Option<Bytes>, Up
 enum Op {
     /// Set or removed: this request's value stands.
     Put,
-    /// Removed because it was read: only what was seen goes, a newer value stays.
-    Take { seen: Bytes },
     /// Updated: the closures run again on the newer value. `stale` until they have.
     Update {
         steps: Vec<(u64, Step)>,
@@ -62,14 +60,10 @@ impl Changes {
         self.record(field, Op::Put, value, base);
     }
 
-    /// Removes what was read.
-    pub(crate) fn take(&mut self, field: Field, base: &Record) {
-        let op = match (self.find(field), base.get(field)) {
-            // What this request itself had set or updated over it was never seen by another.
-            (Some(_), _) | (None, None) => Op::Put,
-            (None, Some(seen)) => Op::Take { seen },
-        };
-        self.record(field, op, None, base);
+    /// Removes what was read. A newer value, which was not read, stays.
+    pub(crate) fn take(&mut self, field: Field, seen: Bytes, base: &Record) {
+        let step: Step = Box::new(move |value| Ok(value.filter(|value| **value != seen).cloned()));
+        self.update(field, step, None, base);
     }
 
     /// Notes that `step` made `value` of the value so far.
@@ -86,7 +80,7 @@ impl Changes {
             }
             // On top of a value of this request's own there is nothing to run again on.
             Some(Op::Put) => Op::Put,
-            Some(Op::Take { .. }) | None => Op::Update {
+            None => Op::Update {
                 steps: vec![(at, step)],
                 stale: false,
             },
@@ -132,15 +126,12 @@ impl Changes {
 
     /// Puts the changes onto a newer record: changes of different fields both survive.
     /// `update_*` closures are then due to run again: see [`next_stale`](Self::next_stale).
-    pub(crate) fn rebase(&mut self, base: &Record) {
-        self.list.retain_mut(|change| match &mut change.op {
-            Op::Put => true,
-            Op::Take { seen } => base.get(change.field).as_ref() == Some(seen),
-            Op::Update { stale, .. } => {
+    pub(crate) fn rebase(&mut self) {
+        for change in &mut self.list {
+            if let Op::Update { stale, .. } = &mut change.op {
                 *stale = true;
-                true
             }
-        });
+        }
     }
 
     /// Takes out the closures of a field that are due to run again. They run without a lock held, since
@@ -165,18 +156,23 @@ impl Changes {
         &mut self,
         field: Field,
         mut ran: Vec<(u64, Step)>,
-        outcome: Option<Option<Bytes>>,
+        outcome: Result<Option<Bytes>, &UpdateError>,
+        base: &Record,
     ) {
         // Where the field was set or removed meanwhile, that stands.
         if let Some(change) = self.find_mut(field)
             && let Op::Update { steps, stale } = &mut change.op
         {
             // An update made meanwhile saw the older value, so all of them run once more.
-            *stale = !steps.is_empty() || outcome.is_none();
+            *stale = !steps.is_empty() || outcome.is_err();
             ran.append(steps);
             *steps = ran;
-            if let Some(value) = outcome {
+            if let Ok(value) = outcome {
                 change.value = value;
+            }
+            if !*stale && change.value == base.get(field) {
+                // As stored by now: nothing to write.
+                self.list.retain(|change| change.field.name != field.name);
             }
         }
     }
@@ -212,13 +208,13 @@ mod tests {
 
     /// What the session does when another request wrote `newer` first.
     fn meet(changes: &mut Changes, newer: &Record) -> Option<Bytes> {
-        changes.rebase(newer);
+        changes.rebase();
         while let Some((field, mut steps)) = changes.next_stale() {
             let value = steps
                 .iter_mut()
                 .try_fold(newer.get(field), |value, (_, step)| step(value.as_ref()))
                 .unwrap();
-            changes.rerun(field, steps, Some(value));
+            changes.rerun(field, steps, Ok(value), newer);
         }
         rewrite(newer, changes.values()).get(A)
     }
@@ -257,7 +253,7 @@ mod tests {
     #[test]
     fn taking_leaves_a_value_that_was_not_seen() {
         let mut changes = Changes::default();
-        changes.take(A, &base(Some(1)));
+        changes.take(A, bytes(1), &base(Some(1)));
         assert_eq!(meet(&mut changes, &base(Some(1))), None);
         assert_eq!(meet(&mut changes, &base(Some(2))), Some(bytes(2)));
         assert!(changes.is_empty());
@@ -267,8 +263,29 @@ mod tests {
     fn taking_what_this_request_set_leaves_no_change() {
         let mut changes = Changes::default();
         changes.put(A, Some(bytes(1)), &base(None));
-        changes.take(A, &base(None));
+        changes.take(A, bytes(1), &base(None));
         assert!(changes.is_empty());
+    }
+
+    #[test]
+    fn an_update_over_what_was_taken_starts_from_nothing() {
+        let mut changes = Changes::default();
+        changes.take(A, bytes(3), &base(Some(3)));
+        changes.update(A, add(1), Some(bytes(1)), &base(Some(3)));
+        assert_eq!(meet(&mut changes, &base(Some(3))), Some(bytes(1)));
+        assert_eq!(meet(&mut changes, &base(Some(7))), Some(bytes(8)));
+    }
+
+    #[test]
+    fn taking_what_was_updated_leaves_a_newer_value() {
+        let mut changes = Changes::default();
+        changes.update(A, add(1), Some(bytes(1)), &base(None));
+        changes.take(A, bytes(1), &base(None));
+        assert!(changes.is_empty(), "nothing was there, and nothing is");
+        changes.update(A, add(1), Some(bytes(3)), &base(Some(2)));
+        changes.take(A, bytes(3), &base(Some(2)));
+        assert_eq!(meet(&mut changes, &base(Some(2))), None);
+        assert_eq!(meet(&mut changes, &base(Some(10))), Some(bytes(11)));
     }
 
     #[test]
@@ -288,10 +305,10 @@ mod tests {
         let mut changes = Changes::default();
         changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
         let newer = base(Some(10));
-        changes.rebase(&newer);
+        changes.rebase();
         let (field, steps) = changes.next_stale().unwrap();
         changes.update(A, add(100), Some(bytes(101)), &newer);
-        changes.rerun(field, steps, Some(Some(bytes(11))));
+        changes.rerun(field, steps, Ok(Some(bytes(11))), &newer);
         assert_eq!(meet(&mut changes, &newer), Some(bytes(111)));
     }
 }

@@ -162,7 +162,7 @@ impl ActiveSession {
                     Ok(false) => {}
                     // The session was read and nothing of it is lost: no reason to fail the request.
                     Err(error) => {
-                        tracing::warn!(session = ?key, ?error, "could not note the use of a session")
+                        tracing::warn!(session = ?key, ?error, "could not note the use of a session");
                     }
                 }
             }
@@ -190,8 +190,7 @@ impl ActiveSession {
                 state.next_id = None;
             }
         }
-        let base = state.base();
-        state.changes.rebase(&base);
+        state.changes.rebase();
         Ok(Outcome::TryAgain)
     }
 
@@ -351,7 +350,12 @@ impl State {
         let by_old_id =
             matches!(&self.origin, Origin::Stored(base) if base.by_old_id && base.key == key);
         if !by_old_id {
-            self.answer = Some(Answer::Issue(next.id, next.expires_at));
+            let known = matches!(&self.origin, Origin::Stored(base) if base.id == next.id);
+            self.answer = Some(Answer::Issue {
+                id: next.id,
+                expires_at: next.expires_at,
+                known,
+            });
         }
         self.changes.saved(next.mark);
         self.plan = Plan::Keep;
@@ -370,7 +374,11 @@ impl State {
         if let Origin::Stored(base) = &mut self.origin {
             base.expires_at = expires_at;
             if !base.by_old_id {
-                self.answer = Some(Answer::Issue(base.id, expires_at));
+                self.answer = Some(Answer::Issue {
+                    id: base.id,
+                    expires_at,
+                    known: true,
+                });
             }
         }
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{clock::Timestamp, error::BuildError, id::SessionId};
 
 /// No browser keeps a cookie longer: 400 days (RFC 6265bis, section 5.5).
-const LONGEST_LIFE: Duration = Duration::from_secs(400 * 24 * 3600);
+const LONGEST_LIFE: Duration = Duration::from_hours(400 * 24);
 
 /// How the cookie that carries the session id is set.
 ///
@@ -25,6 +25,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(400 * 24 * 3600);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // the cookie's attributes, which are so
 pub struct CookieConfig {
     name: String,
     secure: bool,

@@ -79,7 +79,7 @@ impl Expiry {
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn at(minutes: u64) -> Timestamp {
         Timestamp::from_millis(minutes * 60_000)
@@ -93,8 +93,8 @@ mod tests {
     }
 
     const RULES: Expiry = Expiry {
-        idle: Duration::from_secs(30 * 60),
-        absolute: Some(Duration::from_secs(60 * 60)),
+        idle: Duration::from_mins(30),
+        absolute: Some(Duration::from_hours(1)),
         touch: Touch::Tenth,
     };
 

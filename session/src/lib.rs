@@ -127,7 +127,7 @@
 //! }
 //!
 //! #[session]
-//! async fn cart(shop: Session<Shop>) -> poem::Result<String> {
+//! async fn show_cart(shop: Session<Shop>) -> poem::Result<String> {
 //!     let notice = shop.notice()?.unwrap_or_default();
 //!     Ok(format!("{notice} {} things", shop.cart()?.len()))
 //! }
@@ -156,7 +156,7 @@
 //! # fn app() -> Result<impl poem::Endpoint, poem_session::BuildError> {
 //! let sessions = Sessions::builder(MemoryStore::new()).data::<Shop>().build()?;
 //! let app = Route::new()
-//!     .at("/cart", get(cart).post(add))
+//!     .at("/cart", get(show_cart).post(add))
 //!     .at("/login", post(login))
 //!     .at("/account", get(account))
 //!     .at("/logout", post(logout))
@@ -209,6 +209,8 @@
 #![forbid(unsafe_code)]
 
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod id;
 pub mod store;
 

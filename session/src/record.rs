@@ -105,7 +105,7 @@ impl Record {
     }
 
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
-        self.number(IDLE).map(Duration::from_millis)
+        self.find(IDLE.name).and_then(duration)
     }
 
     /// What is left under the id of a session that ended, for requests that still carry it.
@@ -140,6 +140,13 @@ impl Record {
     pub(crate) fn has_data(&self) -> bool {
         self.entries().any(|entry| !entry.key.starts_with('$'))
     }
+}
+
+/// A duration as [`number`] encodes its milliseconds.
+pub(crate) fn duration(encoded: &[u8]) -> Option<Duration> {
+    rmp_serde::from_slice(encoded)
+        .ok()
+        .map(Duration::from_millis)
 }
 
 /// The encoding of the library's own numbers.

@@ -13,7 +13,7 @@ use crate::{
     changes::Step,
     error::{GetError, LoadError, LockError, SaveError, SetError, UpdateError},
     id::{PublicId, SessionId},
-    key::{Absence, EncodedField, Encoder, Key, SessionData, SessionValue},
+    key::{Absence, EncodedField, Encoder, Field, Key, SessionData, SessionValue},
     lock::SessionLock,
     value,
 };
@@ -144,7 +144,7 @@ impl<S: SessionData> Session<S> {
         S::FIELDS
             .iter()
             .filter(|field| self.active().value(**field).is_some())
-            .map(|field| field.name())
+            .map(Field::name)
             .collect()
     }
 
@@ -174,12 +174,10 @@ impl<S: SessionData> Session<S> {
         }
     }
 
-    /// When it ends if it is not used again; `None` before it is saved for the first time.
+    /// When it ends if it is not used again after this request; `None` before it is saved for the first
+    /// time.
     pub fn expires_at(&self) -> Option<SystemTime> {
-        match &self.active().state().origin {
-            Origin::Stored(base) => Some(base.expires_at.into()),
-            Origin::New | Origin::Ended => None,
-        }
+        self.active().expires_at().map(SystemTime::from)
     }
 
     /// Gives this session an idle timeout of its own from now on, at least a second: "remember me". The
@@ -290,7 +288,7 @@ impl<S: SessionData> Handle<S> {
         read(key, self.active.value(key.field()).as_deref())
     }
 
-    #[allow(clippy::missing_errors_doc)]
+    #[allow(clippy::missing_errors_doc, clippy::needless_pass_by_value)]
     pub fn set<T: SessionValue, A: Absence<T>>(
         &self,
         key: Key<S, T, A>,

@@ -1,8 +1,8 @@
 //! Where sessions are kept: the [`SessionStore`] contract and the stores that come with it.
 //!
 //! A store keeps opaque bytes under a [`PublicId`], each record with a [`Version`] and the moment
-//! it expires. It knows nothing of cookies, keys or merging, so a store of your own is about a
-//! page of code; the feature `conformance` gives you the test suite to run on it.
+//! it expires. It knows nothing of cookies, keys or merging, so a store of your own is ten
+//! short methods; the feature `conformance` gives you the test suite to run on it.
 //!
 //! # Rules every store keeps
 //! - **Time is an argument.** A record is live while `now < expires_at`; one that is not is never

@@ -78,7 +78,7 @@ pub struct SessionConfig {
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {
-            idle_timeout: Duration::from_secs(30 * 60),
+            idle_timeout: Duration::from_mins(30),
             absolute_timeout: None,
             touch: Touch::default(),
             cookie: CookieConfig::default(),

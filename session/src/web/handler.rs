@@ -1,6 +1,6 @@
 //! What `#[session]` on a handler comes down to.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use poem::{
     Error, FromRequest, IntoResponse, Request, RequestBody, Response, Result,
@@ -29,12 +29,12 @@ pub trait HandlerParam<'a>: FromRequest<'a> {}
 impl<'a, T: FromRequest<'a>> HandlerParam<'a> for T {}
 
 /// Takes a parameter out of the request.
-#[allow(clippy::missing_errors_doc)]
-pub async fn extract<'a, T: HandlerParam<'a>>(
+// Not an `async fn`: the compiler could not tell then that the handler's future is `Send`.
+pub fn extract<'a, T: HandlerParam<'a>>(
     req: &'a Request,
     body: &mut RequestBody,
-) -> Result<T> {
-    T::from_request(req, body).await
+) -> impl Future<Output = Result<T>> + Send {
+    T::from_request(req, body)
 }
 
 /// What a `#[key]` parameter can be, for a key of `T`.

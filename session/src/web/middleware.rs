@@ -114,7 +114,7 @@ impl Sessions {
             // Back on the carrier that the id came by. An id from a source that cannot be answered is
             // never promoted to one that can.
             Some(presented) => sources.carrier(presented.source.number).or_else(|| {
-                let may_move = !presented.live && matches!(answer, Answer::Issue(..));
+                let may_move = !presented.live && matches!(answer, Answer::Issue { .. });
                 may_move.then(|| sources.first_carrier()).flatten()
             }),
             None => sources.first_carrier(),
@@ -139,7 +139,7 @@ impl Sessions {
         let value =
             |text: &str| HeaderValue::from_str(text).expect("checked when the sessions were built");
         match (carrier, answer) {
-            (Source::Cookie, Answer::Issue(id, expires_at)) => {
+            (Source::Cookie, Answer::Issue { id, expires_at, .. }) => {
                 let cookie = web.cookie.issue(&web.cookie_name, &id, expires_at, now);
                 headers.append(header::SET_COOKIE, value(&cookie));
             }
@@ -147,7 +147,9 @@ impl Sessions {
                 let cookie = web.cookie.withdraw(&web.cookie_name);
                 headers.append(header::SET_COOKIE, value(&cookie));
             }
-            (Source::Header(name), Answer::Issue(id, _)) => {
+            // A cookie is sent again for its new end; a header has none.
+            (Source::Header(_), Answer::Issue { known: true, .. }) => return,
+            (Source::Header(name), Answer::Issue { id, .. }) => {
                 headers.insert(name.clone(), value(id.expose()));
             }
             (Source::Header(name), Answer::Withdraw) => {

@@ -51,7 +51,9 @@ pub enum IdSource {
 
 /// A function that finds an id: see [`IdSource::custom`].
 #[derive(Clone)]
-pub struct Custom(Arc<dyn Fn(&Request) -> Option<String> + Send + Sync>);
+pub struct Custom(Arc<FindId>);
+
+type FindId = dyn Fn(&Request) -> Option<String> + Send + Sync;
 
 impl fmt::Debug for Custom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,7 +103,8 @@ impl Sources {
     ) -> Option<Found> {
         for (number, source) in self.0.iter().enumerate() {
             let id = match source {
-                Source::Form(field) => in_form(req, body, field).await,
+                // Boxed: reading a body takes a large future, which every handler would carry.
+                Source::Form(field) => Box::pin(in_form(req, body, field)).await,
                 other => other.find(req, cookie_name),
             };
             if let Some(id) = id {

@@ -3,6 +3,8 @@
 mod operations;
 mod slots;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,

@@ -61,13 +61,12 @@ impl SessionStore for MemoryStore {
         now: Timestamp,
     ) -> StoreFuture<'_, bool> {
         let mut table = self.shard(&key).lock();
-        let live = table.live(&key, now).map(|stored| {
-            // Only ever later, so the shard's earliest expiry stays true.
-            if stored.version == expected {
-                stored.expires_at = stored.expires_at.max(expires_at);
-            }
-        });
-        boxed(Ok(live.is_some()))
+        let same = table
+            .live(&key, now)
+            .filter(|stored| stored.version == expected);
+        // Only ever later, so the shard's earliest expiry stays true.
+        let touched = same.map(|stored| stored.expires_at = stored.expires_at.max(expires_at));
+        boxed(Ok(touched.is_some()))
     }
 
     fn rename(

@@ -1,0 +1,236 @@
+//! A store of one's own, here a map behind a lock, and the suite that shows it keeps the contract.
+//!
+//! ```sh
+//! cargo run --bin custom_store
+//! cargo test -p poem-session-examples --bin custom_store   # the whole conformance suite
+//!
+//! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 1.
+//! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 2.
+//! ```
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    future::ready,
+    sync::{Mutex, PoisonError},
+};
+
+use poem::{EndpointExt, Route, get};
+use poem_session::{
+    PublicId, Session, SessionData, Sessions,
+    clock::Timestamp,
+    session,
+    store::{
+        Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreErrorKind,
+        StoreFuture, Stored, Version, Write,
+    },
+};
+use poem_session_examples::serve;
+
+/// A record, and who holds its lease until when.
+type Slot = (Stored, Option<(LockOwner, Timestamp)>);
+
+#[derive(Default)]
+struct MapStore(Mutex<HashMap<PublicId, Slot>>);
+
+impl std::fmt::Debug for MapStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MapStore")
+    }
+}
+
+impl MapStore {
+    /// Does something with the map, as one step, and answers at once.
+    fn at_once<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut HashMap<PublicId, Slot>) -> Result<T, StoreError>,
+    ) -> StoreFuture<'static, T> {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Box::pin(ready(work(&mut map)))
+    }
+}
+
+fn slot(write: Write, version: Version) -> Slot {
+    let stored = Stored {
+        data: write.data,
+        version,
+        expires_at: write.expires_at,
+    };
+    (stored, None)
+}
+
+/// The record under a key, if it is live: an expired one is as good as gone.
+fn live(map: &mut HashMap<PublicId, Slot>, key: PublicId, now: Timestamp) -> Option<&mut Slot> {
+    map.get_mut(&key)
+        .filter(|(stored, _)| now < stored.expires_at)
+}
+
+impl SessionStore for MapStore {
+    fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>> {
+        self.at_once(|map| Ok(live(map, key, now).map(|(stored, _)| stored.clone())))
+    }
+
+    fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created> {
+        self.at_once(|map| {
+            if live(map, key, now).is_some() {
+                return Ok(Created::Exists);
+            }
+            map.insert(key, slot(write, Version::FIRST));
+            Ok(Created::Created(Version::FIRST))
+        })
+    }
+
+    fn replace(
+        &self,
+        key: PublicId,
+        expected: Version,
+        write: Write,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        self.at_once(|map| {
+            Ok(match live(map, key, now) {
+                None => Replaced::Gone,
+                Some((stored, _)) if stored.version != expected => {
+                    Replaced::Conflict(stored.clone())
+                }
+                Some((stored, _)) => {
+                    *stored = slot(write, expected.next()).0;
+                    Replaced::Replaced(stored.version)
+                }
+            })
+        })
+    }
+
+    fn touch(
+        &self,
+        key: PublicId,
+        expected: Version,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, bool> {
+        self.at_once(|map| {
+            let found = live(map, key, now).filter(|(stored, _)| stored.version == expected);
+            Ok(found.is_some_and(|(stored, _)| {
+                stored.expires_at = stored.expires_at.max(expires_at);
+                true
+            }))
+        })
+    }
+
+    fn rename(
+        &self,
+        from: PublicId,
+        expected: Version,
+        to: PublicId,
+        write: Write,
+        leave: Option<Write>,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        self.at_once(|map| {
+            match live(map, from, now) {
+                None => return Ok(Replaced::Gone),
+                Some((stored, _)) if stored.version != expected => {
+                    return Ok(Replaced::Conflict(stored.clone()));
+                }
+                Some(_) => {}
+            }
+            if live(map, to, now).is_some() {
+                let action = "moving a session onto one that is live";
+                return Err(StoreError::new(StoreErrorKind::Corrupt, action));
+            }
+            map.remove(&from);
+            if let Some(leave) = leave {
+                map.insert(from, slot(leave, expected.next()));
+            }
+            map.insert(to, slot(write, Version::FIRST));
+            Ok(Replaced::Replaced(Version::FIRST))
+        })
+    }
+
+    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
+        self.at_once(|map| {
+            let removed = map.remove(&key);
+            Ok(removed.is_some_and(|(stored, _)| now < stored.expires_at))
+        })
+    }
+
+    fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize> {
+        self.at_once(|map| {
+            let expired = map
+                .iter()
+                .filter(|(_, (stored, _))| stored.expires_at <= now);
+            let keys: Vec<_> = expired.map(|(key, _)| *key).take(limit).collect();
+            keys.iter().for_each(|key| drop(map.remove(key)));
+            Ok(keys.len())
+        })
+    }
+
+    fn clear(&self) -> StoreFuture<'_, ()> {
+        self.at_once(|map| {
+            map.clear();
+            Ok(())
+        })
+    }
+
+    fn lock(
+        &self,
+        key: PublicId,
+        owner: LockOwner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Locked> {
+        self.at_once(|map| {
+            Ok(match live(map, key, now) {
+                None => Locked::Gone,
+                Some((_, Some((holder, end)))) if *holder != owner && now < *end => Locked::Held,
+                Some((_, lease)) => {
+                    *lease = Some((owner, until));
+                    Locked::Acquired
+                }
+            })
+        })
+    }
+
+    fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool> {
+        self.at_once(|map| {
+            let lease = map.get_mut(&key).map(|(_, lease)| lease);
+            let ours = lease.and_then(|lease| lease.take_if(|(holder, _)| *holder == owner));
+            Ok(ours.is_some())
+        })
+    }
+}
+
+#[derive(SessionData)]
+struct Visitor {
+    #[session(default)]
+    visits: u64,
+}
+
+#[session]
+async fn hello(visitor: Session<Visitor>) -> poem::Result<String> {
+    visitor.update_visits(|visits| *visits += 1)?;
+    Ok(format!("Visit {}.\n", visitor.visits()?))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let sessions = Sessions::builder(MapStore::default()).build()?;
+    let app = Route::new().at("/", get(hello)).with(sessions);
+    Ok(serve(app).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_session::conformance::Suite;
+
+    use super::MapStore;
+
+    /// Conformance 6.1, 6.2, 6.3, 6.4, 6.5, 6.6, 6.7, 6.9
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_keeps_the_contract() {
+        Suite::new("custom_store", |_| async { MapStore::default() })
+            .run()
+            .await
+            .assert();
+    }
+}

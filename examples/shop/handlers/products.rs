@@ -1,0 +1,12 @@
+//! The shelves.
+
+use maud::Markup;
+use poem_session::session;
+
+use crate::pages::{self, Visitor};
+
+/// `GET /`
+#[session]
+pub(crate) async fn show(visitor: Visitor) -> Markup {
+    pages::products(&visitor)
+}

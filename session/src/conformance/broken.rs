@@ -1,0 +1,480 @@
+//! The suite on stores that each do one thing wrong: it has to say so.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+use super::{Report, Suite};
+use crate::{
+    clock::Timestamp,
+    id::PublicId,
+    store::{
+        Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreErrorKind,
+        StoreFuture, Stored, Version, Write,
+    },
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    LoadReturnsExpired,
+    LoadTruncates,
+    ExpiryIsInclusive,
+    ExpiryInSeconds,
+    CreateOverwrites,
+    CreateMindsExpired,
+    CreateKeepsLease,
+    CreateRaces,
+    ReplaceIgnoresVersion,
+    ReplaceCreates,
+    ReplaceKeepsVersion,
+    ReplaceRaces,
+    ReplaceKeepsExpiry,
+    ConflictSaysGone,
+    TouchShortens,
+    TouchIgnoresVersion,
+    StaleTouchSaysYes,
+    TouchMovesVersion,
+    TouchRevives,
+    RenameKeepsOld,
+    RenameIgnoresLeave,
+    RenameOverwrites,
+    RenameMindsExpired,
+    RenameTakesLease,
+    RenameRaces,
+    RenameLeavesAGap,
+    LeaveKeepsVersion,
+    DeleteDoesNothing,
+    DeleteCountsExpired,
+    SweepIgnoresLimit,
+    SweepTakesTheLiving,
+    SweepDoesNothing,
+    ClearDoesNothing,
+    NamespacesMeet,
+    ClearTakesAll,
+    LeaseIsShared,
+    LeaseNeverRunsOut,
+    LeaseIsNotProlonged,
+    LeaseOfNothing,
+    LeaseBarsWrites,
+    UnlockByAnybody,
+    UnlockSaysYes,
+    HangsOnLock,
+}
+
+/// A store of a page, right but for its fault. One lock, and a moment's wait between what it sees and
+/// what it does where the fault is a race.
+#[derive(Debug)]
+struct Broken {
+    fault: Fault,
+    namespace: String,
+    /// Shared by the namespaces of one backend.
+    records: Arc<Mutex<Records>>,
+}
+
+type Records = HashMap<(String, PublicId), Record>;
+
+#[derive(Debug, Clone)]
+struct Record {
+    stored: Stored,
+    lease: Option<(LockOwner, Timestamp)>,
+}
+
+impl Record {
+    fn new(write: &Write, version: Version) -> Self {
+        Self {
+            stored: Stored {
+                data: write.data.clone(),
+                version,
+                expires_at: write.expires_at,
+            },
+            lease: None,
+        }
+    }
+}
+
+impl Broken {
+    fn has(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    fn at(&self, key: PublicId) -> (String, PublicId) {
+        let namespace = if self.has(Fault::NamespacesMeet) {
+            String::new()
+        } else {
+            self.namespace.clone()
+        };
+        (namespace, key)
+    }
+
+    fn is_live(&self, record: &Record, now: Timestamp) -> bool {
+        let end = record.stored.expires_at;
+        match self.fault {
+            Fault::ExpiryIsInclusive => now <= end,
+            Fault::ExpiryInSeconds => now.as_millis() / 1000 < end.as_millis() / 1000,
+            _ => now < end,
+        }
+    }
+
+    fn live(&self, key: PublicId, now: Timestamp) -> Option<Record> {
+        let record = self.records.lock().get(&self.at(key)).cloned();
+        record.filter(|record| self.is_live(record, now))
+    }
+
+    fn put(&self, key: PublicId, record: Record) {
+        self.records.lock().insert(self.at(key), record);
+    }
+
+    fn update(&self, key: PublicId, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.records.lock().get_mut(&self.at(key)) {
+            change(record);
+        }
+    }
+
+    fn remove(&self, key: PublicId) {
+        self.records.lock().remove(&self.at(key));
+    }
+
+    /// The wait in which others come between, where the fault is this race.
+    async fn wait_if(&self, race: Fault) {
+        if self.has(race) {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+impl SessionStore for Broken {
+    fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>> {
+        Box::pin(async move {
+            let now = if self.has(Fault::LoadReturnsExpired) {
+                Timestamp::from_millis(0)
+            } else {
+                now
+            };
+            Ok(self.live(key, now).map(|mut record| {
+                if self.has(Fault::LoadTruncates) && record.stored.data.len() > 65_535 {
+                    record.stored.data.truncate(65_535);
+                }
+                record.stored
+            }))
+        })
+    }
+
+    fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created> {
+        Box::pin(async move {
+            let old = self.records.lock().get(&self.at(key)).cloned();
+            let stands_in_the_way = old
+                .as_ref()
+                .is_some_and(|old| self.is_live(old, now) || self.has(Fault::CreateMindsExpired));
+            if stands_in_the_way && !self.has(Fault::CreateOverwrites) {
+                return Ok(Created::Exists);
+            }
+            self.wait_if(Fault::CreateRaces).await;
+            let mut record = Record::new(&write, Version::FIRST);
+            if self.has(Fault::CreateKeepsLease) {
+                record.lease = old.and_then(|old| old.lease);
+            }
+            self.put(key, record);
+            Ok(Created::Created(Version::FIRST))
+        })
+    }
+
+    fn replace(
+        &self,
+        key: PublicId,
+        expected: Version,
+        write: Write,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        Box::pin(async move {
+            let Some(mut record) = self.live(key, now) else {
+                if self.has(Fault::ReplaceCreates) {
+                    self.put(key, Record::new(&write, Version::FIRST));
+                }
+                return Ok(Replaced::Gone);
+            };
+            if self.has(Fault::LeaseBarsWrites) && record.lease.is_some() {
+                return Ok(Replaced::Conflict(record.stored));
+            }
+            if record.stored.version != expected && !self.has(Fault::ReplaceIgnoresVersion) {
+                return Ok(if self.has(Fault::ConflictSaysGone) {
+                    Replaced::Gone
+                } else {
+                    Replaced::Conflict(record.stored)
+                });
+            }
+            self.wait_if(Fault::ReplaceRaces).await;
+            record.stored.data = write.data;
+            if !self.has(Fault::ReplaceKeepsExpiry) {
+                record.stored.expires_at = write.expires_at;
+            }
+            if !self.has(Fault::ReplaceKeepsVersion) {
+                record.stored.version = record.stored.version.next();
+            }
+            let version = record.stored.version;
+            self.put(key, record);
+            Ok(Replaced::Replaced(version))
+        })
+    }
+
+    fn touch(
+        &self,
+        key: PublicId,
+        expected: Version,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            let now = if self.has(Fault::TouchRevives) {
+                Timestamp::from_millis(0)
+            } else {
+                now
+            };
+            let Some(record) = self.live(key, now) else {
+                return Ok(false);
+            };
+            let (version, end) = (record.stored.version, record.stored.expires_at);
+            if version != expected && !self.has(Fault::TouchIgnoresVersion) {
+                return Ok(self.has(Fault::StaleTouchSaysYes));
+            }
+            if expires_at > end || self.has(Fault::TouchShortens) {
+                self.update(key, |record| {
+                    record.stored.expires_at = expires_at;
+                    if self.has(Fault::TouchMovesVersion) {
+                        record.stored.version = version.next();
+                    }
+                });
+            }
+            Ok(true)
+        })
+    }
+
+    fn rename(
+        &self,
+        from: PublicId,
+        expected: Version,
+        to: PublicId,
+        write: Write,
+        leave: Option<Write>,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        Box::pin(async move {
+            let Some(record) = self.live(from, now) else {
+                return Ok(Replaced::Gone);
+            };
+            if record.stored.version != expected {
+                return Ok(Replaced::Conflict(record.stored));
+            }
+            let occupied = self.records.lock().get(&self.at(to)).is_some_and(|there| {
+                self.is_live(there, now) || self.has(Fault::RenameMindsExpired)
+            });
+            if occupied && !self.has(Fault::RenameOverwrites) {
+                return Err(StoreError::new(StoreErrorKind::Corrupt, "renaming"));
+            }
+            self.wait_if(Fault::RenameRaces).await;
+            if self.has(Fault::RenameLeavesAGap) {
+                self.remove(from);
+                self.wait_if(Fault::RenameLeavesAGap).await;
+            }
+            let version = expected.next();
+            let mut moved = Record::new(&write, version);
+            if self.has(Fault::RenameTakesLease) {
+                moved.lease = record.lease;
+            }
+            self.put(to, moved);
+            match leave {
+                Some(leave) if !self.has(Fault::RenameIgnoresLeave) => {
+                    let keeps = self.has(Fault::LeaveKeepsVersion);
+                    let left = if keeps { expected } else { version };
+                    self.put(from, Record::new(&leave, left));
+                }
+                _ if self.has(Fault::RenameKeepsOld) => {}
+                _ => self.remove(from),
+            }
+            Ok(Replaced::Replaced(version))
+        })
+    }
+
+    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            let there = self.records.lock().contains_key(&self.at(key));
+            let live = self.live(key, now).is_some();
+            if !self.has(Fault::DeleteDoesNothing) {
+                self.remove(key);
+            }
+            Ok(live || there && self.has(Fault::DeleteCountsExpired))
+        })
+    }
+
+    fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize> {
+        Box::pin(async move {
+            let limit = match self.fault {
+                Fault::SweepIgnoresLimit => usize::MAX,
+                Fault::SweepDoesNothing => 0,
+                _ => limit,
+            };
+            let mut removed = 0;
+            self.records.lock().retain(|(namespace, _), record| {
+                let takes = self.has(Fault::SweepTakesTheLiving) || !self.is_live(record, now);
+                let goes = removed < limit && *namespace == self.namespace && takes;
+                removed += usize::from(goes);
+                !goes
+            });
+            Ok(removed)
+        })
+    }
+
+    fn clear(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async move {
+            self.records.lock().retain(|(namespace, _), _| {
+                let own = *namespace == self.namespace || self.has(Fault::ClearTakesAll);
+                !own || self.has(Fault::ClearDoesNothing)
+            });
+            Ok(())
+        })
+    }
+
+    fn lock(
+        &self,
+        key: PublicId,
+        owner: LockOwner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Locked> {
+        Box::pin(async move {
+            if self.has(Fault::HangsOnLock) {
+                std::future::pending::<()>().await;
+            }
+            let Some(record) = self.live(key, now) else {
+                let nothing = self.has(Fault::LeaseOfNothing);
+                return Ok(if nothing {
+                    Locked::Acquired
+                } else {
+                    Locked::Gone
+                });
+            };
+            if let Some((holder, end)) = record.lease {
+                let own = holder == owner && !self.has(Fault::LeaseIsNotProlonged);
+                let over = end <= now && !self.has(Fault::LeaseNeverRunsOut);
+                if !own && !over && !self.has(Fault::LeaseIsShared) {
+                    return Ok(Locked::Held);
+                }
+            }
+            self.update(key, |record| record.lease = Some((owner, until)));
+            Ok(Locked::Acquired)
+        })
+    }
+
+    fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool> {
+        Box::pin(async move {
+            let mut held = false;
+            self.update(key, |record| {
+                held = record
+                    .lease
+                    .is_some_and(|(holder, _)| holder == owner || self.has(Fault::UnlockByAnybody));
+                if held {
+                    record.lease = None;
+                }
+            });
+            Ok(held || self.has(Fault::UnlockSaysYes))
+        })
+    }
+}
+
+async fn report_on(fault: Fault) -> Report {
+    let records = Arc::new(Mutex::new(Records::new()));
+    let suite = Suite::new(format!("{fault:?}"), move |namespace| {
+        let records = Arc::clone(&records);
+        async move {
+            Broken {
+                fault,
+                namespace,
+                records,
+            }
+        }
+    });
+    suite.run().await
+}
+
+#[tokio::test]
+async fn the_page_without_a_fault_passes() {
+    report_on(Fault::None).await.assert();
+}
+
+/// Time is stopped, so that a store that hangs costs none.
+#[tokio::test(start_paused = true)]
+async fn every_fault_is_found() {
+    let faults = [
+        (Fault::LoadReturnsExpired, "expired_is_nothing"),
+        (Fault::LoadTruncates, "sizes_up_to_a_mebibyte"),
+        (Fault::ExpiryIsInclusive, "boundary_to_the_millisecond"),
+        (Fault::ExpiryInSeconds, "boundary_to_the_millisecond"),
+        (Fault::CreateOverwrites, "create_on_live_changes_nothing"),
+        (Fault::CreateMindsExpired, "create_on_expired_works"),
+        (Fault::CreateKeepsLease, "ends_with_the_record"),
+        (Fault::CreateRaces, "parallel_creates"),
+        (Fault::ReplaceIgnoresVersion, "replace_wins_once"),
+        (Fault::ReplaceCreates, "replace_of_missing_creates_nothing"),
+        (Fault::ReplaceKeepsVersion, "replace_moves_the_version_on"),
+        (Fault::ReplaceRaces, "wins_are_as_many_as_versions"),
+        (Fault::ReplaceKeepsExpiry, "replace_may_shorten"),
+        (Fault::ConflictSaysGone, "stale_replace_returns_current"),
+        (Fault::TouchShortens, "touch_never_shortens"),
+        (Fault::TouchIgnoresVersion, "stale_touch_changes_nothing"),
+        (Fault::StaleTouchSaysYes, "stale_touch_changes_nothing"),
+        (Fault::TouchMovesVersion, "touch_moves_expiry_only"),
+        (Fault::TouchRevives, "touch_of_expired_revives_nothing"),
+        (Fault::RenameKeepsOld, "moves_the_record"),
+        (Fault::RenameIgnoresLeave, "leaves_what_it_is_given"),
+        (Fault::RenameOverwrites, "onto_live_is_refused"),
+        (Fault::RenameMindsExpired, "onto_expired_works"),
+        (Fault::RenameTakesLease, "ends_with_a_rename"),
+        (Fault::RenameRaces, "parallel_renames"),
+        (Fault::RenameLeavesAGap, "renames_leave_no_gap"),
+        (Fault::LeaveKeepsVersion, "leaves_what_it_is_given"),
+        (Fault::DeleteDoesNothing, "deleted_is_nothing"),
+        (Fault::DeleteCountsExpired, "expired_is_nothing"),
+        (
+            Fault::SweepIgnoresLimit,
+            "delete_expired_keeps_to_its_limit",
+        ),
+        (
+            Fault::SweepTakesTheLiving,
+            "delete_expired_spares_the_living",
+        ),
+        (Fault::SweepDoesNothing, "delete_expired_keeps_to_its_limit"),
+        (Fault::ClearDoesNothing, "clear_keeps_to_its_own"),
+        (Fault::NamespacesMeet, "keys_do_not_meet"),
+        (Fault::ClearTakesAll, "clear_keeps_to_its_own"),
+        (Fault::LeaseIsShared, "is_exclusive"),
+        (Fault::LeaseNeverRunsOut, "runs_out"),
+        (Fault::LeaseIsNotProlonged, "is_prolonged_by_its_owner"),
+        (Fault::LeaseOfNothing, "needs_a_live_record"),
+        (Fault::LeaseBarsWrites, "is_beside_the_record"),
+        (Fault::UnlockByAnybody, "is_given_back_by_its_owner_only"),
+        (Fault::UnlockSaysYes, "is_given_back_by_its_owner_only"),
+        (Fault::HangsOnLock, "is_exclusive"),
+    ];
+    for (fault, case) in faults {
+        let report = report_on(fault).await;
+        let found = report
+            .failures()
+            .iter()
+            .any(|failure| failure.case.ends_with(case));
+        assert!(found, "{fault:?} was not found by {case}: {report}");
+        assert!(!report.passed().is_empty(), "{fault:?} ended the whole run");
+    }
+}
+
+#[tokio::test]
+async fn a_report_names_what_failed() {
+    let report = report_on(Fault::ClearDoesNothing).await;
+    assert_eq!(report.failures().len(), 1);
+    let text = report.to_string();
+    assert!(text.starts_with("ClearDoesNothing: "), "{text}");
+    assert!(text.contains("\n  6.7 clear_keeps_to_its_own: "), "{text}");
+    let panic = std::panic::catch_unwind(|| report.assert());
+    assert!(panic.is_err());
+}

@@ -1,0 +1,187 @@
+//! 6.4 and 6.6: touch, the moment of expiry, and the sweep.
+
+use super::{Bench, key, millis};
+use crate::{
+    clock::Timestamp,
+    id::PublicId,
+    store::{Stored, Version, Write},
+};
+
+async fn touch(bench: &Bench, key: PublicId, version: Version, until: Timestamp) -> bool {
+    let touched = bench.store.touch(key, version, until, bench.now).await;
+    touched.expect("touch")
+}
+
+pub(super) async fn touch_moves_expiry_only(bench: Bench) {
+    let (key, written) = bench.create(b"the record").await;
+    let (other, kept) = bench.create(b"another").await;
+    let until = bench.end().saturating_add(millis(60_000));
+    assert!(
+        touch(&bench, key, written.version, until).await,
+        "touch did not see the record"
+    );
+    let moved = Stored {
+        expires_at: until,
+        ..written
+    };
+    assert_eq!(
+        bench.load(key).await.as_ref(),
+        Some(&moved),
+        "the record touched"
+    );
+    assert_eq!(
+        bench.load_at(key, bench.end()).await,
+        Some(moved),
+        "the record at the end it had before"
+    );
+    assert_eq!(bench.load(other).await, Some(kept), "the record beside it");
+}
+
+pub(super) async fn touch_of_missing_creates_nothing(bench: Bench) {
+    let missing = key();
+    let (deleted, old) = bench.create(b"the record").await;
+    bench
+        .store
+        .delete(deleted, bench.now)
+        .await
+        .expect("delete");
+    let until = bench.end().saturating_add(millis(60_000));
+    for (key, version) in [(missing, Version::FIRST), (deleted, old.version)] {
+        assert!(
+            !touch(&bench, key, version, until).await,
+            "touch saw a record where none is"
+        );
+        assert_eq!(bench.load(key).await, None, "load after touching nothing");
+    }
+}
+
+pub(super) async fn touch_of_expired_revives_nothing(bench: Bench) {
+    let (key, written) = bench.create(b"the record").await;
+    let later = bench.end();
+    let until = later.saturating_add(millis(60_000));
+    let touched = bench.store.touch(key, written.version, until, later).await;
+    assert!(
+        !touched.expect("touch"),
+        "touch took an expired record for a live one"
+    );
+    assert_eq!(bench.load_at(key, later).await, None, "load after it");
+}
+
+pub(super) async fn touch_never_shortens(bench: Bench) {
+    let (key, written) = bench.create(b"the record").await;
+    for sooner in [
+        bench.end().saturating_sub(millis(1)),
+        bench.end().saturating_sub(millis(60_000)),
+        bench.now,
+    ] {
+        assert!(
+            touch(&bench, key, written.version, sooner).await,
+            "touch did not see the record"
+        );
+        assert_eq!(
+            bench.load(key).await.as_ref(),
+            Some(&written),
+            "the record touched with an earlier end than it has"
+        );
+    }
+}
+
+pub(super) async fn stale_touch_changes_nothing(bench: Bench) {
+    let (key, written) = bench.create(b"first").await;
+    let sooner = Write::new(&b"second"[..], bench.end().saturating_sub(millis(60_000)));
+    let replaced = bench
+        .store
+        .replace(key, written.version, sooner, bench.now)
+        .await;
+    replaced.expect("replace");
+    let current = bench.load(key).await.expect("the record replaced");
+    let until = bench.end().saturating_add(millis(60_000));
+    for stale in [written.version, current.version.next()] {
+        assert!(
+            !touch(&bench, key, stale, until).await,
+            "a stale touch said that its version is there"
+        );
+        assert_eq!(
+            bench.load(key).await.as_ref(),
+            Some(&current),
+            "the record after a stale touch"
+        );
+    }
+}
+
+pub(super) async fn boundary_to_the_millisecond(bench: Bench) {
+    let (key, written) = bench.create(b"the record").await;
+    let just_before = bench.end().saturating_sub(millis(1));
+    assert_eq!(
+        bench.load_at(key, just_before).await,
+        Some(written),
+        "1 ms before its end"
+    );
+    for after in [0, 1] {
+        let later = bench.end().saturating_add(millis(after));
+        assert_eq!(
+            bench.load_at(key, later).await,
+            None,
+            "{after} ms after its end"
+        );
+    }
+}
+
+/// Calls the sweep until it says that nothing is left, and answers how much it removed in all.
+async fn sweep(bench: &Bench, limit: usize, now: Timestamp) -> usize {
+    let mut removed = 0;
+    loop {
+        let batch = bench.store.delete_expired(limit, now).await;
+        let batch = batch.expect("delete_expired");
+        assert!(
+            batch <= limit,
+            "delete_expired({limit}) says it removed {batch}"
+        );
+        removed += batch;
+        assert!(removed <= 1000, "removed more than there ever was");
+        if batch < limit {
+            return removed;
+        }
+    }
+}
+
+pub(super) async fn delete_expired_keeps_to_its_limit(bench: Bench) {
+    for _ in 0..7 {
+        bench.create(b"the record").await;
+    }
+    let later = bench.end();
+    let first = bench.store.delete_expired(3, later).await;
+    let first = first.expect("delete_expired");
+    let rest = sweep(&bench, 3, later).await;
+    if bench.expires_by_itself {
+        assert_eq!((first, rest), (0, 0), "removed by a store that need not");
+    } else {
+        assert_eq!(first, 3, "removed of seven, with a limit of three");
+        assert_eq!(rest, 4, "removed of the four left");
+    }
+    assert_eq!(
+        sweep(&bench, 100, later).await,
+        0,
+        "removed where nothing is left"
+    );
+}
+
+pub(super) async fn delete_expired_spares_the_living(bench: Bench) {
+    let later = bench.end().saturating_add(millis(60_000));
+    let mut living = Vec::new();
+    for n in 0..20 {
+        bench.create(b"dead").await;
+        let end = later.saturating_add(millis(1 + n));
+        living.push(bench.create_with(Write::new(&b"living"[..], end)).await);
+    }
+    let removed = sweep(&bench, 100, later).await;
+    let dead = if bench.expires_by_itself { 0 } else { 20 };
+    assert_eq!(removed, dead, "removed of twenty that have expired");
+    for (key, written) in living {
+        assert_eq!(
+            bench.load_at(key, later).await,
+            Some(written),
+            "a record that has not expired, after a sweep"
+        );
+    }
+}

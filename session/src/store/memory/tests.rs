@@ -1,0 +1,236 @@
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    id::SessionId,
+    store::{Created, LockOwner, Replaced, SessionStore as _, StoreErrorKind, Version, Write},
+};
+
+const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+fn after(seconds: u64) -> Timestamp {
+    NOW.saturating_add(Duration::from_secs(seconds))
+}
+
+fn key() -> PublicId {
+    SessionId::random().public()
+}
+
+async fn create(store: &MemoryStore, end: Timestamp, now: Timestamp) -> PublicId {
+    let key = key();
+    let created = store.create(key, Write::new("record", end), now).await;
+    assert_eq!(
+        created.expect("room for it"),
+        Created::Created(Version::FIRST)
+    );
+    key
+}
+
+async fn is_there(store: &MemoryStore, key: PublicId, now: Timestamp) -> bool {
+    store.load(key, now).await.expect("memory").is_some()
+}
+
+#[tokio::test]
+async fn a_full_store_refuses_one_more_and_has_room_again_after_a_delete() {
+    let store = MemoryStore::builder().capacity(3).build();
+    let first = create(&store, after(60), NOW).await;
+    for _ in 0..2 {
+        create(&store, after(60), NOW).await;
+    }
+    let refused = store.create(key(), Write::new("one more", after(60)), NOW);
+    let refused = refused.await.expect_err("no room");
+    assert_eq!(refused.kind(), StoreErrorKind::Full);
+    assert_eq!(store.len(), 3);
+
+    let replaced = store.replace(first, Version::FIRST, Write::new("longer", after(90)), NOW);
+    assert!(matches!(replaced.await, Ok(Replaced::Replaced(_))));
+    store.delete(first, NOW).await.expect("memory");
+    create(&store, after(60), NOW).await;
+}
+
+#[tokio::test]
+async fn a_full_store_makes_room_from_what_has_expired() {
+    for on_full in [OnFull::Refuse, OnFull::EvictSoonest] {
+        let store = MemoryStore::builder().capacity(50).on_full(on_full).build();
+        let mut living = Vec::new();
+        for n in 0..50 {
+            if n % 2 == 0 {
+                create(&store, after(10), NOW).await;
+            } else {
+                living.push(create(&store, after(1000), NOW).await);
+            }
+        }
+        for _ in 0..25 {
+            living.push(create(&store, after(1000), after(10)).await);
+        }
+        assert_eq!(store.len(), 50);
+        for key in living {
+            assert!(is_there(&store, key, after(10)).await, "{on_full:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_expired_record_under_the_key_is_room_enough() {
+    let store = MemoryStore::builder().capacity(1).build();
+    let key = create(&store, after(10), NOW).await;
+    let again = store.create(key, Write::new("again", after(60)), after(10));
+    assert!(matches!(again.await, Ok(Created::Created(_))));
+    assert_eq!(store.len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_store_evicts_what_would_expire_soon() {
+    let store = MemoryStore::builder()
+        .capacity(1000)
+        .on_full(OnFull::EvictSoonest)
+        .build();
+    let mut keys = Vec::new();
+    for n in 0..1000 {
+        keys.push(create(&store, after(1000 + n), NOW).await);
+    }
+    for _ in 0..500 {
+        create(&store, after(100_000), NOW).await;
+    }
+    assert_eq!(store.len(), 1000);
+    let mut survivors = Vec::new();
+    for (place, key) in keys.iter().enumerate() {
+        if is_there(&store, *key, NOW).await {
+            survivors.push(place);
+        }
+    }
+    let late = survivors.iter().filter(|place| **place >= 500).count();
+    assert!(
+        late * 10 > survivors.len() * 7,
+        "of {} survivors only {late} were in the half that expires last",
+        survivors.len()
+    );
+}
+
+#[tokio::test]
+async fn a_rename_needs_room_only_for_what_it_leaves() {
+    let store = MemoryStore::builder().capacity(1).build();
+    let from = create(&store, after(60), NOW).await;
+    let write = Write::new("moved", after(60));
+    let to = key();
+    let moved = store.rename(from, Version::FIRST, to, write.clone(), None, NOW);
+    let Ok(Replaced::Replaced(version)) = moved.await else {
+        panic!("a full store could not rename");
+    };
+    assert_eq!(store.len(), 1);
+
+    let leave = Some(Write::new("left", after(60)));
+    let refused = store.rename(to, version, key(), write, leave, NOW);
+    let refused = refused.await.expect_err("no room for two");
+    assert_eq!(refused.kind(), StoreErrorKind::Full);
+    assert!(is_there(&store, to, NOW).await);
+    assert_eq!(store.len(), 1);
+}
+
+/// Without a sweeper, and with nobody coming back to a key.
+#[tokio::test]
+async fn expired_records_do_not_pile_up() {
+    let store = MemoryStore::new();
+    let mut most = 0;
+    for second in 0..600 {
+        for _ in 0..100 {
+            create(&store, after(second + 10), after(second)).await;
+        }
+        most = most.max(store.len());
+    }
+    // A thousand are alive at any time, some four in a table.
+    assert!(most < 3000, "{most} records were held at once");
+}
+
+#[tokio::test]
+async fn sweeps_and_clears_give_every_place_back() {
+    let store = MemoryStore::builder().capacity(10_000).build();
+    for n in 0..10_000 {
+        create(&store, after(n % 100 + 1), NOW).await;
+    }
+    let swept = store.delete_expired(usize::MAX, after(50)).await;
+    assert_eq!(swept.expect("memory"), 5000);
+    assert_eq!(store.len(), 5000);
+    store.clear().await.expect("memory");
+    assert!(store.is_empty());
+    for _ in 0..10_000 {
+        create(&store, after(1), NOW).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_count_is_right_after_everything_at_once() {
+    let store = Arc::new(
+        MemoryStore::builder()
+            .capacity(500)
+            .on_full(OnFull::EvictSoonest)
+            .build(),
+    );
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..8_u64 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let mut own = Vec::new();
+            for n in 0..2000_u64 {
+                let now = after(n / 10);
+                own.push(create(&store, after(n / 10 + task + 1), now).await);
+                let some = own[usize::try_from(n * 7 % 13).unwrap_or(0) % own.len()];
+                match n % 5 {
+                    0 => drop(store.delete(some, now).await),
+                    1 => {
+                        let (to, leave) = (key(), Some(Write::new("left", after(n))));
+                        let write = Write::new("moved", after(n / 10 + 3));
+                        drop(
+                            store
+                                .rename(some, Version::FIRST, to, write, leave, now)
+                                .await,
+                        );
+                    }
+                    2 => drop(store.delete_expired(5, now).await),
+                    3 => drop(store.lock(some, LockOwner::random(), after(n), now).await),
+                    _ => drop(store.load(some, now).await),
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+    assert!(store.len() <= 500, "{} of 500", store.len());
+    let held: usize = store.shards.iter().map(|shard| shard.lock().len()).sum();
+    assert_eq!(store.len(), held);
+}
+
+/// No runtime, and no task: the futures are ready when they are made.
+#[test]
+fn needs_no_runtime() {
+    use std::{
+        pin::pin,
+        task::{Context, Poll, Waker},
+    };
+    let store = MemoryStore::new();
+    let load = pin!(store.load(key(), NOW));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(matches!(load.poll(&mut context), Poll::Ready(Ok(None))));
+}
+
+#[tokio::test]
+async fn loading_shares_the_bytes() {
+    let store = MemoryStore::new();
+    let data = bytes::Bytes::from(vec![7; 100]);
+    let key = key();
+    let write = Write::new(data.clone(), after(60));
+    store.create(key, write, NOW).await.expect("memory");
+    let loaded = store.load(key, NOW).await.expect("memory");
+    assert_eq!(
+        loaded.map(|stored| stored.data.as_ptr()),
+        Some(data.as_ptr())
+    );
+}
+
+#[test]
+fn debug_shows_no_record() {
+    let text = format!("{:?}", MemoryStore::new());
+    assert_eq!(
+        text,
+        "MemoryStore { len: 0, capacity: 1048576, on_full: Refuse, .. }"
+    );
+}

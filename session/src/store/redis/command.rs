@@ -112,7 +112,7 @@ impl Command {
         command
     }
 
-    /// Moves the expiry on if the version is `expected`: answers 1, or 0 if no live record is there.
+    /// Moves the expiry on if the version is `expected`: answers 1, or 0 if it is not.
     pub(super) fn touch(
         key: &[u8],
         expected: Version,

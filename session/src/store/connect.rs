@@ -14,6 +14,8 @@ const ACTION: &str = "opening the session store of an address";
 /// | `sqlite:PATH` | `SqliteStore` | `sqlite` |
 /// | `postgres://…`, `postgresql://…` | `PostgresStore` | `postgres` |
 /// | `mysql://…`, `mariadb://…` | `MySqlStore` | `mysql` |
+/// | `redis://…`, `rediss://…` (TLS), `valkey://…` | `RedisStore` | `redis`, `redis-tls` |
+/// | `redis+cluster://…`, `redis+sentinel://…` | `RedisStore` | `redis` |
 ///
 /// A relative path is one from the current directory: `sqlite:sessions.db`. Nothing in a path is
 /// decoded, and nothing after a `?` is taken for settings: those are what the builders are for.
@@ -49,11 +51,21 @@ pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
         "mysql" | "mariadb" => mysql(url).await,
         #[cfg(not(feature = "mysql"))]
         "mysql" | "mariadb" => Err(left_out(scheme, "mysql")),
+        #[cfg(feature = "redis")]
+        _ if is_redis(scheme) => Ok(Arc::new(super::RedisStore::connect(url).await?)),
+        #[cfg(not(feature = "redis"))]
+        _ if is_redis(scheme) => Err(left_out(scheme, "redis")),
         _ => Err(unknown(scheme, rest)),
     }
 }
 
-const KNOWN: &str = "known are memory:, sqlite:, postgres: and mysql:";
+fn is_redis(scheme: &str) -> bool {
+    let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
+    matches!(family, "redis" | "rediss" | "valkey" | "valkeys")
+}
+
+const KNOWN: &str =
+    "known are memory:, sqlite:, postgres:, mysql:, redis:, redis+cluster: and redis+sentinel:";
 
 #[cfg(feature = "sqlite")]
 async fn sqlite(rest: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
@@ -80,7 +92,12 @@ async fn mysql(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
 }
 
 /// For a store that was left out when the application was built.
-#[cfg(not(all(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+#[cfg(not(all(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "redis"
+)))]
 fn left_out(scheme: &str, feature: &str) -> StoreError {
     misconfigured(format!(
         "`{scheme}:` needs the Cargo feature `{feature}` of poem-session"

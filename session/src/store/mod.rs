@@ -32,6 +32,8 @@ mod postgres;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -47,6 +49,8 @@ pub use self::sql::DatabaseBuilder;
 pub use self::sql::TableName;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisClient, RedisConnection, RedisStore, RedisStoreBuilder};
 pub use self::{
     connect::connect,
     error::{StoreError, StoreErrorKind},

@@ -1,0 +1,9 @@
+-- now, owner, end of the lease -> 1 acquired, 0 gone, 2 held
+if not live then return 0 end
+if kind == LEASED and string.sub(value, 19, 34) ~= ARGV[2]
+  and moment(value, 35) > tonumber(ARGV[1]) then
+  return 2
+end
+local data = string.sub(value, kind == LEASED and 43 or 19)
+local leased = string.char(0xF5, LEASED) .. string.sub(value, 3, 18) .. ARGV[2] .. ARGV[3] .. data
+return answer(redis.pcall('SET', KEYS[1], leased, 'KEEPTTL'), 1)

@@ -1,0 +1,37 @@
+-- The beginning of every script: reads the record under KEYS[1]. ARGV[1] is the application's time
+-- in milliseconds. The layout is described, and written, in value.rs.
+--
+-- Sixty-four bits do not fit into a Lua number, so versions are only compared for equality, as
+-- bytes. A moment is a number here: exact for the next 280,000 years, and "never" is still later.
+local RECORD, LEASED, MOVED = 1, 2, 3
+
+local function moment(bytes, at)
+  local a, b, c, d, e, f, g, h = string.byte(bytes, at, at + 7)
+  return ((((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g) * 256 + h
+end
+
+-- An error is returned by hand: what `redis.call` raises loses its code on Redis 6.
+local function answer(reply, good)
+  if type(reply) == 'table' and reply.err then return reply end
+  return good
+end
+
+local value = redis.pcall('GET', KEYS[1])
+if type(value) == 'table' then return value end
+
+local kind, version, live
+if value then
+  local magic
+  magic, kind = string.byte(value, 1, 2)
+  local least = kind == LEASED and 42 or 18
+  if magic ~= 0xF5 or #value < least or kind < RECORD or kind > MOVED then return -1 end
+  version = string.sub(value, 3, 10)
+  live = kind ~= MOVED and moment(value, 11) > tonumber(ARGV[1])
+end
+
+-- Whether this record is there already: then the command was sent before, and its answer got lost.
+local function done(header, data)
+  return value and string.sub(value, 3, 18) == string.sub(header, 3, 18)
+    and string.sub(value, kind == LEASED and 43 or 19) == data
+end
+

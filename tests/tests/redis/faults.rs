@@ -1,0 +1,406 @@
+//! A server, or the way to it, that fails.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use poem_session::store::{
+    RedisStore, SessionStore, StoreError,
+    StoreErrorKind::{self, Full, Misconfigured, TimedOut, Unavailable},
+};
+use poem_session_tests::{
+    proxy::Proxy,
+    servers::{Options, Server, redis, redis_cluster, redis_sentinel},
+};
+use tokio::time::sleep;
+
+use crate::{Counter, LIMIT, SLACK, create, data, key, now, open, write};
+
+/// Adds steps until told to stop, through all that happens. Gives the counter, how many steps were
+/// acknowledged, and how each of the others failed.
+pub(crate) async fn keep_adding(
+    store: RedisStore,
+    stop: Arc<AtomicBool>,
+) -> (Counter, u64, Vec<StoreErrorKind>) {
+    let mut counter = Counter::create(&store).await;
+    let (mut added, mut failures) = (0, Vec::new());
+    while !stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        match counter.add(&store).await {
+            Ok(()) => added += 1,
+            Err(error) => {
+                failures.push(error.kind());
+                sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let took = begun.elapsed();
+        assert!(took < LIMIT + SLACK, "an operation took {took:?}");
+    }
+    (counter, added, failures)
+}
+
+/// Asks until it is answered.
+pub(crate) async fn recovery(store: &RedisStore, within: Duration) -> Duration {
+    let begun = Instant::now();
+    while let Err(error) = store.load(key(), now()).await {
+        assert!(begun.elapsed() < within, "still {error:?}");
+        sleep(Duration::from_millis(10)).await;
+    }
+    begun.elapsed()
+}
+
+async fn fails_in_time(store: &RedisStore) -> StoreErrorKind {
+    let begun = Instant::now();
+    let error = store.load(key(), now()).await.expect_err("nobody is there");
+    assert!(begun.elapsed() < LIMIT + SLACK, "{error:?}");
+    error.kind()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_killed_under_load_and_started_again() {
+    let options = Options::new().arguments(["--appendfsync", "always"]);
+    let Some(server) = redis::private(options).await else {
+        return;
+    };
+    let store = open(&server.url()).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let load = || tokio::spawn(keep_adding(store.clone(), Arc::clone(&stop)));
+    let load: Vec<_> = (0..8).map(|_| load()).collect();
+
+    sleep(Duration::from_millis(500)).await;
+    server.kill().await;
+    sleep(Duration::from_millis(500)).await;
+    server.restart().await;
+    recovery(&store, LIMIT).await;
+    sleep(Duration::from_millis(500)).await;
+    stop.store(true, Ordering::Relaxed);
+
+    let mut failed = 0;
+    for counter in load {
+        let (counter, added, failures) = counter.await.expect("no step takes too long");
+        assert!(
+            failures.iter().all(|kind| *kind == Unavailable),
+            "{failures:?}"
+        );
+        failed += failures.len();
+        let stored = counter.stored(&store).await.expect("it was not deleted");
+        // Each failure may have been a write whose answer was lost.
+        let most = added + failures.len() as u64;
+        assert!(
+            (added..=most).contains(&stored),
+            "{added} {stored} {failures:?}"
+        );
+    }
+    assert!(failed > 0, "the outage was not noticed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stalls_is_an_error_in_time() {
+    let Some(server) = redis::private(Options::new().fast()).await else {
+        return;
+    };
+    let store = open(&server.url()).await;
+    let (key, _) = create(&store, b"data").await;
+    server.pause();
+    let begun = Instant::now();
+    let waiting: Vec<_> = (0..20)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { fails_in_time(&store).await })
+        })
+        .collect();
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap(), TimedOut);
+    }
+    assert_eq!(fails_in_time(&store).await, TimedOut);
+    sleep(Duration::from_secs(5).saturating_sub(begun.elapsed())).await;
+    server.resume();
+    recovery(&store, LIMIT).await;
+    assert_eq!(data(&store, key).await.as_deref(), Some(&b"data"[..]));
+}
+
+/// Cuts the connections, and waits until they are.
+async fn cut(proxy: &Proxy) {
+    proxy.cut();
+    while proxy.open() > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_cut_are_made_anew_without_an_error() {
+    let Some(server) = redis::shared().await else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let store = open(&proxy.url(&server.url())).await;
+    let mut counter = Counter::create(&store).await;
+    for step in 1..=20 {
+        cut(&proxy).await;
+        counter.add(&store).await.expect("it is sent again");
+        assert_eq!(counter.stored(&store).await, Some(step));
+    }
+
+    proxy.refuse().await;
+    cut(&proxy).await;
+    let begun = Instant::now();
+    assert_eq!(fails_in_time(&store).await, Unavailable);
+    assert!(begun.elapsed() < SLACK, "a refusal is known at once");
+    proxy.pass().await;
+    recovery(&store, LIMIT).await;
+
+    // A network that swallows everything: the connection is as good as dead, and nobody says so.
+    proxy.stall().await;
+    assert_eq!(fails_in_time(&store).await, TimedOut);
+    proxy.pass().await;
+    recovery(&store, LIMIT).await;
+    assert_eq!(counter.stored(&store).await, Some(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_no_more_connections_is_waited_for() {
+    let Some(server) = redis::private(Options::new().fast()).await else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let store = open(&proxy.url(&server.url())).await;
+    let holder = tokio::net::TcpStream::connect(server.address()).await;
+    server.run("CONFIG SET maxclients 1").await;
+    cut(&proxy).await;
+    assert_eq!(fails_in_time(&store).await, Unavailable);
+    drop(holder);
+    recovery(&store, LIMIT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_refuses_writes_and_serves_reads() {
+    let options = Options::new().fast();
+    let options = options.arguments(["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"]);
+    let Some(server) = redis::private(options).await else {
+        return;
+    };
+    let store = open(&server.url()).await;
+    let mut keys = Vec::new();
+    let error = loop {
+        let key = key();
+        match store.create(key, write(vec![7; 50_000]), now()).await {
+            Ok(_) => keys.push(key),
+            Err(error) => break error,
+        }
+        assert!(keys.len() < 200, "4 MB hold no 10 MB");
+    };
+    assert_eq!(error.kind(), Full);
+    for key in &keys {
+        assert_eq!(data(&store, *key).await, Some(vec![7; 50_000]));
+    }
+    for key in keys.drain(..keys.len() / 2) {
+        assert!(
+            store
+                .delete(key, now())
+                .await
+                .expect("there is room for less")
+        );
+    }
+    create(&store, b"data").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_may_not_write_is_an_error_until_it_may() {
+    let Some(server) = redis::private(Options::new().fast()).await else {
+        return;
+    };
+    let store = open(&server.url()).await;
+    let mut counter = Counter::create(&store).await;
+    server.run("REPLICAOF 127.0.0.1 1").await;
+    let begun = Instant::now();
+    let error = counter.add(&store).await.expect_err("it is a replica");
+    assert_eq!(error.kind(), Unavailable);
+    assert!(begun.elapsed() < LIMIT + SLACK);
+    server.run("REPLICAOF NO ONE").await;
+    counter.add(&store).await.expect("it is a master");
+    assert_eq!(counter.stored(&store).await, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_writes() {
+    let options = Options::new().arguments(["--appendfsync", "always"]);
+    let Some(server) = redis::private(options.file_limit(200_000)).await else {
+        return;
+    };
+    let store = open(&server.url()).await;
+    let mut written = Vec::new();
+    let error = loop {
+        let key = key();
+        match store.create(key, write(vec![7; 10_000]), now()).await {
+            Ok(_) => written.push(key),
+            Err(error) => break error,
+        }
+        assert!(written.len() < 100, "200 kB hold no 1 MB");
+    };
+    assert_eq!(error.kind(), Unavailable);
+}
+
+fn assert_is_silent(error: &StoreError, words: &[&str]) {
+    let text = format!("{error} {error:?} {:?}", std::error::Error::source(error));
+    for word in words {
+        assert!(!text.contains(word), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn credentials_that_are_wrong_are_named_and_not_shown() {
+    let Some(server) = redis::private(Options::new().fast()).await else {
+        return;
+    };
+    server.run("ACL SETUSER app on >open-sesame ~* +@all").await;
+    let port = server.port();
+    let url = |login: &str| format!("redis://{login}127.0.0.1:{port}");
+    let store = open(&url("app:open-sesame@")).await;
+    create(&store, b"data").await;
+
+    for login in [
+        "app:wrong-secret@",
+        "nobody:wrong-secret@",
+        ":wrong-secret@",
+    ] {
+        let error = RedisStore::connect(&url(login)).await.expect_err(login);
+        assert_eq!(error.kind(), Misconfigured, "{login} {error:?}");
+        assert_is_silent(&error, &["wrong-secret", &port.to_string(), "nobody"]);
+    }
+    // The password changes while the application runs: it goes on when it is changed back.
+    server.run("ACL SETUSER app resetpass >changed").await;
+    server.run("CLIENT KILL TYPE normal").await;
+    let error = store
+        .load(key(), now())
+        .await
+        .expect_err("the password is wrong");
+    assert_eq!(error.kind(), Misconfigured);
+    server.run("ACL SETUSER app resetpass >open-sesame").await;
+    recovery(&store, LIMIT).await;
+
+    server.run("CONFIG SET requirepass open-sesame").await;
+    let error = RedisStore::connect(&url(""))
+        .await
+        .expect_err("no password");
+    assert_eq!(error.kind(), Misconfigured);
+    open(&url(":open-sesame@")).await;
+    let debug = format!("{store:?}");
+    assert!(
+        !debug.contains("sesame") && !debug.contains("127.0.0.1"),
+        "{debug}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_there_and_no_such_database() {
+    let Some(server) = redis::shared().await else {
+        return;
+    };
+    let connect = async |url: &str| RedisStore::connect(url).await.map(drop);
+    let url = format!("{}/9999", server.url());
+    assert_eq!(connect(&url).await.unwrap_err().kind(), Misconfigured);
+    let url = server.url().replace("redis://", "redis+cluster://");
+    assert_eq!(connect(&url).await.unwrap_err().kind(), Misconfigured);
+    for url in [
+        "redis://127.0.0.1:1",
+        "redis://no-such-host.invalid",
+        "redis+cluster://127.0.0.1:1,127.0.0.1:2",
+        "redis+sentinel://127.0.0.1:1,127.0.0.1:2/primary",
+    ] {
+        let begun = Instant::now();
+        let error = connect(url).await.expect_err(url);
+        assert_eq!(error.kind(), Unavailable, "{url}");
+        assert!(begun.elapsed() < LIMIT + SLACK, "{url}");
+        assert_is_silent(&error, &["127.0.0.1", "no-such-host"]);
+    }
+}
+
+/// The rights that the documentation names.
+const RIGHTS: &str =
+    "~poem-session:* +get +set +setrange +pexpire +del +unlink +scan +eval +evalsha";
+
+async fn add_user(server: &Server, more: &str) {
+    let made = server
+        .run(format!("ACL SETUSER app on >pw {RIGHTS} {more}"))
+        .await;
+    assert_eq!(made.trim(), "OK");
+}
+
+/// A store of that user does all that a store does.
+async fn works(url: &str) {
+    let url = url.replace("://", "://app:pw@");
+    let builder = RedisStore::builder().prefix("poem-session:rights:");
+    let store = builder.connect(&url).await.expect("the server answers");
+    crate::commands::everything(&store).await;
+    let (id, version) = create(&store, b"data").await;
+    let renamed = store.rename(id, version, key(), write("new"), None, now());
+    assert!(renamed.await.is_ok());
+    store.clear().await.expect("clear");
+
+    let builder = RedisStore::builder().prefix("other:");
+    let error = builder.connect(&url).await.expect_err("not its keys");
+    assert_eq!(error.kind(), Misconfigured);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_rights_are_enough() {
+    let Some(server) = redis::private(Options::new().fast()).await else {
+        return;
+    };
+    add_user(&server, "").await;
+    works(&server.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_rights_are_enough_on_a_cluster() {
+    let Some(cluster) = redis_cluster::shared().await else {
+        return;
+    };
+    for node in cluster.nodes() {
+        add_user(node, "+ping +asking +cluster|slots").await;
+    }
+    works(&cluster.url()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn few_rights_are_enough_through_sentinel() {
+    let Some(sentinel) = redis_sentinel::shared().await else {
+        return;
+    };
+    for server in sentinel.servers() {
+        add_user(server, "+role").await;
+    }
+    works(&sentinel.url()).await;
+}
+
+/// A connection of the application's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_the_applications() {
+    let Some(server) = redis::shared().await else {
+        return;
+    };
+    let client = ::redis::Client::open(server.new_database().await).expect("it is a URL");
+    let connection = client.get_connection_manager().await.expect("connect");
+    let builder = || RedisStore::builder().prefix("own:");
+    let own = builder()
+        .with_connection(connection)
+        .expect("the prefix is fine");
+    crate::commands::everything(&own).await;
+    let (key, _) = create(&own, b"data").await;
+    let other = builder().connect_with(client).await.expect("connect");
+    assert_eq!(data(&other, key).await.as_deref(), Some(&b"data"[..]));
+    other.clear().await.expect("clear");
+    assert_eq!(data(&own, key).await, None);
+
+    for prefix in ["", "a{b", "}"] {
+        let refused = RedisStore::builder()
+            .prefix(prefix)
+            .connect(&server.url())
+            .await;
+        assert_eq!(refused.unwrap_err().kind(), Misconfigured, "{prefix:?}");
+    }
+}

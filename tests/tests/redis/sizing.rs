@@ -1,0 +1,50 @@
+//! How much memory a session takes.
+
+use poem_session::store::SessionStore;
+use poem_session_tests::servers::{Options, Server, redis};
+
+use crate::{key, name, now, open, write};
+
+async fn used(server: &Server) -> f64 {
+    let info = server.run("INFO memory").await;
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    line.and_then(|used| used.trim().parse().ok())
+        .expect("a number")
+}
+
+/// The figures of the documentation.
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_a_session() {
+    let Some(server) = redis::private(Options::new().fast()).await else {
+        return;
+    };
+    let store = open(&server.url()).await;
+    for length in [100, 200, 400, 1000, 4000] {
+        let sessions = 20_000_u32;
+        server.run("FLUSHALL SYNC").await;
+        let before = used(&server).await;
+        let mut last = key();
+        let mut creations = tokio::task::JoinSet::new();
+        for _ in 0..sessions {
+            let (store, key) = (store.clone(), key());
+            last = key;
+            creations.spawn(async move {
+                let created = store.create(key, write(vec![7; length]), now()).await;
+                created.expect("create");
+            });
+        }
+        while let Some(created) = creations.join_next().await {
+            created.expect("create");
+        }
+        let each = (used(&server).await - before) / f64::from(sessions);
+        let usage = server.run(format!("MEMORY USAGE {}", name(last))).await;
+        println!(
+            "{length} bytes of data: MEMORY USAGE {}, {each:.0} bytes each of {sessions}",
+            usage.trim()
+        );
+        let most = length as f64 * 1.3 + 300.0;
+        assert!(each < most, "{each} bytes for {length}");
+    }
+}

@@ -160,7 +160,9 @@ impl SessionStore for MapStore {
                 .iter()
                 .filter(|(_, (stored, _))| stored.expires_at <= now);
             let keys: Vec<_> = expired.map(|(key, _)| *key).take(limit).collect();
-            keys.iter().for_each(|key| drop(map.remove(key)));
+            for key in &keys {
+                map.remove(key);
+            }
             Ok(keys.len())
         })
     }

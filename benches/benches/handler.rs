@@ -66,19 +66,19 @@ async fn create(session: Session<Data>) -> poem::Result<&'static str> {
 }
 
 #[handler]
-async fn poem_read(session: &PoemSession) -> String {
+fn poem_read(session: &PoemSession) -> String {
     session.get("name").unwrap_or_default()
 }
 
 #[handler]
-async fn poem_change(session: &PoemSession) -> &'static str {
+fn poem_change(session: &PoemSession) -> &'static str {
     let count: u64 = session.get("count").unwrap_or_default();
     session.set("count", count + 1);
     "ok"
 }
 
 #[handler]
-async fn poem_create(session: &PoemSession) -> &'static str {
+fn poem_create(session: &PoemSession) -> &'static str {
     session.set("user", 7);
     session.set("name", "somebody");
     session.set("theme", "dark");
@@ -87,7 +87,7 @@ async fn poem_create(session: &PoemSession) -> &'static str {
 }
 
 #[handler]
-async fn bare_name() -> String {
+fn bare_name() -> String {
     String::from("somebody")
 }
 

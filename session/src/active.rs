@@ -5,6 +5,7 @@
 
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -17,7 +18,7 @@ use crate::{
     changes::{Changes, Step},
     clock::Timestamp,
     engine::Engine,
-    error::{LoadError, SetError, UpdateError},
+    error::{Chain, LoadError, SetError, UpdateError},
     expiry::Term,
     id::{PublicId, SessionId},
     key::Field,
@@ -35,10 +36,16 @@ pub(crate) struct ActiveSession {
 }
 
 pub(crate) struct State {
+    /// Whether the request's handler takes this session.
+    pub(crate) taken: bool,
+    /// The id of the request, where it was looked for before the session was asked for.
+    pub(crate) found: Option<Found>,
     /// What the client brought, if anything.
     pub(crate) presented: Option<Presented>,
     pub(crate) origin: Origin,
     pub(crate) plan: Plan,
+    /// Counts what was planned.
+    pub(crate) plan_number: u64,
     pub(crate) changes: Changes,
     /// The id that a record written next will have, where it needs a new one.
     pub(crate) next_id: Option<SessionId>,
@@ -84,8 +91,9 @@ pub(crate) enum Origin {
     New,
     /// It was loaded, or has been written.
     Stored(Base),
-    /// The id is of a session that has ended a moment ago: nothing may be written.
-    Ended,
+    /// The id is of a session that has ended a moment ago: nothing may be written. It is `over`, or there
+    /// is another in its place.
+    Ended { over: bool },
 }
 
 /// The record that changes are made to.
@@ -157,11 +165,15 @@ impl Base {
 impl State {
     /// The record that reads and changes see: nothing, once the session is to be left behind.
     pub(crate) fn base(&self) -> Record {
+        self.stored_base()
+            .map_or_else(Record::empty, |base| base.record.clone())
+    }
+
+    /// The stored session, unless it is to be left behind.
+    fn stored_base(&self) -> Option<&Base> {
         match (&self.origin, self.plan) {
-            (Origin::Stored(base), Plan::Keep | Plan::Rotate | Plan::Regenerate) => {
-                base.record.clone()
-            }
-            _ => Record::empty(),
+            (Origin::Stored(base), Plan::Keep | Plan::Rotate | Plan::Regenerate) => Some(base),
+            _ => None,
         }
     }
 
@@ -179,14 +191,21 @@ impl State {
     }
 
     /// What the record would take in bytes, were `field` to become `len` bytes long.
-    fn size_with(&self, field: Field, len: usize) -> usize {
-        let value = Bytes::new();
+    fn size_with(&self, engine: &Engine, field: Field, len: usize) -> usize {
+        let (base, value) = (self.base(), Bytes::new());
+        let mut own = 0;
+        if base.entries().next().is_none() {
+            own += record::NUMBER_SIZE + record::CREATED.name.len();
+        }
+        if engine.rotation.is_some() {
+            own += record::NUMBER_SIZE + record::ROTATED.name.len();
+        }
         let others = self
             .changes
             .values()
             .filter(|(other, _)| other.name != field.name)
             .chain(std::iter::once((field, Some(&value))));
-        record::rewrite(&self.base(), others.collect::<Vec<_>>().into_iter())
+        own + record::rewrite(&base, others.collect::<Vec<_>>().into_iter())
             .bytes()
             .len()
             + len
@@ -206,11 +225,11 @@ impl State {
             .values()
             .map(|(field, value)| field.name.len() + value.map_or(0, Bytes::len) + 8)
             .sum();
-        let room = self.base().bytes().len() + pending + field.name.len() + value.len() + 32;
+        let room = self.base().bytes().len() + pending + field.name.len() + value.len() + 64;
         if room <= limit {
             return Ok(());
         }
-        let size = self.size_with(field, value.len());
+        let size = self.size_with(engine, field, value.len());
         if size > limit {
             return Err(SetError::TooLarge {
                 key: field.name,
@@ -229,9 +248,12 @@ impl ActiveSession {
             loaded: OnceCell::new(),
             saving: tokio::sync::Mutex::new(()),
             state: Mutex::new(State {
+                taken: false,
+                found: None,
                 presented: None,
                 origin: Origin::New,
                 plan: Plan::Keep,
+                plan_number: 0,
                 changes: Changes::default(),
                 next_id: None,
                 fresh: true,
@@ -261,7 +283,7 @@ impl ActiveSession {
         self.loaded
             .get_or_try_init(|| async {
                 if let Some(Found { id, source }) = presented.await {
-                    let origin = self.fetch(id).await?;
+                    let origin = self.fetch(id, id.public(), Seen::New).await?;
                     let mut state = self.state();
                     let live = matches!(origin, Origin::Stored(_));
                     state.fresh = !live;
@@ -274,8 +296,7 @@ impl ActiveSession {
             .copied()
     }
 
-    async fn fetch(&self, id: SessionId) -> Result<Origin, LoadError> {
-        let key = id.public();
+    async fn fetch(&self, id: SessionId, key: PublicId, seen: Seen) -> Result<Origin, LoadError> {
         let now = self.engine.now();
         let stored = self
             .engine
@@ -284,12 +305,14 @@ impl ActiveSession {
         let Some(stored) = stored else {
             return Ok(Origin::New);
         };
-        let Some(current) = self.engine.follow(key, stored).await? else {
-            return Ok(Origin::Ended);
+        let current = match self.engine.follow(key, stored, seen).await? {
+            Followed::Live(current) => current,
+            Followed::Ended { over } => return Ok(Origin::Ended { over }),
+            Followed::Nowhere => return Ok(Origin::New),
         };
         let base = Base {
             id,
-            by_old_id: current.key != key,
+            by_old_id: current.key != id.public(),
             key: current.key,
             record: current.record,
             version: current.version,
@@ -304,13 +327,13 @@ impl ActiveSession {
     /// Reads the stored record again. Changes not saved yet stay on top of it.
     pub(crate) async fn reload(&self) -> Result<(), LoadError> {
         let _not_while_saving = self.saving.lock().await;
-        let id = match &self.state().origin {
-            Origin::Stored(base) => base.id,
-            Origin::New | Origin::Ended => return Ok(()),
+        let (id, key) = match &self.state().origin {
+            Origin::Stored(base) => (base.id, base.key),
+            Origin::New | Origin::Ended { .. } => return Ok(()),
         };
-        let origin = match self.fetch(id).await? {
+        let origin = match self.fetch(id, key, Seen::Loaded).await? {
             // There was one: it has ended since.
-            Origin::New => Origin::Ended,
+            Origin::New => Origin::Ended { over: true },
             origin => origin,
         };
         {
@@ -330,15 +353,15 @@ impl ActiveSession {
             let id = match &self.state().origin {
                 Origin::Stored(base) => Some((base.id, base.key)),
                 Origin::New => None,
-                Origin::Ended => return,
+                Origin::Ended { .. } => return,
             };
             if let Some((id, key)) = id {
-                match self.fetch(id).await {
+                match self.fetch(id, key, Seen::Loaded).await {
                     Ok(Origin::Stored(_)) => {}
-                    Ok(Origin::New | Origin::Ended) => return,
+                    Ok(Origin::New | Origin::Ended { .. }) => return,
                     // No answer is no end.
                     Err(error) => {
-                        tracing::debug!(session = ?key, ?error, "could not look after a session");
+                        tracing::debug!(session = ?key, error = %Chain(&error), "could not look after a session");
                     }
                 }
             }
@@ -358,9 +381,19 @@ impl ActiveSession {
                 let start = state.base().get(field);
                 (field, steps, start)
             };
-            let outcome = steps
-                .iter_mut()
-                .try_fold(start, |value, (_, step)| step(value.as_ref()));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                steps
+                    .iter_mut()
+                    .try_fold(start, |value, (_, step)| step(value.as_ref()))
+            }));
+            let outcome = match outcome {
+                Ok(outcome) => outcome,
+                Err(panic) => {
+                    // The change stays due: what it made of an older value must not be written.
+                    self.state().changes.give_back(field, steps);
+                    resume_unwind(panic);
+                }
+            };
             let value = match &outcome {
                 Ok(value) => Ok(value.clone()),
                 Err(error) => Err(error),
@@ -389,6 +422,11 @@ impl ActiveSession {
         value
     }
 
+    /// Gives back the flash values that were read.
+    pub(crate) fn restore_flash(&self) {
+        self.state().changes.restore_flash();
+    }
+
     /// Sets or removes a field.
     pub(crate) fn put(&self, field: Field, value: Option<Bytes>) -> Result<(), SetError> {
         let mut state = self.state();
@@ -400,12 +438,15 @@ impl ActiveSession {
 
     /// Changes a field by a closure, which runs again where another request changed the field first.
     pub(crate) fn update(&self, field: Field, mut step: Step) -> Result<(), UpdateError> {
+        let mut tries = 0;
         loop {
+            tries += 1;
             let before = self.value(field);
             // The application's code: no lock is held.
             let after = step(before.as_ref())?;
             let mut state = self.state();
-            if state.value(field) != before {
+            // A closure that changes its own key by the session changes it each time: what it returned stands.
+            if state.value(field) != before && tries < 16 {
                 continue;
             }
             state.check_size(&self.engine, field, after.as_ref())?;
@@ -429,6 +470,8 @@ impl ActiveSession {
         let mut state = self.state();
         if matches!(state.plan, Plan::Keep | Plan::Rotate) {
             state.plan = Plan::Regenerate;
+            state.plan_number += 1;
+            state.next_id = None;
         }
     }
 
@@ -437,6 +480,7 @@ impl ActiveSession {
         let mut state = self.state();
         state.changes.clear();
         state.plan = plan;
+        state.plan_number += 1;
         state.next_id = None;
         state.fresh = true;
     }
@@ -446,6 +490,7 @@ impl ActiveSession {
         {
             let mut state = self.state();
             state.plan = Plan::Destroy;
+            state.plan_number += 1;
             state.fresh = true;
             state.changes.rebase();
         }
@@ -457,14 +502,17 @@ impl ActiveSession {
         self.state().id(&self.engine)
     }
 
+    pub(crate) fn created_at(&self) -> Option<Timestamp> {
+        let state = self.state();
+        state.stored_base().map(|base| base.record.created_at())
+    }
+
     /// When the session ends if this request is its last, with what it has changed so far.
     pub(crate) fn expires_at(&self) -> Option<Timestamp> {
         let now = self.engine.now();
         let expiry = &self.engine.expiry;
         let state = self.state();
-        let Origin::Stored(base) = &state.origin else {
-            return None;
-        };
+        let base = state.stored_base()?;
         if state.plan == Plan::Keep && state.changes.is_empty() {
             let touched = expiry.touch_due(base.term(), base.expires_at, now);
             return Some(touched.unwrap_or(base.expires_at));
@@ -486,36 +534,59 @@ impl ActiveSession {
     }
 }
 
+/// How a request came to a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// By the id it brought.
+    New,
+    /// It has loaded the session before.
+    Loaded,
+}
+
+/// Where a record leads.
+pub(crate) enum Followed {
+    Live(Current),
+    Ended {
+        over: bool,
+    },
+    /// Nowhere any more: as if the id had never been.
+    Nowhere,
+}
+
 impl Engine {
-    /// The session that a record is of: itself, or the one that an old id still leads to. `None` where it
-    /// has ended.
+    /// The session that a record is of: itself, or the one that an old id leads to still.
     pub(crate) async fn follow(
         &self,
         mut key: PublicId,
         mut stored: Stored,
-    ) -> Result<Option<Current>, LoadError> {
-        // Each hop is a renewal within one grace: more than a few are a ring that somebody made.
-        for _ in 0..4 {
+        seen: Seen,
+    ) -> Result<Followed, LoadError> {
+        // Each hop is a renewal that the request has not heard of: more than these are a ring.
+        for _ in 0..64 {
             let record =
                 Record::parse(stored.data).map_err(|_| LoadError::Corrupt { session: key })?;
-            if record.is_ended() {
-                return Ok(None);
+            if let Some(over) = record.ended() {
+                return Ok(Followed::Ended { over });
             }
             let Some(to) = record.moved_to() else {
-                return Ok(Some(Current {
+                return Ok(Followed::Live(Current {
                     key,
                     record,
                     version: stored.version,
                     expires_at: stored.expires_at,
                 }));
             };
-            let load = self.store.load(to, self.now());
+            let now = self.now();
+            if seen == Seen::New && now >= record.followed_until() {
+                return Ok(Followed::Nowhere);
+            }
+            let load = self.store.load(to, now);
             match self
                 .limited("loading a session by its old id", load)
                 .await?
             {
                 Some(next) => (key, stored) = (to, next),
-                None => return Ok(None),
+                None => return Ok(Followed::Ended { over: true }),
             }
         }
         Err(LoadError::Corrupt { session: key })

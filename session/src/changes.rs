@@ -32,6 +32,8 @@ struct Change {
 pub(crate) struct Changes {
     list: Vec<Change>,
     count: u64,
+    /// Whether some of them are being written right now.
+    saving: bool,
 }
 
 impl Changes {
@@ -97,7 +99,7 @@ impl Changes {
             at: self.count,
         };
         let found = self.list.iter().position(|c| c.field.name == field.name);
-        if base.get(field) == change.value {
+        if base.get(field) == change.value && !self.saving {
             // As stored: nothing to write.
             if let Some(index) = found {
                 self.list.swap_remove(index);
@@ -107,6 +109,21 @@ impl Changes {
         } else {
             self.list.push(change);
         }
+    }
+
+    /// From now on `base` may be about to change, and being as stored is no reason to forget a change.
+    pub(crate) fn begin_save(&mut self) {
+        self.saving = true;
+    }
+
+    pub(crate) fn end_save(&mut self) {
+        self.saving = false;
+    }
+
+    /// Gives the flash values back that were read, as for a handler that did not run.
+    pub(crate) fn restore_flash(&mut self) {
+        self.list
+            .retain(|change| !change.field.flash || change.value.is_some());
     }
 
     /// A mark for [`saved`](Self::saved): the changes made so far.
@@ -149,6 +166,17 @@ impl Changes {
                 }
                 _ => None,
             })
+    }
+
+    /// Puts closures back that are due to run again still.
+    pub(crate) fn give_back(&mut self, field: Field, mut ran: Vec<(u64, Step)>) {
+        if let Some(change) = self.find_mut(field)
+            && let Op::Update { steps, stale } = &mut change.op
+        {
+            *stale = true;
+            ran.append(steps);
+            *steps = ran;
+        }
     }
 
     /// Puts closures back, with what came of running them: a value, or nothing where one failed.

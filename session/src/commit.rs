@@ -14,11 +14,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+
 use crate::{
-    active::{ActiveSession, Answer, Base, Origin, Plan, State},
+    active::{ActiveSession, Answer, Base, Followed, Origin, Plan, Seen, State},
     clock::Timestamp,
     engine::Engine,
-    error::{LoadError, SaveError},
+    error::{Chain, LoadError, SaveError},
     expiry::Term,
     id::{PublicId, SessionId},
     record::{self, Record},
@@ -49,7 +51,11 @@ enum Step {
         leave: Write,
     },
     /// Nothing in place of this record.
-    End { key: PublicId, version: Version },
+    End {
+        key: PublicId,
+        version: Version,
+        plan_number: u64,
+    },
 }
 
 /// What is to be stored.
@@ -59,6 +65,8 @@ struct Next {
     expires_at: Timestamp,
     /// The changes that are in it.
     mark: u64,
+    /// The plan that it carries out.
+    plan_number: u64,
 }
 
 /// What came of a step.
@@ -88,7 +96,10 @@ impl ActiveSession {
             self.check_lease()?;
             let step = self.state().next_step(&self.engine)?;
             let Some(step) = step else { return Ok(()) };
-            match self.take_step(step).await? {
+            self.state().changes.begin_save();
+            let outcome = self.take_step(step).await;
+            self.state().changes.end_save();
+            match outcome? {
                 Outcome::Done => return Ok(()),
                 Outcome::TryAgain => {}
             }
@@ -140,13 +151,21 @@ impl ActiveSession {
                     Replaced::Gone => return Err(self.refused()),
                 }
             }
-            Step::End { key, version } => {
+            Step::End {
+                key,
+                version,
+                plan_number,
+            } => {
                 let call = store.replace(key, version, engine.remains(now), now);
                 match engine.limited("ending a session", call).await? {
+                    // Another request has signed out first.
+                    Replaced::Conflict(current) if Record::is_over_in(&current.data) => {
+                        self.state().signed_out(plan_number);
+                    }
                     Replaced::Conflict(current) => return self.meet(key, current).await,
                     // Gone: it has ended already, as was asked for.
                     Replaced::Replaced(_) | Replaced::Gone => {
-                        self.state().ended();
+                        self.state().ended(plan_number);
                         engine.announce_end(key);
                     }
                 }
@@ -162,7 +181,7 @@ impl ActiveSession {
                     Ok(false) => {}
                     // The session was read and nothing of it is lost: no reason to fail the request.
                     Err(error) => {
-                        tracing::warn!(session = ?key, ?error, "could not note the use of a session");
+                        tracing::warn!(session = ?key, error = %Chain(&error), "could not note the use of a session");
                     }
                 }
             }
@@ -172,9 +191,9 @@ impl ActiveSession {
 
     /// Puts the changes onto what another request wrote.
     async fn meet(&self, key: PublicId, current: Stored) -> Result<Outcome, SaveError> {
-        let newer = match self.engine.follow(key, current).await {
-            Ok(Some(newer)) => newer,
-            Ok(None) => return Err(self.refused()),
+        let newer = match self.engine.follow(key, current, Seen::Loaded).await {
+            Ok(Followed::Live(newer)) => newer,
+            Ok(Followed::Ended { .. } | Followed::Nowhere) => return Err(self.refused()),
             Err(LoadError::Store(error)) => return Err(error.into()),
             Err(_) => {
                 let action = "saving a session over a newer record";
@@ -200,7 +219,9 @@ impl ActiveSession {
         if let Origin::Stored(base) = &state.origin {
             tracing::warn!(session = ?base.key, "refused changes of a session that has ended meanwhile");
         }
-        state.origin = Origin::Ended;
+        state.origin = Origin::Ended { over: false };
+        // Of a save before this one: the client's newer cookie stays.
+        state.answer = None;
         SaveError::Ended
     }
 }
@@ -208,17 +229,26 @@ impl ActiveSession {
 impl Engine {
     /// What is left of a session that ends, for as long as requests with its id may still come.
     pub(crate) fn remains(&self, now: Timestamp) -> Write {
-        Write::new(Record::ended(), now.saturating_add(self.limits.retired_for))
+        self.mark(Record::over(), now)
     }
 
-    /// What is left under the old id of a session that goes on under `id`.
-    fn remains_of(&self, plan: Plan, id: &SessionId, now: Timestamp) -> Write {
+    fn mark(&self, record: Bytes, now: Timestamp) -> Write {
+        Write::new(record, now.saturating_add(self.limits.retired_for))
+    }
+
+    /// What is left under the old id of a session in whose place there is another.
+    fn remains_of(&self, plan: Plan, next: &Next, now: Timestamp) -> Write {
         match (plan, self.rotation) {
             (Plan::Rotate, Some(rotation)) => {
                 let until = now.saturating_add(rotation.grace);
-                Write::new(Record::moved(id.public()), until)
+                // Longer than the grace, for requests that have loaded it by then: they may write.
+                Write::new(
+                    Record::moved(next.id.public(), until),
+                    next.expires_at.max(until),
+                )
             }
-            _ => self.remains(now),
+            (Plan::Destroy, _) => self.remains(now),
+            _ => self.mark(Record::left(), now),
         }
     }
 }
@@ -244,7 +274,7 @@ impl State {
                         .touch_due(base.term(), base.expires_at, now)
                         .is_some()
             }
-            Origin::New | Origin::Ended => false,
+            Origin::New | Origin::Ended { .. } => false,
         }
     }
 
@@ -269,8 +299,13 @@ impl State {
             self.plan = Plan::Rotate;
         }
         let step = match (&self.origin, self.plan) {
-            (Origin::Ended, Plan::Keep) if self.changes.is_empty() => None,
-            (Origin::Ended, _) => return Err(SaveError::Ended),
+            // Nothing to do, or signing out of what is over already.
+            (Origin::Ended { .. }, Plan::Keep) | (Origin::Ended { over: true }, Plan::Destroy)
+                if self.changes.is_empty() =>
+            {
+                None
+            }
+            (Origin::Ended { .. }, _) => return Err(SaveError::Ended),
 
             (Origin::New, plan) => {
                 let next = self.next(engine, now)?;
@@ -297,11 +332,15 @@ impl State {
                     let next = self.next(engine, now)?;
                     Some(match plan {
                         Plan::Keep => Step::Replace { key, version, next },
-                        Plan::Destroy if !next.record.has_data() => Step::End { key, version },
+                        Plan::Destroy if !next.record.has_data() => Step::End {
+                            key,
+                            version,
+                            plan_number: next.plan_number,
+                        },
                         _ => Step::Rename {
                             key,
                             version,
-                            leave: engine.remains_of(plan, &next.id, now),
+                            leave: engine.remains_of(plan, &next, now),
                             next,
                         },
                     })
@@ -340,6 +379,7 @@ impl State {
             id: self.id(engine),
             expires_at: engine.expiry.expires_at(term, now),
             mark: self.changes.mark(),
+            plan_number: self.plan_number,
             record,
         })
     }
@@ -351,15 +391,10 @@ impl State {
             matches!(&self.origin, Origin::Stored(base) if base.by_old_id && base.key == key);
         if !by_old_id {
             let known = matches!(&self.origin, Origin::Stored(base) if base.id == next.id);
-            self.answer = Some(Answer::Issue {
-                id: next.id,
-                expires_at: next.expires_at,
-                known,
-            });
+            self.issue(next.id, next.expires_at, known);
         }
         self.changes.saved(next.mark);
-        self.plan = Plan::Keep;
-        self.next_id = None;
+        self.done(next.plan_number);
         self.origin = Origin::Stored(Base {
             id: next.id,
             key,
@@ -374,20 +409,42 @@ impl State {
         if let Origin::Stored(base) = &mut self.origin {
             base.expires_at = expires_at;
             if !base.by_old_id {
-                self.answer = Some(Answer::Issue {
-                    id: base.id,
-                    expires_at,
-                    known: true,
-                });
+                let id = base.id;
+                self.issue(id, expires_at, true);
             }
         }
     }
 
+    /// Has the client told its id.
+    fn issue(&mut self, id: SessionId, expires_at: Timestamp, known: bool) {
+        // Not known before an earlier answer, which has not left yet, has told it.
+        let told = !matches!(&self.answer, Some(Answer::Issue { id: earlier, known: false, .. }) if *earlier == id);
+        self.answer = Some(Answer::Issue {
+            id,
+            expires_at,
+            known: known && told,
+        });
+    }
+
+    /// What was planned has been done; what was planned while it was being done has not.
+    fn done(&mut self, plan_number: u64) {
+        if self.plan_number == plan_number {
+            self.plan = Plan::Keep;
+            self.next_id = None;
+        }
+    }
+
+    /// The session was over already, and its client knows.
+    fn signed_out(&mut self, plan_number: u64) {
+        self.origin = Origin::Ended { over: true };
+        self.done(plan_number);
+        self.answer = None;
+    }
+
     /// The session is over, and nothing took its place.
-    fn ended(&mut self) {
+    fn ended(&mut self, plan_number: u64) {
         self.origin = Origin::New;
-        self.plan = Plan::Keep;
-        self.next_id = None;
+        self.done(plan_number);
         self.answer = Some(Answer::Withdraw);
     }
 }
@@ -405,10 +462,11 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Finish<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let work = self.0.as_mut().expect("not polled after it ended");
+        // Taken out meanwhile: if it panics, there is nothing to finish.
+        let mut work = self.0.take().expect("not polled after it ended");
         let poll = work.as_mut().poll(cx);
-        if poll.is_ready() {
-            self.0 = None;
+        if poll.is_pending() {
+            self.0 = Some(work);
         }
         poll
     }

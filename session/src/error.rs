@@ -3,7 +3,24 @@
 //! Every text says what was being done and names the key, and none shows an id, a value or an address:
 //! they can be logged as they are. What serde said of a value is dropped, since it may quote the value.
 
+use std::{error::Error, fmt};
+
 use crate::{id::PublicId, store::StoreError};
+
+/// An error with its causes, for a line in a log.
+pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
 
 /// Reading a value failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

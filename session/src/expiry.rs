@@ -66,6 +66,8 @@ impl Expiry {
         let idle = term.idle.unwrap_or(self.idle);
         let interval = match self.touch {
             Touch::Tenth => idle / 10,
+            // For a session whose own idle timeout is shorter than that.
+            Touch::Every(interval) if interval >= idle => idle / 10,
             Touch::Every(interval) => interval,
             Touch::OnChange => return None,
         };

@@ -22,7 +22,7 @@ use crate::{
     active::{ActiveSession, Origin},
     clock::Timestamp,
     engine::Engine,
-    error::{LoadError, LockError, SaveError},
+    error::{Chain, LoadError, LockError, SaveError},
     id::PublicId,
     store::{LockOwner, Locked, StoreError},
 };
@@ -83,7 +83,7 @@ impl Drop for Lease {
             runtime.spawn(async move {
                 let unlock = engine.store.unlock(key, owner);
                 if let Err(error) = engine.limited("unlocking a session", unlock).await {
-                    tracing::warn!(session = ?key, ?error, "could not unlock a session");
+                    tracing::warn!(session = ?key, error = %Chain(&error), "could not unlock a session");
                 }
             });
         }
@@ -105,7 +105,7 @@ impl ActiveSession {
                 Origin::Stored(base) => base.key,
                 // Nothing is stored, so no other request can be at work with it.
                 Origin::New => return Ok(SessionLock(None)),
-                Origin::Ended => return Err(LockError::Ended),
+                Origin::Ended { .. } => return Err(LockError::Ended),
             };
             let held = self.state().lease.upgrade();
             if let Some(lease) = held.filter(|lease| lease.key == key && !lease.is_lost()) {
@@ -195,7 +195,7 @@ async fn renew(engine: Arc<Engine>, key: PublicId, owner: LockOwner, until: Arc<
             // Ended or taken: what is left of the lease is all there is.
             Ok(_) => return,
             Err(error) => {
-                tracing::warn!(session = ?key, ?error, "could not renew the lock of a session");
+                tracing::warn!(session = ?key, error = %Chain(&error), "could not renew the lock of a session");
             }
         }
     }

@@ -9,8 +9,9 @@
 //! | `$created` | unsigned integer | when the session began, in milliseconds since the Unix epoch |
 //! | `$idle` | unsigned integer | this session's own idle timeout, in milliseconds |
 //! | `$rotated` | unsigned integer | when its id was last renewed on schedule, in milliseconds since the Unix epoch |
-//! | `$ended` | `true` | the session that was here has ended; a request that still names it is refused |
-//! | `$moved` | 32 bytes | as `$ended`, but for a short grace the session is found under this public id |
+//! | `$ended` | `true` or `false` | the session that was here is over (`true`), or has another in its place under an id that is not told (`false`); a request that still names it is refused |
+//! | `$moved` | 32 bytes | the session goes on under this public id |
+//! | `$until` | unsigned integer | until when a new request may follow `$moved`, in milliseconds since the Unix epoch |
 //!
 //! Keys that this version does not know are kept as they are, so that two versions of an application
 //! can share a store. The version and expiry of a record are the store's business and not in here.
@@ -27,6 +28,7 @@ pub(crate) const IDLE: Field = Field::new("$idle");
 pub(crate) const ROTATED: Field = Field::new("$rotated");
 const ENDED: Field = Field::new("$ended");
 const MOVED: Field = Field::new("$moved");
+const UNTIL: Field = Field::new("$until");
 
 /// A record that has been checked to be a well-formed map with string keys. Cloning shares the bytes.
 #[derive(Clone)]
@@ -108,26 +110,42 @@ impl Record {
         self.find(IDLE.name).and_then(duration)
     }
 
-    /// What is left under the id of a session that ended, for requests that still carry it.
-    pub(crate) fn ended() -> Bytes {
-        RecordBuilder::new([(ENDED, Bytes::from_static(&[0xc3]))].into_iter()).0
-    }
-
     /// When its id was last renewed on schedule, or made.
     pub(crate) fn rotated_at(&self) -> Timestamp {
         self.number(ROTATED)
             .map_or_else(|| self.created_at(), Timestamp::from_millis)
     }
 
-    /// What is left under the id of a session that was renewed on schedule.
-    pub(crate) fn moved(to: PublicId) -> Bytes {
-        let mut value = Vec::with_capacity(34);
-        rmp::encode::write_bin(&mut value, to.as_bytes()).expect("writing to memory");
-        RecordBuilder::new([(MOVED, Bytes::from(value))].into_iter()).0
+    /// What is left under the id of a session that is over.
+    pub(crate) fn over() -> Bytes {
+        marks(&[(ENDED, Bytes::from_static(&[0xc3]))])
     }
 
-    pub(crate) fn is_ended(&self) -> bool {
-        self.find(ENDED.name).is_some()
+    /// What is left under the id of a session that has another in its place.
+    pub(crate) fn left() -> Bytes {
+        marks(&[(ENDED, Bytes::from_static(&[0xc2]))])
+    }
+
+    /// What is left under the id of a session that was renewed on schedule.
+    pub(crate) fn moved(to: PublicId, until: Timestamp) -> Bytes {
+        let mut value = Vec::with_capacity(34);
+        rmp::encode::write_bin(&mut value, to.as_bytes()).expect("writing to memory");
+        marks(&[(MOVED, value.into()), (UNTIL, number(until.as_millis()))])
+    }
+
+    /// Whether the session has ended here: `true` where it is over, `false` where another is in its place.
+    pub(crate) fn ended(&self) -> Option<bool> {
+        self.find(ENDED.name).map(|value| value == [0xc3])
+    }
+
+    /// Whether stored bytes are what is left of a session that is over.
+    pub(crate) fn is_over_in(bytes: &Bytes) -> bool {
+        Self::parse(bytes.clone()).is_ok_and(|record| record.ended() == Some(true))
+    }
+
+    /// Until when a new request may follow [`moved_to`](Self::moved_to).
+    pub(crate) fn followed_until(&self) -> Timestamp {
+        Timestamp::from_millis(self.number(UNTIL).unwrap_or(0))
     }
 
     /// Where a session went that was renewed on schedule.
@@ -149,6 +167,9 @@ pub(crate) fn duration(encoded: &[u8]) -> Option<Duration> {
         .map(Duration::from_millis)
 }
 
+/// The most that [`number`] takes, with the header of its key.
+pub(crate) const NUMBER_SIZE: usize = 10;
+
 /// The encoding of the library's own numbers.
 pub(crate) fn number(number: u64) -> Bytes {
     let mut value = Vec::with_capacity(9);
@@ -156,18 +177,13 @@ pub(crate) fn number(number: u64) -> Bytes {
     value.into()
 }
 
-/// Writes a record.
-struct RecordBuilder(Bytes);
-
-impl RecordBuilder {
-    fn new(entries: impl ExactSizeIterator<Item = (Field, Bytes)>) -> Self {
-        let mut out = Vec::with_capacity(64);
-        write_map_header(&mut out, entries.len());
-        for (field, value) in entries {
-            write_entry(&mut out, field, &value);
-        }
-        Self(out.into())
-    }
+/// A record of the library's own entries alone.
+fn marks(entries: &[(Field, Bytes)]) -> Bytes {
+    rewrite(
+        &Record::empty(),
+        entries.iter().map(|(field, value)| (*field, Some(value))),
+    )
+    .bytes
 }
 
 fn write_map_header(out: &mut Vec<u8>, count: usize) {
@@ -442,13 +458,16 @@ mod tests {
 
     #[test]
     fn what_is_left_of_an_ended_session_has_no_data() {
-        let ended = Record::parse(Record::ended()).unwrap();
-        assert!(ended.is_ended());
-        assert!(!ended.has_data());
-        assert!(!record(&[(A, packed(&1))]).is_ended());
-        let to = PublicId::from_bytes([7; 32]);
-        let moved = Record::parse(Record::moved(to)).unwrap();
+        let over = Record::parse(Record::over()).unwrap();
+        assert_eq!(over.ended(), Some(true));
+        assert!(!over.has_data());
+        assert!(Record::is_over_in(&Record::over()));
+        assert!(!Record::is_over_in(&Record::left()));
+        assert_eq!(record(&[(A, packed(&1))]).ended(), None);
+        let (to, until) = (PublicId::from_bytes([7; 32]), Timestamp::from_millis(9));
+        let moved = Record::parse(Record::moved(to, until)).unwrap();
         assert_eq!(moved.moved_to(), Some(to));
-        assert_eq!(ended.moved_to(), None);
+        assert_eq!(moved.followed_until(), until);
+        assert_eq!(over.moved_to(), None);
     }
 }

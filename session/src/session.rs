@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    active::{ActiveSession, Origin, Plan},
+    active::{ActiveSession, Plan},
     changes::Step,
     error::{GetError, LoadError, LockError, SaveError, SetError, UpdateError},
     id::{PublicId, SessionId},
@@ -157,10 +157,7 @@ impl<S: SessionData> Session<S> {
 
     /// When it began; `None` before it is saved for the first time.
     pub fn created_at(&self) -> Option<SystemTime> {
-        match &self.active().state().origin {
-            Origin::Stored(base) => Some(base.record.created_at().into()),
-            Origin::New | Origin::Ended => None,
-        }
+        self.active().created_at().map(SystemTime::from)
     }
 
     /// When it ends if it is not used again after this request; `None` before it is saved for the first
@@ -287,12 +284,16 @@ impl<S: SessionData> Handle<S> {
         mut change: impl FnMut(&mut A::Read) + Send + 'static,
     ) -> Result<(), UpdateError> {
         let step: Step = Box::new(move |before| {
+            let encode =
+                |value: A::Read| A::stored(value).map(|value| key.encode(&value)).transpose();
             let mut value = read(key, before.map(|bytes| &**bytes))?;
             change(&mut value);
-            match A::stored(value) {
-                Some(value) => Ok(Some(key.encode(&value)?)),
-                None => Ok(None),
+            let after = encode(value)?;
+            // A default that is left as it is, is left absent.
+            if before.is_none() && after == encode(read(key, None)?)? {
+                return Ok(None);
             }
+            Ok(after)
         });
         self.active.update(key.field(), step)
     }

@@ -4,6 +4,33 @@
 //! it expires. It knows nothing of cookies, keys or merging, so a store of your own is ten
 //! short methods; the feature `conformance` gives you the test suite to run on it.
 //!
+//! # Which store when
+//! | store | for | Cargo feature |
+//! |---|---|---|
+//! | [`MemoryStore`] | one process whose sessions may end with it; tests | – |
+//! | `SqliteStore` | one machine, sessions that outlive a restart, no server to run | `sqlite` |
+//! | `PostgresStore`, `MySqlStore` | several machines, a database that is there anyway | `postgres`, `mysql` |
+//! | `RedisStore` | several machines, many requests a second, sessions that may be lost with a server | `redis` |
+//!
+//! [`connect`] opens any of them by its address, for applications that take it from their configuration.
+//!
+//! # What each guarantees
+//! | | memory | SQLite | PostgreSQL | MySQL, MariaDB | Redis, Valkey |
+//! |---|---|---|---|---|---|
+//! | an acknowledged write survives the process | no | yes | yes | yes | yes |
+//! | … a crash of the server's process | – | – | yes | yes (default log flushing) | only with `appendonly` |
+//! | … a power cut | no | yes, unless turned off | yes (`synchronous_commit`) | yes (`innodb_flush_log_at_trx_commit = 1`) | with `appendfsync always` |
+//! | a lost node loses | all | all | nothing with a synchronous standby | nothing with semi-synchronous replication | what was not replicated yet: replication is asynchronous |
+//! | whose clock decides expiry | the application's | the application's | the application's | the application's | the application's; the server's only removes |
+//! | expired records are removed | along with writes | by sweeps | by sweeps | by sweeps | by the server |
+//! | processes that may share it | one | those of one machine | any number | any number | any number |
+//!
+//! # Calls a request
+//! A visitor without a session costs none, a read one, a change two (one to read, one to write), a
+//! regenerate two, three on Redis and MySQL. Reads are followed by a write of the expiry at most once in a
+//! tenth of the idle timeout. Each call is one statement or command, and one round trip, where the backend
+//! can.
+//!
 //! # Rules every store keeps
 //! - **Time is an argument.** A record is live while `now < expires_at`; one that is not is never
 //!   returned and never stands in the way, whether it was swept yet or not.
@@ -20,6 +47,8 @@ mod memory;
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 #[cfg_attr(
     not(all(feature = "sqlite", feature = "postgres", feature = "mysql")),
@@ -32,8 +61,6 @@ mod postgres;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "redis")]
-mod redis;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -43,14 +70,14 @@ use bytes::Bytes;
 pub use self::mysql::{MySqlStore, MySqlStoreBuilder};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisClient, RedisConnection, RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use self::sql::DatabaseBuilder;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub use self::sql::TableName;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
-#[cfg(feature = "redis")]
-pub use self::redis::{RedisClient, RedisConnection, RedisStore, RedisStoreBuilder};
 pub use self::{
     connect::connect,
     error::{StoreError, StoreErrorKind},

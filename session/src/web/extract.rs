@@ -20,12 +20,27 @@ pub(crate) async fn active<S: SessionData>(
     let layer = Layer::of(req, TypeId::of::<S>()).map_err(missing)?;
     let claimed = layer.sessions.web().engine.claims.claim::<S>();
     claimed.map_err(|clash| layer.sessions.failure(LoadError::from(clash).into()))?;
-    load(layer, req, body).await
+    let active = load(layer, req, body).await?;
+    active.state().taken = true;
+    Ok(active)
 }
 
 /// The session of the request, for whatever keys, of the innermost middleware.
 pub(crate) async fn innermost(req: &Request, body: &mut RequestBody) -> Result<Arc<ActiveSession>> {
     load(Layer::innermost(req).map_err(missing)?, req, body).await
+}
+
+/// The session that the request's handler has taken, else that of the innermost middleware.
+pub(crate) async fn taken(req: &Request) -> Result<Arc<ActiveSession>> {
+    let innermost = Layer::innermost(req).map_err(missing)?;
+    let taken = innermost
+        .and_outer()
+        .filter_map(|layer| layer.active.as_ref())
+        .find(|active| active.state().taken);
+    match taken {
+        Some(active) => Ok(Arc::clone(active)),
+        None => load(innermost, req, &mut RequestBody::default()).await,
+    }
 }
 
 /// Locks that session for the rest of the request.
@@ -46,10 +61,16 @@ fn missing(error: LoadError) -> Error {
 async fn load(layer: &Layer, req: &Request, body: &mut RequestBody) -> Result<Arc<ActiveSession>> {
     let web = layer.sessions.web();
     let loaded = match &layer.active {
-        Some(active) => active
-            .load(web.sources.find(req, body, &web.cookie_name))
-            .await
-            .map(|()| Arc::clone(active)),
+        Some(active) => {
+            let early = active.state().found;
+            let find = async {
+                match early {
+                    Some(found) => Some(found),
+                    None => web.sources.find(req, body, &web.cookie_name).await,
+                }
+            };
+            active.load(find).await.map(|()| Arc::clone(active))
+        }
         None => Err(LoadError::Skipped),
     };
     loaded.map_err(|error| layer.sessions.failure(error.into()))

@@ -1,6 +1,6 @@
 //! What `#[session]` on a handler comes down to.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use poem::{
     Error, FromRequest, IntoResponse, Request, RequestBody, Response, Result,
@@ -74,9 +74,13 @@ where
     A: Absence<T>,
     P: KeyParam<T>,
 {
-    let handle = Handle::new(extract::active::<S>(req, body).await?);
-    let value = A::stored(handle.get(key)?);
-    P::from_key(value).ok_or_else(|| turned_away(or_redirect))
+    let active = extract::active::<S>(req, body).await?;
+    let value = A::stored(Handle::new(Arc::clone(&active)).get(key)?);
+    P::from_key(value).ok_or_else(|| {
+        // The handler does not run: what other parameters have read is still to be shown.
+        active.restore_flash();
+        turned_away(or_redirect)
+    })
 }
 
 fn turned_away(or_redirect: Option<&'static str>) -> Error {
@@ -156,7 +160,7 @@ pub async fn after(req: &Request, result: Result<Response>, options: After) -> R
     if status.as_u16() >= 400 {
         return result;
     }
-    let session = extract::innermost(req, &mut RequestBody::default()).await?;
+    let session = extract::taken(req).await?;
     if options.destroy {
         session.destroy_keeping_changes();
     }

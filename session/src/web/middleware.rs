@@ -3,13 +3,13 @@
 use std::{any::TypeId, sync::Arc};
 
 use poem::{
-    Endpoint, Error, IntoResponse, Middleware, Request, Response, Result,
+    Endpoint, Error, IntoResponse, Middleware, Request, RequestBody, Response, Result,
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 
 use crate::{
     active::{ActiveSession, Answer, Plan},
-    error::{LoadError, SessionError},
+    error::{Chain, LoadError, SessionError},
     web::{sessions::Sessions, source::Source},
 };
 
@@ -28,10 +28,16 @@ impl Layer {
         req.data().ok_or(LoadError::NoMiddleware)
     }
 
+    /// This layer and those around it.
+    pub(crate) fn and_outer(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |layer| layer.outer.as_deref())
+    }
+
     /// The layer for the sessions of a struct: the innermost one that named it, else the innermost of all.
     pub(crate) fn of(req: &Request, data: TypeId) -> std::result::Result<&Self, LoadError> {
         let innermost = Self::innermost(req)?;
-        let named = std::iter::successors(Some(innermost), |layer| layer.outer.as_deref())
+        let named = innermost
+            .and_outer()
             .find(|layer| layer.sessions.web().declared.contains(&data));
         Ok(named.unwrap_or(innermost))
     }
@@ -62,16 +68,37 @@ impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
         let web = self.sessions.web();
         let skipped = web.skip.as_ref().is_some_and(|skip| skip(&req));
         let active = (!skipped).then(|| Arc::new(ActiveSession::new(Arc::clone(&web.engine))));
+        if let Some(active) = active.as_ref().filter(|_| web.sources.read_bodies()) {
+            let mut body = RequestBody::new(req.take_body());
+            let found = web.sources.find(&req, &mut body, &web.cookie_name);
+            let found = Box::pin(found).await;
+            active.state().found = found;
+            req.set_body(body.take()?);
+        }
         let outer = req.data::<Layer>().cloned().map(Arc::new);
         req.extensions_mut().insert(Layer {
             sessions: self.sessions.clone(),
             active: active.clone(),
             outer,
         });
+        let _leaving = active.clone().map(Leaving);
         let result = self.inner.call(req).await.map(IntoResponse::into_response);
         match active {
             Some(active) if active.is_loaded() => self.sessions.finish(&active, result).await,
             _ => result,
+        }
+    }
+}
+
+/// Lets go of what a request has not saved when it is over, also when its client went away: an `update_*`
+/// closure that holds its own session would keep both for ever.
+struct Leaving(Arc<ActiveSession>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        // A save that is under way goes on, and needs its changes.
+        if let Ok(_not_saving) = self.0.saving.try_lock() {
+            self.0.state().changes.clear();
         }
     }
 }
@@ -168,9 +195,9 @@ impl Sessions {
     pub(crate) fn failure(&self, error: SessionError) -> Error {
         let status = poem::error::ResponseError::status(&error);
         if status == StatusCode::CONFLICT {
-            tracing::warn!(?error, "session refused");
+            tracing::warn!(error = %Chain(&error), "session refused");
         } else {
-            tracing::error!(?error, "session failed");
+            tracing::error!(error = %Chain(&error), "session failed");
         }
         match &self.web().on_error {
             Some(respond) => Error::from_response(respond(&error)),

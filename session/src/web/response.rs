@@ -10,7 +10,7 @@ use crate::{
     error::{
         GetError, LoadError, LockError, OpenError, SaveError, SessionError, SetError, UpdateError,
     },
-    store::StoreError,
+    store::{StoreError, StoreErrorKind},
 };
 
 fn plain(status: StatusCode) -> Response {
@@ -54,7 +54,14 @@ respond! {
         UpdateError::Get(error) => error.status(),
         UpdateError::Set(error) => error.status(),
     };
-    StoreError, |_this| StatusCode::SERVICE_UNAVAILABLE;
+    StoreError, |this| match this.kind() {
+        StoreErrorKind::Corrupt | StoreErrorKind::Misconfigured => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+        StoreErrorKind::Unavailable | StoreErrorKind::TimedOut | StoreErrorKind::Full => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+    };
     LoadError, |this| match this {
         LoadError::Store(error) => error.status(),
         LoadError::NoMiddleware

@@ -5,13 +5,12 @@ use std::{any::TypeId, fmt, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 use crate::{
-    active::{ActiveSession, Found, FoundIn, Plan},
+    active::{ActiveSession, Followed, Found, FoundIn, Plan, Seen},
     cookie::CookieConfig,
     engine::Engine,
-    error::{LoadError, OpenError, SaveError},
+    error::{Chain, LoadError, OpenError, SaveError},
     id::{PublicId, SessionId},
     key::SessionData,
-    record::Record,
     session::Session,
     store::{Replaced, SessionStore, StoreError},
     web::{
@@ -112,15 +111,19 @@ impl Sessions {
     /// # Errors
     /// [`SaveError`] where the store does not answer, or others kept changing the session.
     pub async fn revoke(&self, session: impl Into<PublicId>) -> Result<bool, SaveError> {
-        let (engine, key) = (self.engine(), session.into());
+        let engine = self.engine();
+        let mut key = session.into();
         let load = engine.store.load(key, engine.now());
         let Some(mut current) = engine.limited("revoking a session", load).await? else {
             return Ok(false);
         };
         for _ in 0..engine.limits.max_attempts {
-            // A record that is corrupt is ended all the same: that is what was asked for.
-            if Record::parse(current.data.clone()).is_ok_and(|record| record.is_ended()) {
-                return Ok(false);
+            match engine.follow(key, current.clone(), Seen::Loaded).await {
+                Ok(Followed::Live(live)) => (key, current.version) = (live.key, live.version),
+                Ok(Followed::Ended { .. } | Followed::Nowhere) => return Ok(false),
+                Err(LoadError::Store(error)) => return Err(error.into()),
+                // A record that is corrupt is ended all the same: that is what was asked for.
+                Err(_) => {}
             }
             let now = engine.now();
             let end = engine
@@ -176,7 +179,7 @@ impl Sessions {
                         Ok(removed) if removed >= BATCH => {}
                         Ok(_) => break,
                         Err(error) => {
-                            tracing::warn!(?error, "could not remove expired sessions");
+                            tracing::warn!(error = %Chain(&error), "could not remove expired sessions");
                             break;
                         }
                     }

@@ -118,6 +118,13 @@ impl Sources {
         None
     }
 
+    /// Whether a request's body may have to be read, which is to be done before the handler does so.
+    pub(crate) fn read_bodies(&self) -> bool {
+        self.0
+            .iter()
+            .any(|source| matches!(source, Source::Form(_)))
+    }
+
     /// The source with this number, if it can carry an answer.
     pub(crate) fn carrier(&self, number: usize) -> Option<&Source> {
         self.0.get(number).filter(|source| source.is_answered())
@@ -181,8 +188,10 @@ impl Source {
                 .headers()
                 .get_all(header::COOKIE)
                 .iter()
-                .filter_map(|header| header.to_str().ok())
-                .find_map(|header| cookie::find_id(header, cookie_name)),
+                // Piece by piece: another cookie may hold what is no text.
+                .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+                .filter_map(|piece| std::str::from_utf8(piece).ok())
+                .find_map(|piece| cookie::find_id(piece, cookie_name)),
             Self::Header(name) => SessionId::parse(req.headers().get(name)?).ok(),
             Self::Authorization(scheme) => in_authorization(req.headers(), scheme),
             Self::Query(name) => in_pairs(req.uri().query()?.as_bytes(), name),

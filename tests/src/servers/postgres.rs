@@ -86,6 +86,8 @@ impl Engine for Postgres {
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", ""),
             ("shared_buffers", "32MB"),
+            // In the directory, where it goes with everything else after a crash.
+            ("dynamic_shared_memory_type", "mmap"),
             ("fsync", durable),
             ("synchronous_commit", durable),
             ("full_page_writes", durable),

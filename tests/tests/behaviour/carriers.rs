@@ -1,5 +1,7 @@
 //! Where a request carries its id, and where the answer goes.
 
+use std::time::Duration;
+
 use poem::{
     Request, Route,
     http::{HeaderValue, Method, header},
@@ -381,9 +383,8 @@ async fn form_with_option(Form(note): Form<Note>) -> String {
     note.text
 }
 
-/// Conformance 1.22
-#[tokio::test]
-async fn a_form_that_carried_the_id_is_still_there_for_the_handler() {
+/// An application that takes ids from forms, and a form with one.
+async fn with_forms() -> (App, SessionId, String) {
     let routes = Route::new()
         .at("/session-first", post(session_then_form))
         .at("/form-first", post(form_then_session))
@@ -393,14 +394,33 @@ async fn a_form_that_carried_the_id_is_still_there_for_the_handler() {
     });
     let id = session_in(&app).await;
     let form = format!("text=a+b%26c&sid={}", id.expose());
-    for path in ["/session-first", "/form-first"] {
-        let reply = app.browser().post(path, &form).await;
-        assert_eq!(reply.body, "Some(7) a b&c", "{path}");
-    }
+    (app, id, form)
+}
+
+/// Conformance 1.22
+#[tokio::test]
+async fn a_form_that_carried_the_id_is_still_there_for_the_handler() {
+    let (app, _, form) = with_forms().await;
+    let reply = app.browser().post("/session-first", &form).await;
+    assert_eq!(reply.body, "Some(7) a b&c");
+}
+
+/// Conformance 1.22
+#[tokio::test]
+async fn a_handler_that_takes_the_form_before_the_session_gets_both() {
+    let (app, _, form) = with_forms().await;
+    let reply = app.browser().post("/form-first", &form).await;
+    assert_eq!(reply.body, "Some(7) a b&c");
+}
+
+/// Conformance 1.22
+#[tokio::test]
+async fn an_option_finds_the_id_in_a_form_that_the_handler_takes() {
+    let (app, id, form) = with_forms().await;
     let reply = app.browser().post("/option", &form).await;
     assert_eq!(reply.body, "a b&c");
     let session = app.sessions.open::<Shop>(&id).await.expect("it lives");
-    let end = app.now().saturating_add(std::time::Duration::from_hours(2));
+    let end = app.now().saturating_add(Duration::from_hours(2));
     assert_eq!(session.expires_at(), Some(end.into()));
 }
 

@@ -136,6 +136,22 @@ async fn a_handler_that_locks_its_session_twice_does_not_wait_for_itself() {
             session.set_visits(1)?;
             session.save().await?;
             drop(two);
+            let again = session.lock().await.map_err(poem::Error::from)?;
+            drop(again);
+            Ok(())
+        })
+        .await;
+    assert_eq!(reply.status, 200);
+}
+
+/// Conformance 2.6
+#[tokio::test(start_paused = true)]
+async fn two_tasks_of_one_request_that_lock_its_session_share_the_lock() {
+    let app = App::new();
+    let alice = sign_in(&app).await;
+    let reply = alice
+        .visit(|session| async move {
+            // One guard is held until the other is there as well.
             let (one, two) = tokio::join!(session.lock(), session.lock());
             let both = (
                 one.map_err(poem::Error::from)?,

@@ -3,6 +3,7 @@
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
+    mpsc,
 };
 
 use futures_util::future::BoxFuture;
@@ -171,6 +172,34 @@ async fn the_same_session_is_loaded_once_by_tasks_that_ask_at_the_same_time() {
         task.await.expect("no panic").expect("the store works");
     }
     assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 800);
+}
+
+/// Conformance 2.2
+#[tokio::test]
+async fn an_update_that_another_thread_overtakes_runs_again() {
+    let app = App::new();
+    let session = app.sessions.create::<Shop>().expect("no key clashes");
+    let (inside, entered) = mpsc::channel();
+    let (go, gone) = mpsc::channel();
+    let slow = session.clone();
+    let thread = std::thread::spawn(move || {
+        let mut runs = 0;
+        slow.update_visits(move |visits| {
+            runs += 1;
+            if runs == 1 {
+                inside.send(()).expect("the test waits");
+                gone.recv().expect("the test goes on");
+            }
+            *visits += 1;
+        })
+    });
+    entered.recv().expect("the closure runs");
+    session
+        .update_visits(|visits| *visits += 10)
+        .expect("it fits");
+    go.send(()).expect("the closure waits");
+    thread.join().expect("no panic").expect("it fits");
+    assert_eq!(session.visits(), Ok(11));
 }
 
 /// Conformance 2.2

@@ -26,8 +26,8 @@ struct Stored {
     expires: u64,
     /// How often it was written.
     version: u64,
-    /// Whether only the mark of an ended session is left.
-    ended: bool,
+    /// Whether only a mark is left: `true` where the session is over, `false` where another took its place.
+    ended: Option<bool>,
 }
 
 /// A request that is under way.
@@ -47,7 +47,9 @@ enum Base {
         version: u64,
         expires: u64,
     },
-    Ended,
+    Ended {
+        over: bool,
+    },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -167,15 +169,14 @@ impl World {
         let base = match self.browser {
             Some(number) if self.is_there(number) => {
                 let session = &self.sessions[number];
-                if session.ended {
-                    Base::Ended
-                } else {
-                    Base::Session {
+                match session.ended {
+                    Some(over) => Base::Ended { over },
+                    None => Base::Session {
                         number,
                         data: session.data.clone(),
                         version: session.version,
                         expires: session.expires,
-                    }
+                    },
                 }
             }
             _ => Base::None,
@@ -202,9 +203,10 @@ impl World {
     fn save(&mut self, request: &Request) -> Told {
         let idle = request.plan == Plan::Keep && request.done.is_empty();
         let begun = request.onto(&Data::new());
+        let ends = request.plan == Plan::Destroy && begun.is_empty();
         match request.base {
-            Base::Ended if idle => Told::Nothing,
-            Base::Ended => Told::Refused,
+            Base::Ended { over } if idle || (over && ends) => Told::Nothing,
+            Base::Ended { .. } => Told::Refused,
             Base::None if request.plan == Plan::Reset || !begun.is_empty() => self.create(begun),
             Base::None if request.plan == Plan::Destroy && request.brought => Told::Withdrawn,
             Base::None => Told::Nothing,
@@ -215,14 +217,14 @@ impl World {
                 ..
             } => {
                 let there = self.is_there(number);
-                if there && self.sessions[number].ended {
-                    return if idle { Told::Nothing } else { Told::Refused };
+                if let (true, Some(over)) = (there, self.sessions[number].ended) {
+                    let done = idle || (over && ends);
+                    return if done { Told::Nothing } else { Told::Refused };
                 }
-                let ends = request.plan == Plan::Destroy && begun.is_empty();
                 match request.plan {
                     _ if ends => {
                         if there {
-                            self.end(number);
+                            self.end(number, true);
                         }
                         Told::Withdrawn
                     }
@@ -253,11 +255,11 @@ impl World {
                             let session = &self.sessions[number];
                             (request.onto(&session.data), session.created)
                         };
-                        self.end(number);
+                        self.end(number, false);
                         self.store(data, created)
                     }
                     Plan::Reset | Plan::Destroy => {
-                        self.end(number);
+                        self.end(number, request.plan == Plan::Destroy);
                         self.create(begun)
                     }
                 }
@@ -299,15 +301,15 @@ impl World {
             created,
             expires: self.expiry(created),
             version: 0,
-            ended: false,
+            ended: None,
         });
         Told::Id(self.sessions.len() - 1)
     }
 
-    fn end(&mut self, number: usize) {
+    fn end(&mut self, number: usize, over: bool) {
         let now = self.now;
         let session = &mut self.sessions[number];
-        session.ended = true;
+        session.ended = Some(over);
         session.version += 1;
         session.expires = now + RETIRED;
     }
@@ -315,8 +317,8 @@ impl World {
     /// Ends the browser's session; answers whether there was one.
     pub(crate) fn revoke(&mut self) -> bool {
         match self.browser {
-            Some(number) if self.is_there(number) && !self.sessions[number].ended => {
-                self.end(number);
+            Some(number) if self.is_there(number) && self.sessions[number].ended.is_none() => {
+                self.end(number, true);
                 true
             }
             _ => false,
@@ -326,6 +328,6 @@ impl World {
     /// The data of a session, if it is live.
     pub(crate) fn data(&self, number: usize) -> Option<&BTreeMap<Field, u64>> {
         let session = &self.sessions[number];
-        (self.is_there(number) && !session.ended).then_some(&session.data)
+        (self.is_there(number) && session.ended.is_none()).then_some(&session.data)
     }
 }

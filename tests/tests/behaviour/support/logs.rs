@@ -1,20 +1,24 @@
 //! What is logged.
 
 use std::{
+    cell::RefCell,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
-use tracing::{Level, subscriber::DefaultGuard};
+use tracing::Level;
 
-/// Everything that this thread logs, down to the last detail, until this is dropped.
-pub(crate) struct Logs {
-    text: Sink,
-    _guard: DefaultGuard,
-}
+/// Everything that this thread logs, down to the last detail, until this is dropped. For tests on one
+/// thread, as `#[tokio::test]` has them.
+pub(crate) struct Logs(Sink);
 
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
+
+thread_local! {
+    /// Where the log of this thread goes.
+    static CAPTURED: RefCell<Option<Sink>> = const { RefCell::new(None) };
+}
 
 impl io::Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -29,23 +33,30 @@ impl io::Write for Sink {
 }
 
 impl Logs {
-    /// For tests on one thread, as `#[tokio::test]` has them.
     pub(crate) fn capture() -> Self {
-        let text = Sink::default();
-        let sink = text.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || sink.clone())
-            .finish();
-        Self {
-            text,
-            _guard: tracing::subscriber::set_default(subscriber),
-        }
+        // One subscriber for the whole program: where each thread had its own, what one of them is not
+        // interested in could be kept from another.
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            tracing_subscriber::fmt()
+                .with_max_level(Level::TRACE)
+                .with_ansi(false)
+                .with_writer(|| CAPTURED.with_borrow(Clone::clone).unwrap_or_default())
+                .init();
+        });
+        let sink = Sink::default();
+        CAPTURED.set(Some(sink.clone()));
+        Self(sink)
     }
 
     pub(crate) fn text(&self) -> String {
-        let text = self.text.0.lock().expect("no write panics");
+        let text = self.0.0.lock().expect("no write panics");
         String::from_utf8(text.clone()).expect("logs are text")
+    }
+}
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        CAPTURED.set(None);
     }
 }

@@ -1,0 +1,42 @@
+//! Sessions in Redis or Valkey, which any number of processes can share.
+//!
+//! ```sh
+//! redis-server &
+//! cargo run --bin redis                                      # or REDIS_URL=… cargo run --bin redis
+//!
+//! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 1.
+//! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 2, also after a restart of this program.
+//! ```
+
+use std::{env, error::Error, time::Duration};
+
+use poem::{EndpointExt, Route, get};
+use poem_session::{Session, SessionData, Sessions, session, store::RedisStore};
+use poem_session_examples::serve;
+
+#[derive(SessionData)]
+struct Visitor {
+    #[session(default)]
+    visits: u64,
+}
+
+#[session]
+async fn hello(visitor: Session<Visitor>) -> poem::Result<String> {
+    // Counts right however many requests, and processes, do so at once.
+    visitor.update_visits(|visits| *visits += 1)?;
+    Ok(format!("Visit {}.\n", visitor.visits()?))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".into());
+    let store = RedisStore::builder()
+        .prefix("visitors:")
+        .connect(&url)
+        .await?;
+    let sessions = Sessions::builder(store)
+        .idle_timeout(Duration::from_hours(1))
+        .build()?;
+    let app = Route::new().at("/", get(hello)).with(sessions);
+    Ok(serve(app).await?)
+}

@@ -145,7 +145,7 @@ impl Record {
 
     /// Until when a new request may follow [`moved_to`](Self::moved_to).
     pub(crate) fn followed_until(&self) -> Timestamp {
-        Timestamp::from_millis(self.number(UNTIL).unwrap_or(0))
+        Timestamp::from_millis(self.number(UNTIL).unwrap_or(u64::MAX))
     }
 
     /// Where a session went that was renewed on schedule.

@@ -153,6 +153,7 @@ impl Sessions {
                 Ok(response)
             }
             (Some(carrier), Err(error)) => {
+                // Poem has no other way to add a header to an error; its type is lost to outer handlers.
                 let mut response = error.into_response();
                 self.tell(answer, carrier, response.headers_mut());
                 Err(Error::from_response(response))

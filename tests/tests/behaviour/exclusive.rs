@@ -69,8 +69,11 @@ async fn critical_sections_do_not_overlap() {
     let (go, first) = hold(&app, &alice, "first").await;
     let second = append(&alice, "second");
     let third = append(&alice, "third");
+    app.store.calls();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!second.is_finished() && !third.is_finished());
+    // They stand in line here, and do not ask the store again and again.
+    assert_eq!(app.store.calls(), [Op::Load, Op::Load]);
     go.notify_one();
     first.await.expect("no panic");
     for request in [second, third] {

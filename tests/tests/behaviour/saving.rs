@@ -293,46 +293,6 @@ async fn a_panic_keeps_no_change() {
     }
 }
 
-/// Conformance 1.16
-#[tokio::test]
-async fn an_error_that_an_outer_handler_knows_by_its_type_is_still_known_when_the_session_changed()
-{
-    #[derive(Debug)]
-    struct SoldOut;
-
-    impl std::fmt::Display for SoldOut {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("sold out")
-        }
-    }
-
-    impl std::error::Error for SoldOut {}
-
-    impl poem::error::ResponseError for SoldOut {
-        fn status(&self) -> StatusCode {
-            StatusCode::CONFLICT
-        }
-    }
-
-    #[handler]
-    fn buy(session: Session<Shop>) -> poem::Result<()> {
-        session.set_notice("Sorry.".into())?;
-        Err(SoldOut.into())
-    }
-
-    let app = App::serving(Route::new().at("/", get(buy)), settings);
-    let nice = app.endpoint().catch_error(|_: SoldOut| async {
-        Response::builder()
-            .status(StatusCode::CONFLICT)
-            .body("a nice page")
-    });
-    let request = poem::Request::builder().uri_str("/").finish();
-    let response = nice.get_response(request).await;
-    assert!(response.headers().contains_key("set-cookie"));
-    let body = response.into_body().into_string().await.expect("text");
-    assert_eq!(body, "a nice page");
-}
-
 /// Conformance 1.1, 1.15
 #[tokio::test]
 async fn an_explicit_save_is_not_repeated_after_the_handler() {

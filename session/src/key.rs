@@ -35,6 +35,7 @@ use crate::{
 pub struct Key<S, T, A = Defaulted> {
     field: Field,
     default: Option<fn() -> T>,
+    codec: Codec<T>,
     marker: PhantomData<fn() -> (S, A)>,
 }
 
@@ -54,10 +55,14 @@ impl<S, T, A> fmt::Debug for Key<S, T, A> {
 
 impl<S, T> Key<S, T, Optional> {
     #[doc(hidden)]
-    pub const fn optional(name: &'static str) -> Self {
+    pub const fn optional(name: &'static str) -> Self
+    where
+        T: SessionValue,
+    {
         Self {
             field: Field::new(name),
             default: None,
+            codec: Codec::new(),
             marker: PhantomData,
         }
     }
@@ -65,10 +70,14 @@ impl<S, T> Key<S, T, Optional> {
 
 impl<S, T> Key<S, T, Defaulted> {
     #[doc(hidden)]
-    pub const fn defaulted(name: &'static str, default: fn() -> T) -> Self {
+    pub const fn defaulted(name: &'static str, default: fn() -> T) -> Self
+    where
+        T: SessionValue,
+    {
         Self {
             field: Field::new(name),
             default: Some(default),
+            codec: Codec::new(),
             marker: PhantomData,
         }
     }
@@ -94,8 +103,40 @@ impl<S, T, A> Key<S, T, A> {
         self.field
     }
 
+    pub(crate) fn encode(&self, value: &T) -> Result<bytes::Bytes, SetError> {
+        (self.codec.encode)(self.field, value)
+    }
+
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<T, GetError> {
+        (self.codec.decode)(self.field, bytes)
+    }
+
     pub(crate) fn default_value(&self) -> Option<fn() -> T> {
         self.default
+    }
+}
+
+/// How values of a key are written and read. It is in the key so that only making one asks whether `T` can
+/// be stored: a type that cannot is one error, at the field.
+struct Codec<T> {
+    encode: fn(Field, &T) -> Result<bytes::Bytes, SetError>,
+    decode: fn(Field, &[u8]) -> Result<T, GetError>,
+}
+
+impl<T> Clone for Codec<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Codec<T> {}
+
+impl<T: SessionValue> Codec<T> {
+    const fn new() -> Self {
+        Self {
+            encode: value::encode::<T>,
+            decode: value::decode::<T>,
+        }
     }
 }
 
@@ -155,7 +196,7 @@ mod sealed {
 /// [`Defaulted`].
 pub trait Absence<T>: sealed::Sealed + 'static {
     /// What reading gives: `Option<T>` or `T`.
-    type Read: Send + 'static;
+    type Read;
 
     #[doc(hidden)]
     fn read(stored: Option<T>, default: Option<fn() -> T>) -> Self::Read;
@@ -164,7 +205,7 @@ pub trait Absence<T>: sealed::Sealed + 'static {
     fn stored(read: Self::Read) -> Option<T>;
 }
 
-impl<T: Send + 'static> Absence<T> for Optional {
+impl<T> Absence<T> for Optional {
     type Read = Option<T>;
 
     fn read(stored: Option<T>, _: Option<fn() -> T>) -> Option<T> {
@@ -176,7 +217,7 @@ impl<T: Send + 'static> Absence<T> for Optional {
     }
 }
 
-impl<T: Send + 'static> Absence<T> for Defaulted {
+impl<T> Absence<T> for Defaulted {
     type Read = T;
 
     fn read(stored: Option<T>, default: Option<fn() -> T>) -> T {
@@ -248,13 +289,8 @@ impl Encoder<'_> {
     ///
     /// # Errors
     /// Where the value does not serialize.
-    pub fn value<S, T: SessionValue>(
-        &mut self,
-        key: Key<S, T, Defaulted>,
-        value: &T,
-    ) -> Result<(), SetError> {
-        self.0
-            .push((key.field, Some(value::encode(key.field, value)?)));
+    pub fn value<S, T>(&mut self, key: Key<S, T, Defaulted>, value: &T) -> Result<(), SetError> {
+        self.0.push((key.field, Some(key.encode(value)?)));
         Ok(())
     }
 
@@ -262,13 +298,13 @@ impl Encoder<'_> {
     ///
     /// # Errors
     /// Where the value does not serialize.
-    pub fn optional<S, T: SessionValue>(
+    pub fn optional<S, T>(
         &mut self,
         key: Key<S, T, Optional>,
         value: &Option<T>,
     ) -> Result<(), SetError> {
         let encoded = match value {
-            Some(value) => Some(value::encode(key.field, value)?),
+            Some(value) => Some(key.encode(value)?),
             None => None,
         };
         self.0.push((key.field, encoded));

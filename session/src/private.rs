@@ -7,13 +7,10 @@ pub use crate::{
     key::{Absence, Defaulted, Encoder, Field, Key, Optional, SessionData, SessionValue},
     session::{Edit, Fields, Handle},
     web::handler::{
-        After, HandlerParam, KeyParam, after, before, exclusive, extract, into_response, key,
-        snapshot, write_back,
+        After, HandlerOutput, HandlerParam, KeyParam, after, before, edit, exclusive, extract,
+        into_response, key, snapshot, write_back,
     },
 };
-
-/// Fails to compile, at the place of the type, where a field's type cannot be kept in a session.
-pub const fn assert_value<T: SessionValue>() {}
 
 /// Never made. Its name is what the compiler reports where `#[handler]` stands over `#[session]`, which
 /// makes the endpoint by itself.

@@ -13,9 +13,8 @@ use crate::{
     changes::Step,
     error::{GetError, LoadError, LockError, SaveError, SetError, UpdateError},
     id::{PublicId, SessionId},
-    key::{Absence, EncodedField, Encoder, Field, Key, SessionData, SessionValue},
+    key::{Absence, EncodedField, Encoder, Field, Key, SessionData},
     lock::SessionLock,
-    value,
 };
 
 /// The session of a request, with the keys of `S`.
@@ -84,10 +83,7 @@ impl<S: SessionData> Session<S> {
     ///
     /// # Errors
     /// [`GetError::Decode`] where what is stored is of another type.
-    pub fn get<T: SessionValue, A: Absence<T>>(
-        &self,
-        key: Key<S, T, A>,
-    ) -> Result<A::Read, GetError> {
+    pub fn get<T, A: Absence<T>>(&self, key: Key<S, T, A>) -> Result<A::Read, GetError> {
         self.fields.handle().get(key)
     }
 
@@ -96,11 +92,7 @@ impl<S: SessionData> Session<S> {
     /// # Errors
     /// [`SetError`] where the value does not serialize or the session would grow too large; it is then
     /// as it was.
-    pub fn set<T: SessionValue, A: Absence<T>>(
-        &self,
-        key: Key<S, T, A>,
-        value: T,
-    ) -> Result<(), SetError> {
+    pub fn set<T, A: Absence<T>>(&self, key: Key<S, T, A>, value: T) -> Result<(), SetError> {
         self.fields.handle().set(key, value)
     }
 
@@ -110,7 +102,7 @@ impl<S: SessionData> Session<S> {
     /// # Errors
     /// [`UpdateError`] where the value so far does not decode or the new one cannot be set; the session is
     /// then as it was.
-    pub fn update<T: SessionValue, A: Absence<T>>(
+    pub fn update<T: 'static, A: Absence<T>>(
         &self,
         key: Key<S, T, A>,
         change: impl FnMut(&mut A::Read) + Send + 'static,
@@ -119,7 +111,7 @@ impl<S: SessionData> Session<S> {
     }
 
     /// Removes a key.
-    pub fn remove<T: SessionValue, A: Absence<T>>(&self, key: Key<S, T, A>) {
+    pub fn remove<T, A: Absence<T>>(&self, key: Key<S, T, A>) {
         self.fields.handle().remove(key);
     }
 
@@ -127,10 +119,7 @@ impl<S: SessionData> Session<S> {
     ///
     /// # Errors
     /// [`GetError::Decode`] where what is stored is of another type; it is then left as it is.
-    pub fn take<T: SessionValue, A: Absence<T>>(
-        &self,
-        key: Key<S, T, A>,
-    ) -> Result<A::Read, GetError> {
+    pub fn take<T, A: Absence<T>>(&self, key: Key<S, T, A>) -> Result<A::Read, GetError> {
         self.fields.handle().take(key)
     }
 
@@ -278,10 +267,7 @@ impl<S: SessionData> Handle<S> {
     }
 
     #[allow(clippy::missing_errors_doc)] // documented on `Session`, as are the next four
-    pub fn get<T: SessionValue, A: Absence<T>>(
-        &self,
-        key: Key<S, T, A>,
-    ) -> Result<A::Read, GetError> {
+    pub fn get<T, A: Absence<T>>(&self, key: Key<S, T, A>) -> Result<A::Read, GetError> {
         if key.field().is_flash() {
             return self.take(key);
         }
@@ -289,17 +275,13 @@ impl<S: SessionData> Handle<S> {
     }
 
     #[allow(clippy::missing_errors_doc, clippy::needless_pass_by_value)]
-    pub fn set<T: SessionValue, A: Absence<T>>(
-        &self,
-        key: Key<S, T, A>,
-        value: T,
-    ) -> Result<(), SetError> {
-        let value = value::encode(key.field(), &value)?;
+    pub fn set<T, A: Absence<T>>(&self, key: Key<S, T, A>, value: T) -> Result<(), SetError> {
+        let value = key.encode(&value)?;
         self.active.put(key.field(), Some(value))
     }
 
     #[allow(clippy::missing_errors_doc)]
-    pub fn update<T: SessionValue, A: Absence<T>>(
+    pub fn update<T: 'static, A: Absence<T>>(
         &self,
         key: Key<S, T, A>,
         mut change: impl FnMut(&mut A::Read) + Send + 'static,
@@ -308,7 +290,7 @@ impl<S: SessionData> Handle<S> {
             let mut value = read(key, before.map(|bytes| &**bytes))?;
             change(&mut value);
             match A::stored(value) {
-                Some(value) => Ok(Some(value::encode(key.field(), &value)?)),
+                Some(value) => Ok(Some(key.encode(&value)?)),
                 None => Ok(None),
             }
         });
@@ -322,10 +304,7 @@ impl<S: SessionData> Handle<S> {
     }
 
     #[allow(clippy::missing_errors_doc)]
-    pub fn take<T: SessionValue, A: Absence<T>>(
-        &self,
-        key: Key<S, T, A>,
-    ) -> Result<A::Read, GetError> {
+    pub fn take<T, A: Absence<T>>(&self, key: Key<S, T, A>) -> Result<A::Read, GetError> {
         // Decoded first: what cannot be read is not thrown away.
         let value = read(key, self.active.value(key.field()).as_deref())?;
         self.active.take(key.field());
@@ -333,12 +312,12 @@ impl<S: SessionData> Handle<S> {
     }
 }
 
-fn read<S, T: SessionValue, A: Absence<T>>(
+fn read<S, T, A: Absence<T>>(
     key: Key<S, T, A>,
     stored: Option<&[u8]>,
 ) -> Result<A::Read, GetError> {
     let stored = match stored {
-        Some(bytes) => Some(value::decode(key.field(), bytes)?),
+        Some(bytes) => Some(key.decode(bytes)?),
         None => None,
     };
     Ok(A::read(stored, key.default_value()))
@@ -366,10 +345,6 @@ impl<S: SessionData> Edit<S> {
         })
     }
 
-    pub fn value(&mut self) -> &mut S {
-        &mut self.value
-    }
-
     /// Sets the fields that are not as they were.
     pub(crate) fn write_back(self) -> Result<(), SetError> {
         for (before, (field, after)) in self.before.into_iter().zip(encoded(&self.value)?) {
@@ -378,6 +353,13 @@ impl<S: SessionData> Edit<S> {
             }
         }
         Ok(())
+    }
+}
+
+#[doc(hidden)]
+impl<S> Edit<S> {
+    pub fn value(&mut self) -> &mut S {
+        &mut self.value
     }
 }
 

@@ -30,10 +30,14 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
     let extractions = params.map(|(i, param)| extraction(handler, i, param));
     let result = result(handler);
     let write_backs = handler.edits().map(|(i, edit)| {
-        let (cfg, local) = (&edit.cfg, local(i));
+        let (cfg, place) = (&edit.cfg, place(&edit.ty));
+        let (private, mut local) = (handler.private().at(place), local(i));
+        local.set_span(place);
+        let result = Ident::new("__result", place);
+        let written = quote_spanned!(place=> #private::write_back(#result, #local));
         quote_spanned! {here()=>
             #(#cfg)*
-            let __result = #private::write_back(__result, #local.finish());
+            let __result = #written;
         }
     });
     let after = acts_after.then(|| after(handler, &private));
@@ -106,8 +110,8 @@ fn extraction(handler: &Handler, position: usize, param: &Param) -> TokenStream 
             quote_spanned!(here()=> #(#cfg)* let #local: #ty = #value;)
         }
         Kind::Edit(data) => {
-            let value = quote_spanned!(place=> #private::Edit::<#data>::from_request(#from).await?);
-            quote_spanned!(here()=> #(#cfg)* let mut #local = #value;)
+            let value = quote_spanned!(place=> #private::edit(#from).await?);
+            quote_spanned!(here()=> #(#cfg)* let mut #local: #private::Edit<#data> = #value;)
         }
         Kind::Key(key) => {
             let or_redirect = match &handler.options.or_redirect {

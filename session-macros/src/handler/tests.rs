@@ -31,10 +31,10 @@ fn each_kind_of_parameter_has_its_call() {
     let output = output.replace(' ', "");
     for part in [
         "let__p0:Session<Auth>=::poem_session::__private::extract(&__request,&mut__body).await?;",
-        "Edit::<Shop>::from_request(&__request,&mut__body).await?",
+        "Edit<Shop>=::poem_session::__private::edit(&__request,&mut__body).await?",
         "key(&__request,&mut__body,Shop::USER,::core::option::Option::Some(\"/login\"))",
         "f(__p0,__p1.value(),__p2,__p3).await",
-        "write_back(__result,__p1.finish())",
+        "write_back(__result,__p1)",
     ] {
         assert!(output.contains(part), "{part}: {output}");
     }

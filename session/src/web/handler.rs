@@ -9,7 +9,7 @@ use poem::{
 };
 
 use crate::{
-    key::{Absence, Key, SessionData, SessionValue},
+    key::{Absence, Key, SessionData},
     session::{Edit, Handle},
     web::extract,
 };
@@ -71,7 +71,6 @@ pub async fn key<S, T, A, P>(
 ) -> Result<P>
 where
     S: SessionData,
-    T: SessionValue,
     A: Absence<T>,
     P: KeyParam<T>,
 {
@@ -92,31 +91,35 @@ fn turned_away(or_redirect: Option<&'static str>) -> Error {
     }
 }
 
-#[doc(hidden)]
+/// Takes a struct out of the request's session, to be written back.
 #[allow(clippy::missing_errors_doc)]
-impl<S: SessionData> Edit<S> {
-    pub async fn from_request(req: &Request, body: &mut RequestBody) -> Result<Self> {
-        let active = extract::active::<S>(req, body).await?;
-        Ok(Self::begin(active)?)
-    }
-
-    pub fn finish(self) -> Result<()> {
-        Ok(self.write_back()?)
-    }
+pub async fn edit<S: SessionData>(req: &Request, body: &mut RequestBody) -> Result<Edit<S>> {
+    Ok(Edit::begin(extract::active::<S>(req, body).await?)?)
 }
+
+/// What the function of a `#[session]` handler can return.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the response of a `#[session]` handler",
+    label = "not a response",
+    note = "return what implements `poem::IntoResponse`, such as `String`, `Html<T>`, `Json<T>`, `Redirect` and `Response`, or a `Result` of it whose error converts into `poem::Error`"
+)]
+pub trait HandlerOutput<T: IntoResponse>: IntoResult<T> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: IntoResponse, R: IntoResult<T>> HandlerOutput<T> for R {}
 
 /// The handler's answer as a response.
 #[allow(clippy::missing_errors_doc)]
-pub fn into_response<T: IntoResponse>(result: impl IntoResult<T>) -> Result<Response> {
+pub fn into_response<T: IntoResponse>(result: impl HandlerOutput<T>) -> Result<Response> {
     result.into_result().map(IntoResponse::into_response)
 }
 
-/// An error in writing a struct back takes the place of the handler's success.
+/// Sets the fields that the handler changed. An error in that takes the place of the handler's success.
 #[allow(clippy::missing_errors_doc)]
-pub fn write_back(result: Result<Response>, written: Result<()>) -> Result<Response> {
-    match written {
+pub fn write_back<S: SessionData>(result: Result<Response>, edit: Edit<S>) -> Result<Response> {
+    match edit.write_back() {
         Ok(()) => result,
-        Err(error) => result.and(Err(error)),
+        Err(error) => result.and(Err(error.into())),
     }
 }
 

@@ -10,9 +10,10 @@
 //! # async fn test() {
 //! let shop = App::start("shop", &["--listen", "127.0.0.1:0"]).await;
 //! let alice = Client::new(shop.address());
-//! let answer = alice.post("/cart/add").form(&[("product_id", "1")]).send().await;
+//! let answer = alice.post("/cart/add").form(&[("product_id", "heron-pen")]).send().await;
 //! assert_eq!(answer.status, 303);
-//! assert!(alice.get("/cart").send().await.text().contains("1 item"));
+//! let cart = alice.get("/cart").header("accept", "application/json").send().await;
+//! assert_eq!(cart.json()["items"], 1);
 //! # }
 //! ```
 
@@ -26,9 +27,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cookie::Cookie;
-use hyper::Method;
 
-pub use hyper::StatusCode;
+pub use hyper::{Method, StatusCode};
 pub use request::Request;
 pub use response::{Response, Stream};
 

@@ -1,6 +1,6 @@
 //! The stores, held to what is asked of every store.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use poem_session::{
     conformance::Suite,
@@ -15,6 +15,9 @@ fn directory() -> Arc<TempDir> {
 fn table(namespace: String) -> TableName {
     TableName::new(namespace).expect("the suite's names are fit for tables")
 }
+
+/// Hundreds of calls at once wait for their turn on whatever disk there is.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn memory() {
@@ -51,7 +54,9 @@ async fn sqlite() {
     let directory = directory();
     let suite = Suite::new("sqlite", move |namespace| {
         let path = directory.path().join("sessions.db");
-        let builder = SqliteStore::builder(path).table(table(namespace));
+        let builder = SqliteStore::builder(path)
+            .table(table(namespace))
+            .acquire_timeout(PATIENCE);
         async { builder.open().await.expect("a file") }
     });
     suite.run().await.assert();
@@ -72,6 +77,7 @@ async fn sqlite_on_a_pool() {
         .synchronous(SqliteSynchronous::Normal);
     let pool = SqlitePoolOptions::new()
         .max_connections(5)
+        .acquire_timeout(PATIENCE)
         .connect_with(options)
         .await
         .expect("a file");

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use sqlx::{
-    AssertSqlSafe, MySql, MySqlPool, QueryBuilder,
+    AssertSqlSafe, MySql, MySqlPool,
     error::DatabaseError,
     mysql::{MySqlConnectOptions, MySqlDatabaseError},
 };
@@ -11,9 +11,9 @@ use sqlx::{
 use super::{
     StoreError, StoreErrorKind,
     sql::{
-        Actions, Attempts, Backend, DatabaseBuilder, InUse, Placeholders, Row, Statement,
-        Statements, TableName, Value, Written, actions, by_sqlstate, connect_error, pooled_calls,
-        session_store, statement_calls, store_error,
+        Actions, Backend, DatabaseBuilder, Placeholders, Row, Statement, Statements, TableName,
+        Value, Written, actions, by_sqlstate, connect_error, pooled_calls, session_store,
+        statement_calls, store_error,
     },
 };
 
@@ -55,10 +55,11 @@ struct MySqlStatements {
     put: Statement,
     leave: Statement,
     take_back: Statement,
+    sweep: Statement,
 }
 
-/// Rows of one transaction of a sweep: few, so that nobody waits for its locks for long.
-const BATCH: i64 = 500;
+/// Rows that one statement of a sweep deletes: few, so that nobody waits for its locks for long.
+const BATCH: i64 = 1000;
 
 impl MySqlStore {
     /// Connects to the database at this address, `mysql://user:password@host:port/database`. Creates
@@ -155,60 +156,6 @@ CREATE TABLE IF NOT EXISTS {table} (
     pub async fn close(&self) {
         self.pool.close().await;
     }
-
-    /// One transaction of a sweep.
-    async fn sweep_batch(&self, limit: i64, now: i64) -> sqlx::Result<u64> {
-        let mut attempts = Attempts::default();
-        loop {
-            let mut in_use = InUse::acquire(&self.pool).await?;
-            let result = self.sweep_on(in_use.connection(), limit, now).await;
-            let result = in_use.end(result);
-            if !attempts.again(&result) {
-                return result;
-            }
-        }
-    }
-
-    async fn sweep_on(
-        &self,
-        connection: &mut sqlx::MySqlConnection,
-        limit: i64,
-        now: i64,
-    ) -> sqlx::Result<u64> {
-        let table = self.table.quoted('`');
-        let mut transaction = sqlx::Connection::begin(connection).await?;
-        let mut select = QueryBuilder::<MySql>::new("SELECT id FROM ");
-        select
-            .push(&table)
-            .push(" WHERE expires_at <= ")
-            .push_bind(now)
-            .push(" ORDER BY expires_at LIMIT ")
-            .push_bind(limit)
-            .push(" FOR UPDATE SKIP LOCKED");
-        let expired: Vec<Vec<u8>> = select
-            .build_query_scalar()
-            .fetch_all(&mut *transaction)
-            .await?;
-        if expired.is_empty() {
-            transaction.rollback().await?;
-            return Ok(0);
-        }
-        let mut delete = QueryBuilder::<MySql>::new("DELETE FROM ");
-        delete.push(&table).push(" WHERE id IN (");
-        let mut ids = delete.separated(", ");
-        for id in expired {
-            ids.push_bind(id);
-        }
-        delete.push(")");
-        // Not kept: it is another statement for another number of rows.
-        let deleted = delete
-            .build()
-            .persistent(false)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(deleted.rows_affected())
-    }
 }
 
 impl MySqlStoreBuilder {
@@ -254,6 +201,13 @@ impl MySqlStatements {
                  WHERE id = $1 AND version = $3 AND expires_at > $2",
             ),
             take_back: statement("DELETE FROM {table} WHERE id = $6"),
+            // The rows are chosen first, and then found by their keys one by one. A scan, as a condition
+            // on a list of keys can become in a small table, would wait for the rows that others hold.
+            sweep: statement(
+                "DELETE {table} FROM (SELECT id FROM {table} WHERE expires_at <= $1 \
+                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS expired \
+                 STRAIGHT_JOIN {table} ON {table}.id = expired.id",
+            ),
         }
     }
 }
@@ -342,11 +296,11 @@ impl Backend for MySqlStore {
     async fn sweep(&self, limit: i64, now: i64) -> sqlx::Result<u64> {
         let mut swept = 0;
         loop {
-            let left = limit.saturating_sub_unsigned(swept);
-            let batch = BATCH.min(left);
-            let deleted = self.sweep_batch(batch, now).await?;
+            let batch = BATCH.min(limit.saturating_sub_unsigned(swept));
+            let values = [Value::Integer(now), Value::Integer(batch)];
+            let deleted = self.execute(&self.statements.sweep, &values).await?;
             swept += deleted;
-            if left == 0 || deleted < batch.unsigned_abs() {
+            if deleted < BATCH.unsigned_abs() {
                 return Ok(swept);
             }
         }

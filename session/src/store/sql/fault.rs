@@ -1,5 +1,7 @@
 //! What an error of the driver is to a session.
 
+use std::io;
+
 use super::Backend;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -43,6 +45,22 @@ pub(in crate::store) fn connect_error<B: Backend>(error: sqlx::Error) -> StoreEr
 /// The store cannot be used as it is set up; `why` is for whoever set it up.
 pub(in crate::store) fn misconfigured(action: &'static str, why: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Misconfigured, action).with_source(why.into())
+}
+
+/// Whether the connection that a statement was to go over is no longer there.
+pub(in crate::store) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
+        // What a server says when it ends the connection: PostgreSQL shuts down or has crashed; MySQL
+        // has lost it or was told to end it.
+        sqlx::Error::Database(error) => {
+            matches!(
+                error.code().as_deref(),
+                Some("57P01" | "57P02" | "08S01" | "70100")
+            )
+        }
+        _ => false,
+    }
 }
 
 /// What an SQLSTATE says, for the databases that have them.

@@ -22,7 +22,7 @@ pub use self::server::DatabaseBuilder;
 pub(super) use self::server::{Attempts, InUse, pooled_calls};
 pub use self::table::TableName;
 pub(super) use self::{
-    fault::{by_sqlstate, connect_error, misconfigured, store_error},
+    fault::{by_sqlstate, connect_error, is_broken, misconfigured, store_error},
     forward::{session_store, statement_calls},
     statement::{Placeholders, Statement, Statements, UPSERT},
     table::quoted,
@@ -169,9 +169,22 @@ async fn current<B: Backend>(
     now: Timestamp,
 ) -> sqlx::Result<Option<Stored>> {
     let values = [bytes(key.as_bytes()), time(now)];
-    let row = backend.fetch(&backend.statements().load, &values).await?;
-    Ok(row.and_then(Row::into_stored))
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let row = backend.fetch(&backend.statements().load, &values).await;
+        // Reading twice does no harm, and a server that was started again leaves a pool of connections
+        // that do not know it yet. A write is not repeated: it may have been done.
+        match row {
+            Err(error) if tries < READS && is_broken(&error) => {}
+            row => return Ok(row?.and_then(Row::into_stored)),
+        }
+    }
 }
+
+/// How often a record is asked for over connections that turn out to be broken; as many as a pool is
+/// likely to have, and one more.
+const READS: u32 = 33;
 
 pub(super) async fn create<B: Backend>(
     backend: &B,

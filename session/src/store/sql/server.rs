@@ -8,7 +8,7 @@ use sqlx::{
     pool::{PoolConnection, PoolOptions},
 };
 
-use super::TableName;
+use super::{TableName, fault::is_broken};
 
 /// Sets up a store on a database server: see `PostgresStore::builder` and `MySqlStore::builder`.
 ///
@@ -125,7 +125,11 @@ impl<DB: Database> InUse<DB> {
 
     /// Passes on what came of it, and gives the connection back if it can be used again.
     pub(in crate::store) fn end<T>(mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
-        if matches!(result, Ok(_) | Err(sqlx::Error::Database(_))) {
+        let usable = match &result {
+            Ok(_) => true,
+            Err(error) => matches!(error, sqlx::Error::Database(_)) && !is_broken(error),
+        };
+        if usable {
             drop(self.0.take());
         }
         result

@@ -18,9 +18,6 @@ use crate::store::{
     sql::{TableName, misconfigured, store_error},
 };
 
-/// How long a call waits for its turn on a connection. Below the sessions' own limit, so that the
-/// error says what it was.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long to wait before another attempt to change the file's mode.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -46,6 +43,7 @@ pub struct SqliteStoreBuilder {
     table: TableName,
     max_readers: u32,
     busy_timeout: Duration,
+    acquire_timeout: Duration,
     survives_power_loss: bool,
 }
 
@@ -56,6 +54,7 @@ impl SqliteStoreBuilder {
             table: TableName::default(),
             max_readers: 4,
             busy_timeout: Duration::from_secs(3),
+            acquire_timeout: Duration::from_secs(4),
             survives_power_loss: true,
         }
     }
@@ -80,6 +79,14 @@ impl SqliteStoreBuilder {
         self
     }
 
+    /// How long a call waits for its turn among those of this process; 4 seconds unless told otherwise.
+    /// It should be below the time limit that the sessions set for a call to the store, so that the
+    /// error says what it was.
+    pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
+        self.acquire_timeout = timeout;
+        self
+    }
+
     /// Whether an acknowledged write survives a power cut or a crash of the machine, as it does unless
     /// told otherwise. Without, each write saves a wait for the disk; the file stays whole, and writes
     /// survive the end of the process, but those of the last moments before a power cut may be undone.
@@ -97,8 +104,9 @@ impl SqliteStoreBuilder {
         let path = absolute(&self.path)?;
         create_private(&path)?;
         let writer = self.writer(&path).await?;
-        let readers =
-            Self::pool_options(self.max_readers).connect_lazy_with(self.connect_options(&path));
+        let readers = self
+            .pool_options(self.max_readers)
+            .connect_lazy_with(self.connect_options(&path));
         let store = SqliteStore::on_pools(readers, writer, self.table);
         store.migrate().await?;
         Ok(store)
@@ -118,10 +126,10 @@ impl SqliteStoreBuilder {
             .synchronous(synchronous)
     }
 
-    fn pool_options(connections: u32) -> SqlitePoolOptions {
+    fn pool_options(&self, connections: u32) -> SqlitePoolOptions {
         SqlitePoolOptions::new()
             .max_connections(connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .acquire_timeout(self.acquire_timeout)
             // There is no network between that could have gone.
             .test_before_acquire(false)
             .max_lifetime(None)
@@ -136,7 +144,8 @@ impl SqliteStoreBuilder {
         let give_up = Instant::now() + self.busy_timeout;
         loop {
             // Should the connection ever be lost, the next one finds the mode as it is.
-            let pool = Self::pool_options(1)
+            let pool = self
+                .pool_options(1)
                 .idle_timeout(None)
                 .connect_with(options.clone());
             let error = match pool.await {

@@ -1,0 +1,227 @@
+//! What a call makes of another transaction that it had to wait for.
+
+use std::{sync::Arc, time::Duration};
+
+use poem_session::{
+    PublicId,
+    store::{Replaced, SessionStore, Version},
+};
+use tokio::{task::JoinHandle, time::sleep};
+
+use crate::{Database, create, key, load, now, write};
+
+crate::on_each_database!(
+    a_replace_waits_for_who_came_first,
+    a_rename_waits_for_who_came_first,
+    a_sweep_does_not_wait,
+    what_was_undone_in_a_deadlock_is_done_again,
+);
+
+/// Another client of the database, in a transaction that holds a record.
+enum Other {
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+    MariaDb(sqlx::Transaction<'static, sqlx::MySql>),
+}
+
+impl Other {
+    async fn begin(database: Database, url: &str) -> Self {
+        match database {
+            Database::Postgres => {
+                let pool = sqlx::PgPool::connect(url).await.expect("it answers");
+                Self::Postgres(pool.begin().await.expect("a transaction"))
+            }
+            Database::MariaDb => {
+                let pool = sqlx::MySqlPool::connect(url).await.expect("it answers");
+                Self::MariaDb(pool.begin().await.expect("a transaction"))
+            }
+        }
+    }
+
+    /// Runs a statement that ends with the key.
+    async fn run(&mut self, statement: &'static str, key: PublicId) {
+        let key = key.as_bytes().to_vec();
+        match self {
+            Self::Postgres(transaction) => {
+                let statement = sqlx::AssertSqlSafe(format!("{statement} = $1"));
+                let query = sqlx::query(statement).bind(key);
+                query.execute(&mut **transaction).await.map(drop)
+            }
+            Self::MariaDb(transaction) => {
+                let statement = sqlx::AssertSqlSafe(format!("{statement} = ?"));
+                let query = sqlx::query(statement).bind(key);
+                query.execute(&mut **transaction).await.map(drop)
+            }
+        }
+        .expect("a statement that the database understands");
+    }
+
+    async fn commit(self) {
+        match self {
+            Self::Postgres(transaction) => transaction.commit().await,
+            Self::MariaDb(transaction) => transaction.commit().await,
+        }
+        .expect("a commit");
+    }
+
+    async fn rollback(self) {
+        match self {
+            Self::Postgres(transaction) => transaction.rollback().await,
+            Self::MariaDb(transaction) => transaction.rollback().await,
+        }
+        .expect("a rollback");
+    }
+}
+
+const CHANGE: &str = "UPDATE poem_sessions SET version = version + 1 WHERE id";
+const END: &str = "DELETE FROM poem_sessions WHERE id";
+
+/// What the other does with the record while the call waits for it.
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    Changes,
+    Ends,
+    Nothing,
+}
+
+/// Starts the call while the other holds the record, sees that it waits, and lets it go on.
+async fn meanwhile<T: Send + 'static>(
+    mut other: Other,
+    does: Does,
+    key: PublicId,
+    call: impl FnOnce() -> JoinHandle<T>,
+) -> T {
+    other
+        .run(if let Does::Ends = does { END } else { CHANGE }, key)
+        .await;
+    let call = call();
+    sleep(Duration::from_millis(300)).await;
+    assert!(!call.is_finished(), "it did not wait");
+    match does {
+        Does::Nothing => other.rollback().await,
+        _ => other.commit().await,
+    }
+    call.await.expect("a call that ends")
+}
+
+fn matches_what_was_done(does: Does, answer: &Replaced, before: Version) {
+    match (does, answer) {
+        (Does::Changes, Replaced::Conflict(current)) => {
+            assert_eq!(current.version, before.next(), "what it was changed to");
+        }
+        (Does::Ends, Replaced::Gone) | (Does::Nothing, Replaced::Replaced(_)) => {}
+        (does, answer) => panic!("the other {does:?}, and the answer is {answer:?}"),
+    }
+}
+
+async fn a_replace_waits_for_who_came_first(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = database.open(&url).await;
+    for does in [Does::Changes, Does::Ends, Does::Nothing] {
+        let (key, version) = create(&store, "first").await;
+        let other = Other::begin(database, &url).await;
+        let call = || {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.replace(key, version, write("second"), now()).await })
+        };
+        let answer = meanwhile(other, does, key, call).await.expect("an answer");
+        matches_what_was_done(does, &answer, version);
+        let expected = match does {
+            Does::Changes => Some("first"),
+            Does::Ends => None,
+            Does::Nothing => Some("second"),
+        };
+        assert_eq!(load(&store, key).await.as_deref(), expected, "{does:?}");
+    }
+}
+
+async fn a_rename_waits_for_who_came_first(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = database.open(&url).await;
+    for leaves in [false, true] {
+        for does in [Does::Changes, Does::Ends, Does::Nothing] {
+            let (from, version) = create(&store, "first").await;
+            let to = key();
+            let other = Other::begin(database, &url).await;
+            let call = || {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move {
+                    let (write, leave) = (write("moved"), leaves.then(|| write("left")));
+                    store.rename(from, version, to, write, leave, now()).await
+                })
+            };
+            let answer = meanwhile(other, does, from, call).await.expect("an answer");
+            matches_what_was_done(does, &answer, version);
+            let (old, new) = match does {
+                Does::Changes => (Some("first"), None),
+                Does::Ends => (None, None),
+                Does::Nothing => (leaves.then_some("left"), Some("moved")),
+            };
+            assert_eq!(
+                load(&store, from).await.as_deref(),
+                old,
+                "{does:?}, the old"
+            );
+            assert_eq!(load(&store, to).await.as_deref(), new, "{does:?}, the new");
+        }
+    }
+}
+
+/// Another process that sweeps holds the records that it is about to delete.
+async fn a_sweep_does_not_wait(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = database.open(&url).await;
+    let (held, _) = create(&store, "dead").await;
+    for _ in 0..5 {
+        create(&store, "dead").await;
+    }
+    let mut other = Other::begin(database, &url).await;
+    other.run(END, held).await;
+    let later = now().saturating_add(Duration::from_hours(1));
+    let swept = store.delete_expired(100, later);
+    let swept = tokio::time::timeout(Duration::from_secs(2), swept).await;
+    assert_eq!(swept.expect("it waited").expect("an answer"), 5);
+    other.rollback().await;
+    let swept = store.delete_expired(100, later).await;
+    assert_eq!(swept.expect("an answer"), 1);
+}
+
+async fn what_was_undone_in_a_deadlock_is_done_again(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = database.open(&url).await;
+    // The whole table is deleted in the order of the keys, or in that of their coming.
+    let [first, last] = [[0; 32], [0xff; 32]].map(PublicId::from_bytes);
+    for key in [first, last] {
+        let created = store.create(key, write("doomed"), now()).await;
+        created.expect("an answer");
+    }
+    let mut other = Other::begin(database, &url).await;
+    // More work than the call's, as the database would rather undo the lesser.
+    for _ in 0..20 {
+        other.run(CHANGE, last).await;
+    }
+    let call = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.clear().await })
+    };
+    sleep(Duration::from_millis(300)).await;
+    assert!(!call.is_finished(), "it did not wait");
+    // Now each waits for the other.
+    other.run(CHANGE, first).await;
+    other.commit().await;
+    let cleared = call.await.expect("a call that ends");
+    cleared.expect("what was undone is tried again");
+    assert_eq!(load(&store, first).await, None);
+    assert_eq!(load(&store, last).await, None);
+}

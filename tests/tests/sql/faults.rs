@@ -1,0 +1,231 @@
+//! A server, or the way to it, that fails.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use poem_session::{
+    PublicId,
+    store::{
+        Replaced, SessionStore, StoreError,
+        StoreErrorKind::{TimedOut, Unavailable},
+        Version,
+    },
+};
+use poem_session_tests::{proxy::Proxy, servers::Options};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{Database, LIMIT, create, key, load, now, write};
+
+crate::on_each_database!(
+    a_server_is_killed_under_load_and_started_again,
+    a_server_that_stalls_blocks_the_pool_no_longer_than_it_does,
+    reads_do_not_notice_that_connections_were_cut,
+    a_network_that_is_gone_and_comes_back,
+);
+
+/// A record that counts, and what its writer was told.
+struct Counter {
+    key: PublicId,
+    version: Version,
+    acknowledged: u64,
+    /// Whether the last step may have been done, though its answer was an error.
+    in_doubt: bool,
+}
+
+impl Counter {
+    async fn create(store: &Arc<dyn SessionStore>) -> Self {
+        let (key, version) = create(store, "0").await;
+        Self {
+            key,
+            version,
+            acknowledged: 0,
+            in_doubt: false,
+        }
+    }
+
+    /// One step, which has to end within the limit.
+    async fn add(&mut self, store: &Arc<dyn SessionStore>) -> Result<(), StoreError> {
+        let next = write((self.acknowledged + 1).to_string());
+        let call = store.replace(self.key, self.version, next, now());
+        let answer = timeout(LIMIT, call).await.expect("an answer in time");
+        match answer {
+            Ok(Replaced::Replaced(version)) => {
+                (self.version, self.acknowledged) = (version, self.acknowledged + 1);
+                Ok(())
+            }
+            Ok(Replaced::Conflict(current)) => {
+                assert!(self.in_doubt, "nobody else writes");
+                let count = String::from_utf8_lossy(&current.data).parse();
+                let count: u64 = count.expect("a number");
+                assert_eq!(count, self.acknowledged + 1, "a step was lost or doubled");
+                (self.version, self.acknowledged) = (current.version, count);
+                self.in_doubt = false;
+                Ok(())
+            }
+            Ok(Replaced::Gone) => panic!("the record is lost"),
+            Err(error) => {
+                self.in_doubt = true;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Asks until it is answered.
+async fn recovery(store: &Arc<dyn SessionStore>) {
+    let begun = Instant::now();
+    while let Err(error) = store.load(key(), now()).await {
+        assert!(begun.elapsed() < 2 * LIMIT, "still {error:?}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+async fn a_server_is_killed_under_load_and_started_again(database: Database) {
+    let Some(server) = database.private(Options::new()).await else {
+        return;
+    };
+    let store = database.open(&server.url()).await;
+    let (stop, done) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
+    let mut load = JoinSet::new();
+    for _ in 0..8 {
+        let mut counter = Counter::create(&store).await;
+        let (store, stop, done) = (Arc::clone(&store), Arc::clone(&stop), Arc::clone(&done));
+        load.spawn(async move {
+            let mut failures = 0;
+            while !stop.load(Ordering::Relaxed) {
+                if let Err(error) = counter.add(&store).await {
+                    assert!(matches!(error.kind(), Unavailable | TimedOut), "{error:?}");
+                    failures += 1;
+                    sleep(Duration::from_millis(5)).await;
+                } else {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            (counter, failures)
+        });
+    }
+    while done.load(Ordering::Relaxed) < 200 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    server.kill().await;
+    sleep(Duration::from_millis(500)).await;
+    server.restart().await;
+    recovery(&store).await;
+    let before = done.load(Ordering::Relaxed);
+    while done.load(Ordering::Relaxed) < before + 200 {
+        sleep(Duration::from_millis(1)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+
+    let mut failed = 0;
+    for (counter, failures) in load.join_all().await {
+        failed += failures;
+        let stored = crate::load(&store, counter.key).await.expect("the record");
+        let stored: u64 = stored.parse().expect("a number");
+        let most = counter.acknowledged + u64::from(counter.in_doubt);
+        assert!(
+            (counter.acknowledged..=most).contains(&stored),
+            "{} acknowledged, {stored} stored",
+            counter.acknowledged
+        );
+    }
+    assert!(failed > 0, "the outage was not noticed");
+}
+
+/// More calls are given up than the pool has connections; none of those may stay taken.
+async fn a_server_that_stalls_blocks_the_pool_no_longer_than_it_does(database: Database) {
+    let Some(server) = database.private(Options::new().fast()).await else {
+        return;
+    };
+    let store = database.open(&server.url()).await;
+    let (known, _) = create(&store, "kept").await;
+    server.pause();
+    let mut calls = JoinSet::new();
+    for _ in 0..30 {
+        let store = Arc::clone(&store);
+        calls.spawn(async move { timeout(LIMIT, store.load(known, now())).await });
+    }
+    // The time limit that ends a call is that of the sessions, or that of the pool.
+    for answer in calls.join_all().await.into_iter().flatten() {
+        let error = answer.expect_err("nobody answers");
+        assert_eq!(error.kind(), TimedOut, "{error:?}");
+    }
+    server.resume();
+    let begun = Instant::now();
+    recovery(&store).await;
+    assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
+}
+
+/// Cuts the connections, and waits until they are.
+async fn cut(proxy: &Proxy) {
+    proxy.cut();
+    while proxy.open() > 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn reads_do_not_notice_that_connections_were_cut(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let url = proxy.url(&server.new_database().await);
+    let store = database.open(&url).await;
+    let mut counter = Counter::create(&store).await;
+    for _ in 0..10 {
+        // Several connections, so that several are broken.
+        let mut loads = JoinSet::new();
+        for _ in 0..20 {
+            let (store, key) = (Arc::clone(&store), counter.key);
+            loads.spawn(async move { store.load(key, now()).await });
+        }
+        loads.join_all().await;
+        cut(&proxy).await;
+        let count = load(&store, counter.key).await;
+        assert_eq!(count, Some(counter.acknowledged.to_string()));
+        // Those that the read did not meet are broken still; a write is not repeated.
+        while let Err(error) = counter.add(&store).await {
+            assert_eq!(error.kind(), Unavailable, "{error:?}");
+        }
+    }
+}
+
+async fn a_network_that_is_gone_and_comes_back(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let proxy = Proxy::start(server.address()).await;
+    let url = proxy.url(&server.new_database().await);
+    let store = database.open(&url).await;
+    let (known, _) = create(&store, "kept").await;
+
+    proxy.refuse().await;
+    cut(&proxy).await;
+    let begun = Instant::now();
+    let error = store.load(known, now()).await.expect_err("nobody is there");
+    assert!(begun.elapsed() < LIMIT, "{error:?}");
+    assert!(matches!(error.kind(), Unavailable | TimedOut), "{error:?}");
+    proxy.pass().await;
+    assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
+
+    proxy.stall().await;
+    let begun = Instant::now();
+    let call = timeout(Duration::from_secs(1), store.load(known, now())).await;
+    assert!(call.is_err(), "nobody answers, after {:?}", begun.elapsed());
+    // Whoever gave up waiting has closed the connection, and has not left it to the pool.
+    proxy.pass().await;
+    recovery(&store).await;
+    assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
+}

@@ -1,0 +1,178 @@
+//! Creating the table, and settings that are wrong.
+
+use std::time::{Duration, Instant};
+
+use poem_session::store::{
+    MySqlStore, PostgresStore, StoreError, StoreErrorKind, TableName, connect,
+};
+use tokio::task::JoinSet;
+
+use crate::{Database, create, key, load, now};
+
+crate::on_each_database!(
+    many_may_create_the_table_together,
+    the_address_alone_is_enough,
+    the_statements_are_there_for_other_tools,
+    a_user_without_rights_may_use_what_is_there,
+    a_missing_table_is_said,
+    what_the_server_refuses_is_misconfigured,
+    nobody_there_is_an_error_in_time,
+);
+
+fn said(error: &StoreError) -> String {
+    format!("{error:?} {error:#?} {error}")
+}
+
+async fn many_may_create_the_table_together(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    for _ in 0..3 {
+        let url = server.new_database().await;
+        let mut creating = JoinSet::new();
+        for _ in 0..12 {
+            let url = url.clone();
+            creating.spawn(async move {
+                let store = database.open(&url).await;
+                create(&store, "by one of many").await;
+            });
+        }
+        creating.join_all().await;
+    }
+}
+
+async fn the_address_alone_is_enough(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = connect(&url).await.expect("the server answers");
+    let (key, _) = create(&store, "kept").await;
+    let other = url
+        .replace("postgres:", "postgresql:")
+        .replace("mysql:", "mariadb:");
+    let store = connect(&other).await.expect("the same database");
+    assert_eq!(load(&store, key).await.as_deref(), Some("kept"));
+}
+
+async fn the_statements_are_there_for_other_tools(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let (url, table) = (server.new_database().await, "from \"elsewhere\"");
+    let table = TableName::new(table).expect("a name");
+    let store = database.connect(&url, table.clone()).await;
+    let store = store.expect("the server answers").sessions();
+    match database {
+        Database::Postgres => {
+            let pool = sqlx::PgPool::connect(&url).await.expect("it answers");
+            let ddl = sqlx::AssertSqlSafe(PostgresStore::ddl(&table));
+            sqlx::raw_sql(ddl).execute(&pool).await.map(drop)
+        }
+        Database::MariaDb => {
+            let pool = sqlx::MySqlPool::connect(&url).await.expect("it answers");
+            let ddl = sqlx::AssertSqlSafe(MySqlStore::ddl(&table));
+            sqlx::raw_sql(ddl).execute(&pool).await.map(drop)
+        }
+    }
+    .expect("statements that the database understands");
+    let (key, _) = create(&store, "kept").await;
+    assert_eq!(load(&store, key).await.as_deref(), Some("kept"));
+}
+
+async fn a_user_without_rights_may_use_what_is_there(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let mut parts = url.rsplit('/');
+    let name = parts.next().expect("a name").to_owned();
+    let address = parts.next().expect("an address");
+    let (_, host) = address.rsplit_once('@').expect("a user");
+    database.open(&url).await;
+    let (scheme, rights) = match database {
+        Database::Postgres => {
+            // Rights are given in the database that the table is in.
+            let pool = sqlx::PgPool::connect(&url).await.expect("it answers");
+            let rights = "CREATE USER clerk PASSWORD 'clerk-password'; \
+                GRANT SELECT, INSERT, UPDATE, DELETE ON poem_sessions TO clerk";
+            sqlx::raw_sql(rights).execute(&pool).await.expect("rights");
+            ("postgres", None)
+        }
+        Database::MariaDb => (
+            "mysql",
+            Some(format!(
+                "CREATE USER clerk@'127.0.0.1' IDENTIFIED BY 'clerk-password'; \
+                 GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO clerk@'127.0.0.1'"
+            )),
+        ),
+    };
+    if let Some(rights) = rights {
+        server.run(rights).await;
+    }
+    let url = format!("{scheme}://clerk:clerk-password@{host}/{name}");
+    let store = connect(&url).await.expect("the table is there");
+    let (key, _) = create(&store, "kept").await;
+    assert_eq!(load(&store, key).await.as_deref(), Some("kept"));
+
+    let other = TableName::new("another").expect("a name");
+    let store = database.connect(&url, other).await.expect("a user");
+    let error = store.migrate().await.expect_err("no right to create");
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
+}
+
+async fn a_missing_table_is_said(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = database.connect(&url, TableName::default()).await;
+    let store = store.expect("the server answers").sessions();
+    let error = store.load(key(), now()).await.expect_err("no table");
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
+    assert!(said(&error).contains("poem_sessions"), "{error:?}");
+}
+
+async fn what_the_server_refuses_is_misconfigured(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let url = server.url();
+    let password = url.split(['@', ':']).nth(2).expect("a password");
+    let wrong_password = url.replace(password, "hunter2-hunter2");
+    let (start, _) = url.rsplit_once('/').expect("a database");
+    for url in [wrong_password, format!("{start}/nowhere")] {
+        let begun = Instant::now();
+        let error = connect(&url).await.expect_err("a refusal");
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{error:?}");
+        let said = said(&error);
+        assert!(
+            !said.contains("hunter2") && !said.contains(password),
+            "{said}"
+        );
+    }
+}
+
+async fn nobody_there_is_an_error_in_time(database: Database) {
+    let scheme = match database {
+        Database::Postgres => "postgres",
+        Database::MariaDb => "mysql",
+    };
+    // The port is one that nobody listens on, as it is taken from whoever did.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = free.local_addr().expect("an address");
+    drop(free);
+    let url = format!("{scheme}://user:hunter2@{address}/sessions");
+    let begun = Instant::now();
+    let error = connect(&url).await.expect_err("nobody is there");
+    assert!(begun.elapsed() < crate::LIMIT, "{:?}", begun.elapsed());
+    assert!(
+        matches!(
+            error.kind(),
+            StoreErrorKind::TimedOut | StoreErrorKind::Unavailable
+        ),
+        "{error:?}"
+    );
+    assert!(!said(&error).contains("hunter2"), "{error:?}");
+}

@@ -10,6 +10,7 @@ mod data;
 mod handler;
 mod meta;
 mod names;
+mod private;
 
 use proc_macro::TokenStream;
 

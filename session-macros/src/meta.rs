@@ -21,7 +21,7 @@ impl Parse for Entry {
         let name = Ident::parse_any(input)?;
         let value = if input.peek(Token![=]) {
             input.parse::<Token![=]>()?;
-            Some(input.parse()?)
+            Some(ungrouped(input.parse()?))
         } else if input.is_empty() || input.peek(Token![,]) {
             None
         } else {
@@ -73,6 +73,14 @@ impl Entry {
     }
 }
 
+/// What stands in a `macro_rules` variable comes in an invisible group.
+fn ungrouped(value: Expr) -> Expr {
+    match value {
+        Expr::Group(group) => ungrouped(*group.expr),
+        value => value,
+    }
+}
+
 fn wrong_value(name: &Ident, value: Option<Expr>, what: &str, example: &str) -> syn::Error {
     let message = format!("`{name}` takes {what}: `{name} = {example}`");
     match value {
@@ -117,18 +125,16 @@ pub(crate) fn set_once<T>(ctxt: &Ctxt, slot: &mut Option<T>, name: &Ident, value
 }
 
 /// Refuses a name that nothing is known by.
-pub(crate) fn unknown(ctxt: &Ctxt, name: &Ident, what: &str, known: &[&str]) {
+pub(crate) fn unknown(ctxt: &Ctxt, name: &Ident, what: &str, place: &str, known: &[&str]) {
     let text = name.unraw().to_string();
     let list: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
     let list = list.join(", ");
+    let meant = names::nearest(&text, known)
+        .map(|nearest| format!("did you mean `{nearest}`? "))
+        .unwrap_or_default();
     ctxt.error_at(
         name.span(),
-        match names::nearest(&text, known) {
-            Some(nearest) => {
-                format!("unknown {what} `{text}`; did you mean `{nearest}`? There are {list}")
-            }
-            None => format!("unknown {what} `{text}`; there are {list}"),
-        },
+        format!("unknown {what} `{text}` {place}; {meant}known: {list}"),
     );
 }
 
@@ -181,11 +187,12 @@ mod tests {
             &ctxt,
             &quote::format_ident!("flush"),
             "option",
+            "here",
             &["flash", "skip"],
         );
         let errors = ctxt.finish().unwrap().to_string();
         assert!(
-            errors.contains("did you mean `flash`? There are `flash`, `skip`"),
+            errors.contains("did you mean `flash`? known: `flash`, `skip`"),
             "{errors}"
         );
     }

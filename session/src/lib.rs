@@ -91,6 +91,7 @@
 //! | `or_redirect = "/login"` | where a request without a `#[key]` goes; otherwise it is answered 401 |
 //! | `regenerate` | a new id once the handler has succeeded |
 //! | `destroy` | the session ends once the handler has succeeded; what the handler itself set begins the next |
+//! | `exclusive` | requests of one session run one at a time, over all processes; locked before any parameter is taken |
 //! | `idle_timeout = "2h"` | this session's own idle timeout from then on |
 //!
 //! To succeed is to answer with a status below 400.
@@ -201,6 +202,10 @@
 //! | feature | |
 //! |---|---|
 //! | `sqlite` | sessions in an SQLite file |
+//! | `postgres` | sessions in PostgreSQL |
+//! | `mysql` | sessions in MySQL or MariaDB |
+//! | `redis` | sessions in Redis or Valkey: one server, Sentinel or Cluster |
+//! | `redis-tls` | TLS for `redis` |
 //! | `conformance` | the test suite for stores, to run on one of your own |
 //!
 //! None is on by default.

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
+use proc_macro2::Span;
 use quote::format_ident;
 use syn::{
-    Data, DeriveInput, Expr, Fields, GenericArgument, Ident, LitStr, Path, PathArguments, Type,
-    ext::IdentExt, parse_quote,
+    Data, DeriveInput, Expr, Fields, GenericArgument, Ident, LitStr, PathArguments, Type,
+    ext::IdentExt,
 };
 
 use super::attr::{FieldAttrs, StructAttrs};
-use crate::{ctxt::Ctxt, names};
+use crate::{ctxt::Ctxt, names, private::Private};
 
 /// What the five methods of a field begin with.
 pub(crate) const METHODS: [&str; 5] = ["", "set_", "update_", "remove_", "take_"];
@@ -18,7 +19,6 @@ pub(crate) struct Struct<'a> {
     pub(crate) original: &'a DeriveInput,
     pub(crate) attrs: StructAttrs,
     pub(crate) namespace: String,
-    pub(crate) krate: Path,
     /// Empty for what is not a struct with named fields.
     pub(crate) fields: Vec<Field<'a>>,
 }
@@ -59,16 +59,16 @@ impl<'a> Struct<'a> {
         Self {
             original: input,
             namespace,
-            krate: attrs
-                .krate
-                .clone()
-                .unwrap_or_else(|| parse_quote!(::poem_session)),
             fields: fields
                 .into_iter()
                 .filter_map(|field| Field::from_field(ctxt, field))
                 .collect(),
             attrs,
         }
+    }
+
+    pub(crate) fn private(&self) -> Private<'_> {
+        Private(self.attrs.krate.as_ref())
     }
 
     pub(crate) fn key(&self, field: &Field<'_>) -> String {
@@ -129,6 +129,11 @@ impl<'a> Field<'a> {
         Ident::new(&names::upper_snake_case(&self.name()), self.ident.span())
     }
 
+    /// What rustc says of an item of this field is to point at it; what the item names is ours.
+    pub(crate) fn here(&self) -> Span {
+        Span::mixed_site().located_at(self.ident.span())
+    }
+
     /// The method of one of [`METHODS`].
     pub(crate) fn method(&self, prefix: &str) -> Cow<'a, Ident> {
         if prefix.is_empty() {
@@ -141,6 +146,24 @@ impl<'a> Field<'a> {
                 span = self.ident.span()
             ))
         }
+    }
+}
+
+/// Whether a type is written with a reference, which cannot be read back from a store.
+pub(crate) fn borrows(ty: &Type) -> bool {
+    match ty {
+        Type::Reference(_) => true,
+        Type::Group(group) => borrows(&group.elem),
+        Type::Paren(paren) => borrows(&paren.elem),
+        Type::Array(array) => borrows(&array.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().any(borrows),
+        Type::Path(path) => path.path.segments.iter().any(|segment| {
+            matches!(&segment.arguments, PathArguments::AngleBracketed(arguments)
+            if arguments.args.iter().any(
+                |argument| matches!(argument, GenericArgument::Type(ty) if borrows(ty)),
+            ))
+        }),
+        _ => false,
     }
 }
 

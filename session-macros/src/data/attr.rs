@@ -27,6 +27,8 @@ pub(crate) struct FieldAttrs {
     pub(crate) default: Option<Default>,
     pub(crate) flash: Option<Ident>,
     pub(crate) skip: Option<Ident>,
+    /// Whether something else was written, which is an error.
+    pub(crate) faulty: bool,
 }
 
 /// `default` or `default = expr`.
@@ -49,7 +51,7 @@ impl StructAttrs {
                     let value = entry.path("some::path::poem_session");
                     meta::set_once(ctxt, &mut read.krate, &name, value);
                 }
-                _ => meta::unknown(ctxt, &name, "attribute of session data", OF_STRUCT),
+                _ => meta::unknown(ctxt, &name, "attribute", "on session data", OF_STRUCT),
             }
         }
         read
@@ -58,6 +60,7 @@ impl StructAttrs {
 
 impl FieldAttrs {
     pub(crate) fn read(ctxt: &Ctxt, attrs: &[Attribute]) -> Self {
+        let errors_before = ctxt.count();
         let mut read = Self::default();
         for entry in entries(ctxt, attrs, "default") {
             let name = entry.name.clone();
@@ -74,9 +77,10 @@ impl FieldAttrs {
                 }
                 "flash" => meta::set_once(ctxt, &mut read.flash, &name, entry.flag()),
                 "skip" => meta::set_once(ctxt, &mut read.skip, &name, entry.flag()),
-                _ => meta::unknown(ctxt, &name, "attribute of a session field", OF_FIELD),
+                _ => meta::unknown(ctxt, &name, "attribute", "on a session field", OF_FIELD),
             }
         }
+        read.faulty = ctxt.count() > errors_before;
         read
     }
 

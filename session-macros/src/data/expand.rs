@@ -8,15 +8,16 @@ use std::collections::HashSet;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Attribute, Type, ext::IdentExt, parse_quote, spanned::Spanned};
+use syn::{Attribute, Type, ext::IdentExt, parse_quote};
 
 use super::{
     ast::{Field, METHODS, Storage, Struct},
     valid,
 };
+use crate::private::place;
 
 pub(crate) fn expand(model: &Struct<'_>) -> TokenStream {
-    let private = private(model);
+    let private = model.private().path();
     let here = Span::mixed_site();
     let fields: Vec<&Field<'_>> = model.stored().collect();
 
@@ -57,11 +58,11 @@ pub(crate) fn stub(model: &Struct<'_>) -> TokenStream {
     if !generics.params.is_empty() || generics.where_clause.is_some() {
         return generic_stub(model);
     }
-    let private = private(model);
+    let private = model.private().path();
     let mut seen = HashSet::new();
     let fields: Vec<&Field<'_>> = model
         .stored()
-        .filter(|field| valid::reserved_method(field).is_none())
+        .filter(|field| valid::reserved_method(field).is_none() && !valid::is_borrowed(field))
         .filter(|field| {
             seen.insert(field.constant().to_string())
                 && METHODS
@@ -75,18 +76,8 @@ pub(crate) fn stub(model: &Struct<'_>) -> TokenStream {
     quote!(#constants #impls)
 }
 
-fn private(model: &Struct<'_>) -> TokenStream {
-    let krate = &model.krate;
-    quote!(#krate::__private)
-}
-
-/// Errors of rustc about `ty` are to point at it; what is named beside it is ours.
-fn at(ty: &Type) -> Span {
-    Span::mixed_site().located_at(ty.span())
-}
-
 fn default_of(ty: &Type) -> TokenStream {
-    quote_spanned!(at(ty)=> <#ty as ::core::default::Default>::default)
+    quote_spanned!(place(ty)=> <#ty as ::core::default::Default>::default)
 }
 
 /// The type in the key, and the marker of what its reader gets.
@@ -129,31 +120,43 @@ fn constants(model: &Struct<'_>, private: &TokenStream, fields: &[&Field<'_>]) -
             }
             docs => quote!(#(#docs)*),
         };
-        let new = match &field.storage {
-            Storage::Defaulted(None) => {
-                let default = default_of(ty);
-                quote!(defaulted(#key, #default))
-            }
-            Storage::Defaulted(Some(value)) => quote!(defaulted(#key, || #value)),
-            Storage::Undefined => quote!(defaulted(#key, || ::core::unreachable!())),
-            Storage::Optional(_) | Storage::Skipped => quote!(optional(#key)),
-        };
+        let key_type = quote!(#private::Key<#name, #ty, #absence>);
+        let new = new_key(model, field, ty);
         let aliases = field.attrs.aliases.iter().map(|alias| model.alias(alias));
         let aliases = (!field.attrs.aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
         let flash = field.attrs.flash.is_some().then(|| quote!(.flash()));
-        // The first thing that asks whether the type can be stored: the error is at the type.
-        let key_type = quote_spanned!(at(ty)=> #private::Key::<#name, #ty, #absence>);
-        quote! {
+        quote_spanned! {field.here()=>
             #docs
-            #vis const #constant: #private::Key<#name, #ty, #absence> = #key_type::#new #aliases #flash;
+            #vis const #constant: #key_type = {
+                let __key: #key_type = #new;
+                __key #aliases #flash
+            };
         }
     });
     quote! {
         // The fields' own lints are said of the fields.
-        #[allow(dead_code, deprecated, missing_docs, private_interfaces, unreachable_pub)]
+        #[allow(dead_code, deprecated, missing_docs, private_interfaces)]
+        #[allow(unreachable_pub, unused_qualifications)]
         impl #name {
             #(#constants)*
         }
+    }
+}
+
+/// The first thing that asks whether the type can be stored, so the error is to be at the type.
+fn new_key(model: &Struct<'_>, field: &Field<'_>, ty: &Type) -> TokenStream {
+    let key = model.key(field);
+    let place = place(ty);
+    let private = model.private().at(place);
+    let defaulted =
+        |default: TokenStream| quote_spanned!(place=> #private::Key::defaulted(#key, #default));
+    match &field.storage {
+        Storage::Optional(_) | Storage::Skipped => {
+            quote_spanned!(place=> #private::Key::optional(#key))
+        }
+        Storage::Defaulted(None) => defaulted(default_of(ty)),
+        Storage::Defaulted(Some(value)) => defaulted(quote!(|| #value)),
+        Storage::Undefined => defaulted(quote!(|| ::core::unreachable!())),
     }
 }
 
@@ -183,7 +186,7 @@ fn methods(model: &Struct<'_>, private: &TokenStream, field: &Field<'_>) -> Toke
     let removes = format!(" Removes `{key}`.");
     let takes = format!(" Reads `{key}` and removes it.");
 
-    quote_spanned! {Span::mixed_site()=>
+    quote_spanned! {field.here()=>
         #(#docs)*
         #paragraph
         #[doc = #reads]
@@ -229,7 +232,8 @@ fn impls(
     let methods = fields.iter().map(|field| methods(model, private, field));
     let constants = fields.iter().map(|field| field.constant());
     quote_spanned! {Span::mixed_site()=>
-        #[allow(dead_code, deprecated, missing_docs, non_snake_case, private_interfaces, unreachable_pub)]
+        #[allow(dead_code, deprecated, missing_docs, non_snake_case, private_interfaces)]
+        #[allow(unreachable_pub, unused_qualifications)]
         const _: () = {
             #[doc(hidden)]
             #vis struct #typed(#private::Handle<#name>);
@@ -240,8 +244,8 @@ fn impls(
 
             #[automatically_derived]
             impl #private::Fields<#name> for #typed {
-                fn new(handle: #private::Handle<#name>) -> Self {
-                    Self(handle)
+                fn new(__handle: #private::Handle<#name>) -> Self {
+                    Self(__handle)
                 }
 
                 fn handle(&self) -> &#private::Handle<#name> {
@@ -286,7 +290,7 @@ fn impls(
 
 /// Parameters are an error already; that the struct is no session data would be a second one at each use.
 fn generic_stub(model: &Struct<'_>) -> TokenStream {
-    let (private, name) = (private(model), &model.original.ident);
+    let (private, name) = (model.private().path(), &model.original.ident);
     let mut generics = model.original.generics.clone();
     generics
         .make_where_clause()

@@ -35,10 +35,10 @@ fn keys_are_namespaced_and_typed() {
         }
     });
     for part in [
-        r#"optional ("shop_floor.user")"#,
-        r#"defaulted ("shop_floor.type""#,
-        r#"defaulted ("shop_floor.n" , || 5) . aliases (& ["shop_floor.old" , "shop.older"]) . flash ()"#,
-        "Optional > = ",
+        r#"Key :: optional ("shop_floor.user")"#,
+        r#"Key :: defaulted ("shop_floor.type" , < Vec < String > as"#,
+        r#"Key :: defaulted ("shop_floor.n" , || 5)"#,
+        r#". aliases (& ["shop_floor.old" , "shop.older"]) . flash ()"#,
         "const TYPE",
         "fn r#type",
         "fn set_type",
@@ -228,4 +228,20 @@ fn aliases_do_not_clash() {
         ));
         assert_eq!(errors.len(), count, "{alias}: {errors:?}");
     }
+}
+
+#[test]
+fn the_crate_can_be_found_elsewhere() {
+    let output = derive(quote! {
+        #[session(crate = my::sessions)]
+        struct S {
+            a: Option<u8>,
+            #[session(default)]
+            b: u8,
+            #[session(skip)]
+            c: u8,
+        }
+    });
+    assert!(output.contains("my :: sessions :: __private"), "{output}");
+    assert!(!output.contains("poem_session"), "{output}");
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proc_macro2::Span;
 use syn::{Data, Fields, LitStr, ext::IdentExt};
 
-use super::ast::{Field, METHODS, Storage, Struct};
+use super::ast::{Field, METHODS, Storage, Struct, borrows};
 use crate::{ctxt::Ctxt, names};
 
 const KEY_TEXT: &str = "ASCII letters, digits, `_` and `-`";
@@ -17,6 +17,10 @@ pub(crate) fn check(ctxt: &Ctxt, model: &Struct<'_>) {
     for field in &model.fields {
         skipped(ctxt, field);
         absent_value(ctxt, field);
+        // With a lifetime of the struct's, that is the error.
+        if model.original.generics.lifetimes().next().is_none() {
+            borrowed(ctxt, field);
+        }
         key_text(ctxt, field);
         reserved(ctxt, field);
     }
@@ -93,7 +97,8 @@ fn skipped(ctxt: &Ctxt, field: &Field<'_>) {
 
 fn absent_value(ctxt: &Ctxt, field: &Field<'_>) {
     match (&field.storage, &field.attrs.default) {
-        (Storage::Undefined, _) => ctxt.error(
+        // What is wrong with its attributes may have been the default.
+        (Storage::Undefined, _) if !field.attrs.faulty => ctxt.error(
             &field.original.ty,
             format!(
                 "`{}` has no value for when nothing is stored: make it an `Option<…>`, or add \
@@ -107,6 +112,21 @@ fn absent_value(ctxt: &Ctxt, field: &Field<'_>) {
         ),
         _ => {}
     }
+}
+
+fn borrowed(ctxt: &Ctxt, field: &Field<'_>) {
+    if is_borrowed(field) {
+        ctxt.error(
+            &field.original.ty,
+            "a session value owns its data, since it is read back from a store: write `String` for \
+             `&str`, `Vec<T>` for `&[T]`",
+        );
+    }
+}
+
+/// The compiler's own message would not point at the field.
+pub(crate) fn is_borrowed(field: &Field<'_>) -> bool {
+    !matches!(field.storage, Storage::Skipped) && borrows(&field.original.ty)
 }
 
 fn key_text(ctxt: &Ctxt, field: &Field<'_>) {

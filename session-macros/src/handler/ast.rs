@@ -1,14 +1,13 @@
 //! The model of a handler.
 
-use proc_macro2::{Span, TokenStream};
-use syn::{Attribute, ExprPath, FnArg, ItemFn, PatType, Path, Type, parse_quote, spanned::Spanned};
+use proc_macro2::TokenStream;
+use syn::{Attribute, ExprPath, FnArg, ItemFn, LitStr, PatType, Path, Token, Type};
 
 use super::attr::{self, Options};
-use crate::ctxt::Ctxt;
+use crate::{ctxt::Ctxt, private::Private};
 
 pub(crate) struct Handler {
     pub(crate) options: Options,
-    pub(crate) krate: Path,
     /// The user's function, without the attributes that are ours or the endpoint's.
     pub(crate) function: ItemFn,
     pub(crate) attrs: Attrs,
@@ -63,15 +62,15 @@ impl Handler {
             })
             .collect();
         Self {
-            krate: options
-                .krate
-                .clone()
-                .unwrap_or_else(|| parse_quote!(::poem_session)),
             options,
             function,
             attrs,
             params,
         }
+    }
+
+    pub(crate) fn private(&self) -> Private<'_> {
+        Private(self.options.krate.as_ref())
     }
 
     /// The structs that are written back, with their position.
@@ -93,7 +92,7 @@ impl Attrs {
                 sorted.handler.push(path.clone());
             } else if is(&["cfg"]) {
                 sorted.cfg.push(attr);
-            } else if is(&["doc", "deprecated"]) {
+            } else if is(&["doc", "deprecated"]) || expects_of_item(&attr) {
                 sorted.endpoint.push(attr);
             } else if is(&["allow", "warn", "deny", "forbid"]) {
                 sorted.lints.push(attr);
@@ -103,6 +102,23 @@ impl Attrs {
         }
         sorted
     }
+}
+
+/// `#[expect]` has to stand where the lint is found: these are about the item that others see.
+fn expects_of_item(attr: &Attribute) -> bool {
+    const OF_ITEM: [&str; 3] = ["dead_code", "missing_docs", "unreachable_pub"];
+    let mut found = false;
+    if attr.path().is_ident("expect") {
+        // What does not parse is for the compiler to refuse.
+        let _ = attr.parse_nested_meta(|lint| {
+            found |= OF_ITEM.iter().any(|name| lint.path.is_ident(name));
+            if lint.input.peek(Token![=]) {
+                lint.value()?.parse::<LitStr>()?;
+            }
+            Ok(())
+        });
+    }
+    found
 }
 
 fn is_handler(path: &Path) -> bool {
@@ -138,10 +154,5 @@ impl Param {
             ty: (*param.ty).clone(),
             cfg,
         }
-    }
-
-    /// The place of its type: rustc's errors are to point at it, while what is named beside it is ours.
-    pub(crate) fn span(&self) -> Span {
-        Span::mixed_site().located_at(self.ty.span())
     }
 }

@@ -11,6 +11,7 @@ const OPTIONS: &[&str] = &[
     "or_redirect",
     "regenerate",
     "destroy",
+    "exclusive",
     "idle_timeout",
     "crate",
 ];
@@ -21,6 +22,7 @@ pub(crate) struct Options {
     pub(crate) or_redirect: Option<LitStr>,
     pub(crate) regenerate: Option<Ident>,
     pub(crate) destroy: Option<Ident>,
+    pub(crate) exclusive: Option<Ident>,
     pub(crate) idle_timeout: Option<(LitStr, Duration)>,
     pub(crate) krate: Option<Path>,
 }
@@ -37,6 +39,7 @@ impl Options {
                 }
                 "regenerate" => meta::set_once(ctxt, &mut read.regenerate, &name, entry.flag()),
                 "destroy" => meta::set_once(ctxt, &mut read.destroy, &name, entry.flag()),
+                "exclusive" => meta::set_once(ctxt, &mut read.exclusive, &name, entry.flag()),
                 "idle_timeout" => {
                     let timeout = entry.string("\"2h\"").and_then(|text| {
                         let duration = duration(&text)?;
@@ -48,7 +51,7 @@ impl Options {
                     let path = entry.path("some::path::poem_session");
                     meta::set_once(ctxt, &mut read.krate, &name, path);
                 }
-                _ => meta::unknown(ctxt, &name, "option of `#[session]`", OPTIONS),
+                _ => meta::unknown(ctxt, &name, "option", "of `#[session]`", OPTIONS),
             }
         }
         read

@@ -5,34 +5,30 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{GenericParam, Generics, ReturnType, Safety, spanned::Spanned};
+use syn::{GenericParam, Generics, ReturnType, Safety, Token};
 
 use super::ast::{Handler, Kind, Param};
+use crate::private::place;
 
 pub(crate) fn expand(handler: &Handler) -> TokenStream {
-    let private = private(handler);
+    let private = handler.private().path();
     let function = &handler.function;
-    let (name, sig) = (&function.sig.ident, &function.sig);
-    let (_, type_generics, _) = sig.generics.split_for_impl();
-    let turbofish = type_generics.as_turbofish();
+    let acts_after = acts_after(handler);
 
-    let split = (!handler.params.is_empty() || acts_after(handler))
+    let split = (!handler.params.is_empty() || acts_after || handler.options.exclusive.is_some())
         .then(|| quote_spanned!(here()=> let (__request, mut __body) = __request.split();));
-    let before = acts_after(handler)
-        .then(|| quote_spanned!(here()=> #private::before(&__request, &mut __body).await?;));
+    let before = match (&handler.options.exclusive, acts_after) {
+        (Some(_), _) => {
+            Some(quote_spanned!(here()=> #private::exclusive(&__request, &mut __body).await?;))
+        }
+        (None, true) => {
+            Some(quote_spanned!(here()=> #private::before(&__request, &mut __body).await?;))
+        }
+        (None, false) => None,
+    };
     let params = handler.params.iter().enumerate();
-    let extractions = params
-        .clone()
-        .map(|(i, param)| extraction(handler, &private, i, param));
-    let arguments = params.map(|(i, param)| argument(i, param));
-    let dot_await = sig.asyncness.map(|_| quote!(.await));
-    let result = match &sig.output {
-        ReturnType::Default => name.span(),
-        ReturnType::Type(_, ty) => ty.span(),
-    };
-    let result = quote_spanned! {Span::mixed_site().located_at(result)=>
-        #private::into_response(#name #turbofish(#(#arguments),*) #dot_await)
-    };
+    let extractions = params.map(|(i, param)| extraction(handler, i, param));
+    let result = result(handler);
     let write_backs = handler.edits().map(|(i, edit)| {
         let (cfg, local) = (&edit.cfg, local(i));
         quote_spanned! {here()=>
@@ -40,17 +36,20 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
             let __result = #private::write_back(__result, #local.finish());
         }
     });
-    let after = after(handler, &private);
+    let after = acts_after.then(|| after(handler, &private));
     let body = quote_spanned! {here()=>
+        // A handler takes what it extracts, and is `async` where the others of its application are.
+        #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
         #function
         #split
         #before
         #(#extractions)*
-        let __result = #result;
+        #result
         #(#write_backs)*
         #after
+        __result
     };
-    endpoint(handler, &private, &sig.generics, &body)
+    endpoint(handler, &function.sig.generics, &body)
 }
 
 /// What stands in for a handler with errors, so that its uses are not errors too. The function is still
@@ -78,12 +77,7 @@ pub(crate) fn stub(handler: &Handler) -> TokenStream {
             param @ GenericParam::Const(_) => generics.params.push(param),
         }
     }
-    endpoint(handler, &private(handler), &generics, &body)
-}
-
-fn private(handler: &Handler) -> TokenStream {
-    let krate = &handler.krate;
-    quote!(#krate::__private)
+    endpoint(handler, &generics, &body)
 }
 
 fn here() -> Span {
@@ -99,38 +93,54 @@ fn acts_after(handler: &Handler) -> bool {
     options.regenerate.is_some() || options.destroy.is_some() || options.idle_timeout.is_some()
 }
 
-fn extraction(
-    handler: &Handler,
-    private: &TokenStream,
-    position: usize,
-    param: &Param,
-) -> TokenStream {
-    let (cfg, ty, local) = (&param.cfg, &param.ty, local(position));
+fn extraction(handler: &Handler, position: usize, param: &Param) -> TokenStream {
+    let (cfg, ty, mut local) = (&param.cfg, &param.ty, local(position));
+    // The call takes the type from the `let`: a turbofish would be a second place to report an error at.
+    let place = place(ty);
+    let private = handler.private().at(place);
+    local.set_span(place);
+    let from = quote_spanned!(here()=> &__request, &mut __body);
     match &param.kind {
-        Kind::Extract | Kind::Broken => quote_spanned! {param.span()=>
-            #(#cfg)*
-            let #local = #private::extract::<#ty>(&__request, &mut __body).await?;
-        },
-        Kind::Edit(data) => quote_spanned! {param.span()=>
-            #(#cfg)*
-            let mut #local = #private::Edit::<#data>::from_request(&__request, &mut __body).await?;
-        },
+        Kind::Extract | Kind::Broken => {
+            let value = quote_spanned!(place=> #private::extract(#from).await?);
+            quote_spanned!(here()=> #(#cfg)* let #local: #ty = #value;)
+        }
+        Kind::Edit(data) => {
+            let value = quote_spanned!(place=> #private::Edit::<#data>::from_request(#from).await?);
+            quote_spanned!(here()=> #(#cfg)* let mut #local = #value;)
+        }
         Kind::Key(key) => {
             let or_redirect = match &handler.options.or_redirect {
                 None => quote!(::core::option::Option::None),
                 Some(target) => quote!(::core::option::Option::Some(#target)),
             };
-            quote_spanned! {param.span()=>
-                #(#cfg)*
-                let #local = #private::key::<_, _, _, #ty>(
-                    &__request,
-                    &mut __body,
-                    #key,
-                    #or_redirect,
-                )
-                .await?;
-            }
+            let value = quote_spanned!(place=> #private::key(#from, #key, #or_redirect).await?);
+            quote_spanned!(here()=> #(#cfg)* let #local: #ty = #value;)
         }
+    }
+}
+
+/// Calls the function and makes a response of what it returns; where that is none, the error is at the
+/// return type.
+fn result(handler: &Handler) -> TokenStream {
+    let sig = &handler.function.sig;
+    let name = &sig.ident;
+    let (_, type_generics, _) = sig.generics.split_for_impl();
+    let turbofish = type_generics.as_turbofish();
+    let params = handler.params.iter().enumerate();
+    let arguments = params.map(|(i, param)| argument(i, param));
+    let dot_await = sig.asyncness.map(|_| quote!(.await));
+    let call = quote_spanned!(here()=> #name #turbofish(#(#arguments),*) #dot_await);
+    let place = match &sig.output {
+        ReturnType::Default => here().located_at(name.span()),
+        ReturnType::Type(_, ty) => place(ty),
+    };
+    let private = handler.private().at(place);
+    let result = Ident::new("__result", place);
+    let response = quote_spanned!(place=> #private::into_response(#result));
+    quote_spanned! {here()=>
+        let #result = #call;
+        let __result = #response;
     }
 }
 
@@ -142,11 +152,7 @@ fn argument(position: usize, param: &Param) -> TokenStream {
     }
 }
 
-/// The block's value.
 fn after(handler: &Handler, private: &TokenStream) -> TokenStream {
-    if !acts_after(handler) {
-        return quote_spanned!(here()=> __result);
-    }
     let options = &handler.options;
     let (regenerate, destroy) = (options.regenerate.is_some(), options.destroy.is_some());
     let idle_timeout = match &options.idle_timeout {
@@ -158,7 +164,7 @@ fn after(handler: &Handler, private: &TokenStream) -> TokenStream {
         }
     };
     quote_spanned! {here()=>
-        #private::after(
+        let __result = #private::after(
             &__request,
             __result,
             #private::After {
@@ -167,19 +173,21 @@ fn after(handler: &Handler, private: &TokenStream) -> TokenStream {
                 idle_timeout: #idle_timeout,
             },
         )
-        .await
+        .await;
     }
 }
 
-fn endpoint(
-    handler: &Handler,
-    private: &TokenStream,
-    generics: &Generics,
-    body: &TokenStream,
-) -> TokenStream {
+fn endpoint(handler: &Handler, generics: &Generics, body: &TokenStream) -> TokenStream {
+    let private = handler.private().path();
     let (vis, name) = (&handler.function.vis, &handler.function.sig.ident);
     let attrs = &handler.attrs;
     let (cfg, docs, lints) = (&attrs.cfg, &attrs.endpoint, &attrs.lints);
+    // As in a function that is deprecated itself.
+    let deprecated = attrs
+        .endpoint
+        .iter()
+        .any(|attr| attr.path().is_ident("deprecated"))
+        .then(|| quote!(#[allow(deprecated)]));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
     // `fn(*const T)` asks nothing of `T`, and is `Send` and `Sync` whatever `T` is.
     let types = generics.type_params().map(|param| &param.ident);
@@ -189,25 +197,35 @@ fn endpoint(
     // Where `#[handler]` stands over `#[session]`, its code calls this struct as if it was the function. What
     // the compiler then reports is that the arguments are not of the type that says what to do: the call
     // derefs a unit struct, and is the constructor of one with parameters.
+    // Where the function stood: `dead_code` says nothing of what a macro made.
+    let keyword = Token![struct](handler.function.sig.fn_token.span);
+    let end = Token![;](name.span());
     let (definition, value) = if generics.params.is_empty() {
-        let definition = quote!(struct #name;);
+        let definition = quote!(#keyword #name #end);
+        // What is awaited has to be a future, or that would be an error too.
+        let mut returns = quote!(#private::poem::Response);
+        if handler.function.sig.asyncness.is_some() {
+            returns = quote!(::core::future::Ready<#returns>);
+        }
         let value = quote_spanned! {here()=>
             #(#cfg)*
+            #deprecated
             #[doc(hidden)]
             impl ::core::ops::Deref for #name {
-                type Target = fn(#never);
+                type Target = fn(#never) -> #returns;
 
                 fn deref(&self) -> &Self::Target {
-                    const NEVER: fn(#never) = |_| {};
+                    const NEVER: fn(#never) -> #returns = |__never| match __never {};
                     &NEVER
                 }
             }
         };
         (definition, value)
     } else {
-        let definition = quote!(struct #name #impl_generics (#marker) #where_clause;);
+        let definition = quote!(#keyword #name #impl_generics (#marker) #where_clause #end);
         let value = quote_spanned! {here()=>
             #(#cfg)*
+            #deprecated
             impl #impl_generics ::core::default::Default for #name #type_generics #where_clause {
                 fn default() -> Self {
                     Self(::core::marker::PhantomData)
@@ -239,6 +257,7 @@ fn endpoint(
 
         #(#cfg)*
         #(#lints)*
+        #deprecated
         impl #impl_generics #private::poem::Endpoint for #name #type_generics #where_clause {
             type Output = #private::poem::Response;
 

@@ -28,17 +28,17 @@ fn each_kind_of_parameter_has_its_call() {
             ) {}
         },
     );
+    let output = output.replace(' ', "");
     for part in [
-        "extract :: < Session < Auth >> (& __request , & mut __body) . await ?",
-        "Edit :: < Shop > :: from_request (& __request , & mut __body) . await ?",
-        "key :: < _ , _ , _ , u64 > (& __request , & mut __body , Shop :: USER , \
-         :: core :: option :: Option :: Some (\"/login\") ,) . await ?",
-        "f (__p0 , __p1 . value () , __p2 , __p3) . await",
-        "write_back (__result , __p1 . finish ())",
+        "let__p0:Session<Auth>=::poem_session::__private::extract(&__request,&mut__body).await?;",
+        "Edit::<Shop>::from_request(&__request,&mut__body).await?",
+        "key(&__request,&mut__body,Shop::USER,::core::option::Option::Some(\"/login\"))",
+        "f(__p0,__p1.value(),__p2,__p3).await",
+        "write_back(__result,__p1.finish())",
     ] {
         assert!(output.contains(part), "{part}: {output}");
     }
-    assert!(!output.contains("# [key"), "{output}");
+    assert!(!output.contains("#[key"), "{output}");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn every_error_of_a_handler_is_shown() {
 
 #[test]
 fn what_a_later_release_may_know_is_unknown_now() {
-    for option in [quote!(exclusive), quote!(fresh = "10m")] {
+    for option in [quote!(locked), quote!(fresh = "10m")] {
         let output = session(
             option,
             quote!(
@@ -198,4 +198,16 @@ fn a_method_stays_a_method() {
         output.ends_with("async fn f (& self , a : u8) { }"),
         "{output}"
     );
+}
+
+#[test]
+fn the_crate_can_be_found_elsewhere() {
+    let output = session(
+        quote!(crate = my::sessions, regenerate),
+        quote!(
+            fn f(a: &mut S, #[key(S::A)] b: u8, c: &Request) {}
+        ),
+    );
+    assert!(output.contains("my :: sessions :: __private"), "{output}");
+    assert!(!output.contains("poem_session"), "{output}");
 }

@@ -21,13 +21,7 @@ pub(crate) fn check(ctxt: &Ctxt, handler: &Handler) {
 
 /// Says where the attribute belongs.
 pub(crate) fn not_a_function(ctxt: &Ctxt, item: &Item) {
-    let derives =
-        |item: &syn::ItemStruct| item.attrs.iter().any(|attr| attr.path().is_ident("derive"));
     match item {
-        Item::Struct(item) if derives(item) => ctxt.error_at(
-            item.ident.span(),
-            "on a struct, `#[session(…)]` goes below `#[derive(SessionData)]`",
-        ),
         Item::Struct(item) => ctxt.error_at(
             item.ident.span(),
             "`#[session]` makes a function an endpoint; for a struct of session keys, write \
@@ -116,6 +110,10 @@ fn one_edit_each(ctxt: &Ctxt, handler: &Handler) {
             continue;
         }
         for (j, other) in handler.params.iter().enumerate() {
+            if !edit.cfg.is_empty() || !other.cfg.is_empty() {
+                // Perhaps not at the same time.
+                continue;
+            }
             let message = match &other.kind {
                 Kind::Edit(ty) if j > i && text(ty) == name => {
                     format!(

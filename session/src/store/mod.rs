@@ -13,8 +13,25 @@
 //! - **Errors are errors.** A store that cannot answer says so with a [`StoreError`]; it never
 //!   reports a record as missing because a server did not answer.
 
+mod connect;
 mod error;
 mod memory;
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres", feature = "mysql")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "each database leaves some of it to the others"
+    )
+)]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 #[cfg(feature = "redis")]
 mod redis;
 
@@ -22,9 +39,20 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 
+#[cfg(feature = "mysql")]
+pub use self::mysql::{MySqlStore, MySqlStoreBuilder};
+#[cfg(feature = "postgres")]
+pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+pub use self::sql::DatabaseBuilder;
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
+pub use self::sql::TableName;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisClient, RedisConnection, RedisStore, RedisStoreBuilder};
 pub use self::{
+    connect::connect,
     error::{StoreError, StoreErrorKind},
     memory::{MemoryStore, MemoryStoreBuilder, OnFull},
 };

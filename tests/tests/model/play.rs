@@ -170,7 +170,11 @@ impl<E: Endpoint + 'static> Play<E> {
                     return Ok(());
                 };
                 let revoked = self.sessions.revoke(&self.ids[number]).await;
-                same("revoked", &revoked.map_err(|error| error.to_string())?, &expected)
+                same(
+                    "revoked",
+                    &revoked.map_err(|error| error.to_string())?,
+                    &expected,
+                )
             }
             Event::Pass(n) => {
                 self.clock.advance(minutes(*n));
@@ -285,6 +289,8 @@ fn same<T: std::fmt::Debug + PartialEq>(what: &str, found: &T, expected: &T) -> 
     if found == expected {
         Ok(())
     } else {
-        Err(format!("{what}: found {found:?}, the model expects {expected:?}"))
+        Err(format!(
+            "{what}: found {found:?}, the model expects {expected:?}"
+        ))
     }
 }

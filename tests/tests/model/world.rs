@@ -91,13 +91,18 @@ impl Request {
 
     fn loaded(&self, field: Field) -> Option<u64> {
         match (&self.base, self.plan) {
-            (Base::Session { data, .. }, Plan::Keep | Plan::Regenerate) => data.get(&field).copied(),
+            (Base::Session { data, .. }, Plan::Keep | Plan::Regenerate) => {
+                data.get(&field).copied()
+            }
             _ => None,
         }
     }
 
     fn value(&self, field: Field) -> Option<u64> {
-        apply(self.done.get(&field).map_or(&[], Vec::as_slice), self.loaded(field))
+        apply(
+            self.done.get(&field).map_or(&[], Vec::as_slice),
+            self.loaded(field),
+        )
     }
 
     fn edit(&mut self, field: Field, edit: Edit) {
@@ -221,10 +226,13 @@ impl World {
                         }
                         Told::Withdrawn
                     }
+                    Plan::Keep if there && version != self.sessions[number].version => {
+                        self.save_second(number, request)
+                    }
                     Plan::Keep if idle => {
                         let later = self.expiry(self.sessions[number].created);
                         let session = &mut self.sessions[number];
-                        if there && later > expires && session.version == version {
+                        if there && later > expires {
                             session.expires = session.expires.max(later);
                             Told::Id(number)
                         } else {
@@ -255,6 +263,30 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Saves what a request did to a session that another has written meanwhile.
+    fn save_second(&mut self, number: usize, request: &Request) -> Told {
+        let later = self.expiry(self.sessions[number].created);
+        let session = &mut self.sessions[number];
+        if request.done.is_empty() {
+            // The one who wrote has told the client.
+            return Told::Nothing;
+        }
+        let set = |edits: &Vec<Edit>| edits.iter().any(|edit| matches!(edit, Edit::Set(_)));
+        let changes = request.done.iter().any(|(field, edits)| {
+            let current = session.data.get(field).copied();
+            set(edits) || apply(edits, current) != current
+        });
+        if !changes && later <= session.expires {
+            return Told::Nothing;
+        }
+        if changes {
+            session.data = request.onto(&session.data);
+            session.version += 1;
+        }
+        session.expires = later;
+        Told::Id(number)
     }
 
     fn create(&mut self, data: Data) -> Told {

@@ -1,0 +1,219 @@
+//! Opens a store by its address, for applications that take it from their configuration.
+
+use std::sync::Arc;
+
+use super::{MemoryStore, SessionStore, StoreError, StoreErrorKind};
+
+const ACTION: &str = "opening the session store of an address";
+
+/// Opens the store at this address, and creates the table it needs if that is not there.
+///
+/// | address | store | Cargo feature |
+/// |---|---|---|
+/// | `memory:` | [`MemoryStore`] | – |
+/// | `sqlite:PATH` | `SqliteStore` | `sqlite` |
+/// | `postgres://…`, `postgresql://…` | `PostgresStore` | `postgres` |
+/// | `mysql://…`, `mariadb://…` | `MySqlStore` | `mysql` |
+/// | `redis://…`, `rediss://…` (TLS), `valkey://…` | `RedisStore` | `redis`, `redis-tls` |
+/// | `redis+cluster://…`, `redis+sentinel://…` | `RedisStore` | `redis` |
+///
+/// A relative path is one from the current directory: `sqlite:sessions.db`. Nothing in a path is
+/// decoded, and nothing after a `?` is taken for settings: those are what the builders are for.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let store = poem_session::store::connect("memory:").await?;
+/// # Ok::<(), poem_session::store::StoreError>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`Misconfigured`](StoreErrorKind::Misconfigured) if no store has such an address, or if the Cargo
+/// feature of the store is off; and whatever opening the store meets. No error quotes the address, as
+/// there may be a password in it.
+pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return Err(misconfigured(format!("it has no scheme; {KNOWN}")));
+    };
+    match scheme {
+        "memory" if rest.is_empty() || rest == "//" => Ok(Arc::new(MemoryStore::new())),
+        "memory" => Err(misconfigured("`memory:` takes nothing after the colon")),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => sqlite(rest).await,
+        #[cfg(not(feature = "sqlite"))]
+        "sqlite" => Err(left_out(scheme, "sqlite")),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => postgres(url).await,
+        #[cfg(not(feature = "postgres"))]
+        "postgres" | "postgresql" => Err(left_out(scheme, "postgres")),
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => mysql(url).await,
+        #[cfg(not(feature = "mysql"))]
+        "mysql" | "mariadb" => Err(left_out(scheme, "mysql")),
+        #[cfg(feature = "redis")]
+        _ if is_redis(scheme) => Ok(Arc::new(super::RedisStore::connect(url).await?)),
+        #[cfg(not(feature = "redis"))]
+        _ if is_redis(scheme) => Err(left_out(scheme, "redis")),
+        _ => Err(unknown(scheme, rest)),
+    }
+}
+
+fn is_redis(scheme: &str) -> bool {
+    let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
+    matches!(family, "redis" | "rediss" | "valkey" | "valkeys")
+}
+
+const KNOWN: &str =
+    "known are memory:, sqlite:, postgres:, mysql:, redis:, redis+cluster: and redis+sentinel:";
+
+#[cfg(feature = "sqlite")]
+async fn sqlite(rest: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
+    // `sqlite:///var/db` and `sqlite://db` are ways to write `sqlite:/var/db` and `sqlite:db`.
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.is_empty() {
+        return Err(misconfigured("`sqlite:` is followed by the path of a file"));
+    }
+    Ok(Arc::new(super::SqliteStore::open(path).await?))
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
+    let store = super::PostgresStore::connect(url).await?;
+    store.migrate().await?;
+    Ok(Arc::new(store))
+}
+
+#[cfg(feature = "mysql")]
+async fn mysql(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
+    let store = super::MySqlStore::connect(url).await?;
+    store.migrate().await?;
+    Ok(Arc::new(store))
+}
+
+/// For a store that was left out when the application was built.
+#[cfg(not(all(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "redis"
+)))]
+fn left_out(scheme: &str, feature: &str) -> StoreError {
+    misconfigured(format!(
+        "`{scheme}:` needs the Cargo feature `{feature}` of poem-session"
+    ))
+}
+
+fn unknown(scheme: &str, rest: &str) -> StoreError {
+    // What comes before a colon may be a user's name, unless the address looks like one.
+    if rest.starts_with("//") && scheme.bytes().all(is_of_schemes) {
+        misconfigured(format!("`{scheme}:` is the scheme of no store; {KNOWN}"))
+    } else {
+        misconfigured(format!("it has no scheme of a store; {KNOWN}"))
+    }
+}
+
+fn is_of_schemes(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+fn misconfigured(why: impl Into<String>) -> StoreError {
+    StoreError::new(StoreErrorKind::Misconfigured, ACTION).with_source(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn refusal(url: &str) -> String {
+        let error = connect(url).await.expect_err(url);
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{url}");
+        format!("{error:?}")
+    }
+
+    #[tokio::test]
+    async fn the_memory_store_has_an_address() {
+        for url in ["memory:", "memory://"] {
+            let store = connect(url).await.expect(url);
+            assert!(format!("{store:?}").starts_with("MemoryStore"), "{store:?}");
+        }
+        refusal("memory:x").await;
+    }
+
+    #[tokio::test]
+    async fn refusals_name_the_scheme_and_never_the_address() {
+        assert!(
+            refusal("mongodb://u:hunter2@host/db")
+                .await
+                .contains("`mongodb:`")
+        );
+        for url in [
+            "mongodb://u:hunter2@host/db",
+            "hunter2",
+            "hunter2:5432/db",
+            "memory:hunter2",
+            "",
+            ":",
+            "//hunter2",
+        ] {
+            let text = refusal(url).await;
+            assert!(!text.contains("hunter2"), "{text}");
+            assert!(text.contains("memory:"), "{text}");
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn sqlite_files_have_addresses() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("sessions.db");
+        for slashes in ["", "//"] {
+            let url = format!("sqlite:{slashes}{}", file.display());
+            let store = connect(&url).await.expect("a file");
+            assert!(format!("{store:?}").starts_with("SqliteStore"), "{store:?}");
+        }
+        assert!(file.exists());
+        for url in [
+            "sqlite:",
+            "sqlite://",
+            "sqlite::memory:",
+            "sqlite://:memory:",
+        ] {
+            refusal(url).await;
+        }
+        let missing = directory.path().join("missing/sessions.db");
+        refusal(&format!("sqlite:{}", missing.display())).await;
+    }
+
+    #[cfg(any(feature = "postgres", feature = "mysql"))]
+    #[tokio::test]
+    async fn addresses_of_servers_that_cannot_be_read_are_not_quoted() {
+        for url in [
+            #[cfg(feature = "postgres")]
+            "postgres://u:hunter2@host:hunter2/db",
+            #[cfg(feature = "postgres")]
+            "postgres://u@host/db?sslmode=hunter2",
+            #[cfg(feature = "mysql")]
+            "mysql://u:hunter2@host:hunter2/db",
+            #[cfg(feature = "mysql")]
+            "mysql://u@host/db?ssl-mode=hunter2",
+        ] {
+            let text = refusal(url).await;
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[cfg(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
+    #[tokio::test]
+    async fn a_store_that_was_left_out_names_its_feature() {
+        for (url, feature) in [
+            ("sqlite:hunter2", "`sqlite`"),
+            ("postgresql://u:hunter2@host/db", "`postgres`"),
+            ("mariadb://u:hunter2@host/db", "`mysql`"),
+        ] {
+            let text = refusal(url).await;
+            assert!(text.contains(feature), "{text}");
+            assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+}

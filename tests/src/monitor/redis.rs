@@ -1,0 +1,95 @@
+//! Recording through `MONITOR`.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use super::{Command, marker};
+use crate::servers::Server;
+
+/// Commands that a client gives once a connection, or to learn of its cluster, and not for a request.
+/// `PING` is none of them: a pool that sends one before each request doubles its round trips.
+const SET_UP: [&str; 7] = [
+    "AUTH", "CLIENT", "CLUSTER", "COMMAND", "HELLO", "READONLY", "SELECT",
+];
+
+/// A connection that the server tells every command to.
+#[derive(Debug)]
+pub(super) struct Recording {
+    server: Server,
+    lines: BufReader<TcpStream>,
+}
+
+impl Recording {
+    pub(super) fn start(server: Server) -> Self {
+        let mut stream = TcpStream::connect(server.address()).expect("the server listens");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("the limit is not zero");
+        stream.write_all(b"MONITOR\r\n").expect("the server reads");
+        let mut recording = Self {
+            server,
+            lines: BufReader::new(stream),
+        };
+        assert_eq!(recording.next_line(), "+OK", "MONITOR is refused");
+        recording
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Command> {
+        let marker = marker();
+        self.server.run_blocking(&format!("ECHO {marker}"));
+        let mut commands = Vec::new();
+        loop {
+            let line = self.next_line();
+            let command = parse(&line).unwrap_or_else(|| panic!("no line of MONITOR: {line}"));
+            // redis-cli may ask for the commands' descriptions before it sends the marker.
+            if command.text.ends_with(&marker) {
+                commands.retain(|earlier: &Command| earlier.client != command.client);
+                return commands;
+            }
+            if command.client != "lua" && !SET_UP.contains(&command.name().as_str()) {
+                commands.push(command);
+            }
+        }
+    }
+
+    fn next_line(&mut self) -> String {
+        let mut bytes = Vec::new();
+        self.lines
+            .read_until(b'\n', &mut bytes)
+            .expect("the server goes on to tell");
+        String::from_utf8_lossy(&bytes).trim_end().to_owned()
+    }
+}
+
+/// `+1700000000.123456 [0 127.0.0.1:5000] "get" "some key"`; a script is the client `lua`.
+fn parse(line: &str) -> Option<Command> {
+    let (_, rest) = line.split_once(" [")?;
+    let (source, words) = rest.split_once("] ")?;
+    let (_database, client) = source.split_once(' ')?;
+    let quoted = words.strip_prefix('"')?.strip_suffix('"')?;
+    Some(Command {
+        client: client.to_owned(),
+        text: quoted.replace("\" \"", " "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_gives_client_and_words() {
+        let command = parse(r#"+1700000000.1 [0 127.0.0.1:5000] "set" "key" "a \"b\"""#).unwrap();
+        assert_eq!(command.client, "127.0.0.1:5000");
+        assert_eq!(command.text, r#"set key a \"b\""#);
+        assert_eq!(command.name(), "SET");
+        assert_eq!(
+            parse(r#"+1700000000.1 [0 lua] "get" "key""#)
+                .unwrap()
+                .client,
+            "lua"
+        );
+        assert_eq!(parse("+OK"), None);
+    }
+}

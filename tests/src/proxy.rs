@@ -1,0 +1,215 @@
+//! A TCP proxy in front of a server, to take the network away.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::servers::free_port;
+
+/// A proxy on a port of its own, which passes everything on until told otherwise.
+///
+/// It works while the runtime that it was started on does, and ends when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    state: Arc<State>,
+    address: SocketAddr,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    server: SocketAddr,
+    mode: watch::Sender<Mode>,
+    listens: watch::Sender<bool>,
+    /// Its changes cut the connections.
+    cuts: watch::Sender<u64>,
+    accepted: AtomicUsize,
+    open: AtomicUsize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mode {
+    Pass,
+    Stall,
+    Refuse,
+}
+
+impl Proxy {
+    /// Starts a proxy in front of the server at this address. While the server is down, connections
+    /// are accepted and closed at once.
+    pub async fn start(server: SocketAddr) -> Self {
+        let (listener, address) = loop {
+            let address = (Ipv4Addr::LOCALHOST, free_port()).into();
+            if let Ok(listener) = TcpListener::bind(address).await {
+                break (listener, address);
+            }
+        };
+        let state = Arc::new(State {
+            server,
+            mode: watch::Sender::new(Mode::Pass),
+            listens: watch::Sender::new(true),
+            cuts: watch::Sender::new(0),
+            accepted: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+        });
+        let accepting = tokio::spawn(accept(Arc::clone(&state), listener));
+        Self {
+            state,
+            address,
+            accepting,
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of the server, changed to lead through the proxy.
+    pub fn url(&self, server: &str) -> String {
+        let to = self.state.server.to_string();
+        assert!(
+            server.contains(&to),
+            "the URL does not lead to the server behind the proxy"
+        );
+        server.replace(&to, &self.address.to_string())
+    }
+
+    /// Passes everything on, as at the start.
+    pub async fn pass(&self) {
+        self.enter(Mode::Pass).await;
+    }
+
+    /// Ends all open connections with a reset. New ones pass.
+    pub fn cut(&self) {
+        self.state.cuts.send_modify(|count| *count += 1);
+    }
+
+    /// Refuses new connections, as a port does that nobody listens on. Open ones go on.
+    pub async fn refuse(&self) {
+        self.enter(Mode::Refuse).await;
+    }
+
+    /// Holds back every byte in both directions; connections stay open and new ones are accepted.
+    /// Nothing is lost: [`pass`](Self::pass) lets all of it go on.
+    pub async fn stall(&self) {
+        self.enter(Mode::Stall).await;
+    }
+
+    /// Stalls for a while, and then passes unless told otherwise meanwhile. Returns when the stall
+    /// has begun.
+    pub async fn stall_for(&self, duration: Duration) {
+        self.stall().await;
+        let state = Arc::clone(&self.state);
+        tokio::spawn(async move {
+            tokio::time::sleep(duration).await;
+            state.mode.send_if_modified(|mode| {
+                let stalled = *mode == Mode::Stall;
+                if stalled {
+                    *mode = Mode::Pass;
+                }
+                stalled
+            });
+        });
+    }
+
+    async fn enter(&self, mode: Mode) {
+        self.state.mode.send_replace(mode);
+        let mut listens = self.state.listens.subscribe();
+        reaches(&mut listens, |listens| listens == (mode != Mode::Refuse)).await;
+    }
+
+    /// How many connections there have been.
+    pub fn accepted(&self) -> usize {
+        self.state.accepted.load(Ordering::SeqCst)
+    }
+
+    /// How many connections are open.
+    pub fn open(&self) -> usize {
+        self.state.open.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+async fn accept(state: Arc<State>, mut listener: TcpListener) {
+    let address = listener.local_addr().expect("a listener has an address");
+    let mut mode = state.mode.subscribe();
+    loop {
+        tokio::select! {
+            Ok((client, _)) = listener.accept() => {
+                state.accepted.fetch_add(1, Ordering::SeqCst);
+                let cuts = state.cuts.subscribe();
+                tokio::spawn(serve(Arc::clone(&state), client, cuts));
+            }
+            true = reaches(&mut mode, |mode| mode == Mode::Refuse) => {
+                // The kernel refuses, so that it looks like the real thing.
+                drop(listener);
+                state.listens.send_replace(false);
+                reaches(&mut mode, |mode| mode != Mode::Refuse).await;
+                listener = TcpListener::bind(address).await.expect("the port is still free");
+                state.listens.send_replace(true);
+            }
+        }
+    }
+}
+
+/// Waits until a value is one that is wanted; `false` if nobody can change it any more.
+async fn reaches<T: Copy>(value: &mut watch::Receiver<T>, wanted: impl Fn(T) -> bool) -> bool {
+    value.wait_for(|value| wanted(*value)).await.is_ok()
+}
+
+/// Carries one connection until both ends have closed it, one has failed, or it is cut.
+async fn serve(state: Arc<State>, mut client: TcpStream, mut cuts: watch::Receiver<u64>) {
+    let Ok(mut server) = TcpStream::connect(state.server).await else {
+        return;
+    };
+    state.open.fetch_add(1, Ordering::SeqCst);
+    let is_cut = {
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        let mode = state.mode.subscribe();
+        tokio::select! {
+            _ = async { tokio::try_join!(
+                carry(from_client, to_server, mode.clone()),
+                carry(from_server, to_client, mode),
+            ) } => false,
+            _ = cuts.changed() => true,
+        }
+    };
+    if is_cut {
+        // Makes the close a reset. An orderly end must not be one: it discards what is under way.
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
+    }
+    drop((client, server));
+    state.open.fetch_sub(1, Ordering::SeqCst);
+}
+
+async fn carry(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    mut mode: watch::Receiver<Mode>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        reaches(&mut mode, |mode| mode != Mode::Stall).await;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&buffer[..length]).await?;
+    }
+}

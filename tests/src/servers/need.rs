@@ -1,0 +1,88 @@
+//! What the tests run besides themselves: the programs of each server, where those are looked for,
+//! and the Debian packages that bring them.
+//!
+//! `cargo xtask test` compiles this file too, so that what it installs is what the tests ask for.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A server or tool that is installed by the system and not by Cargo.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    /// How people call it.
+    pub(crate) name: &'static str,
+    /// The programs that are run.
+    pub(crate) programs: &'static [&'static str],
+    /// The packages of Debian and Ubuntu that hold them.
+    pub(crate) packages: &'static [&'static str],
+}
+
+/// Redis, alone, as Cluster and with Sentinel.
+pub(crate) const REDIS: Need = Need {
+    name: "Redis",
+    programs: &["redis-server", "redis-cli"],
+    packages: &["redis-server"],
+};
+
+/// PostgreSQL.
+pub(crate) const POSTGRES: Need = Need {
+    name: "PostgreSQL",
+    programs: &["initdb", "postgres", "psql"],
+    packages: &["postgresql"],
+};
+
+/// MariaDB.
+pub(crate) const MARIADB: Need = Need {
+    name: "MariaDB",
+    programs: &["mariadb-install-db", "mariadbd", "mariadb"],
+    packages: &["mariadb-server"],
+};
+
+/// A browser, and the program that drives it.
+pub(crate) const BROWSER: Need = Need {
+    name: "Chromium",
+    programs: &["chromium", "chromedriver"],
+    packages: &["chromium", "chromium-driver"],
+};
+
+impl Need {
+    /// The programs that were looked for and not found.
+    pub(crate) fn missing(&self) -> Vec<&'static str> {
+        let absent = |name: &&str| program(name).is_none();
+        self.programs.iter().copied().filter(absent).collect()
+    }
+}
+
+/// The full path of a program.
+///
+/// Debian keeps PostgreSQL's server programs in a directory a version, outside `PATH`, and `psql` in
+/// `PATH` is a slow wrapper around the one there: those directories come first. A user's `PATH` often
+/// lacks the `sbin` directories, where the servers are.
+pub(crate) fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let fixed = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    postgres_directories()
+        .into_iter()
+        .chain(env::split_paths(&path))
+        .chain(fixed)
+        .map(|directory| directory.join(name))
+        .find(|file| file.is_file())
+}
+
+/// `/usr/lib/postgresql/*/bin`, newest version first.
+fn postgres_directories() -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir("/usr/lib/postgresql") else {
+        return Vec::new();
+    };
+    let version = |directory: &Path| -> u32 {
+        let name = directory.file_name().unwrap_or_default();
+        name.to_string_lossy().parse().unwrap_or(0)
+    };
+    let mut found: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    found.sort_by_key(|directory| std::cmp::Reverse(version(directory)));
+    found
+        .into_iter()
+        .map(|directory| directory.join("bin"))
+        .collect()
+}

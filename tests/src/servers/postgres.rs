@@ -1,0 +1,157 @@
+//! PostgreSQL.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use nix::sys::signal::Signal;
+
+use super::need::POSTGRES;
+use super::require::{is_present, program};
+use super::server::{Engine, Place, Server, blocking};
+use super::user::User;
+use super::{Launch, Options, log_file};
+
+/// The administrator of the server.
+const USER: &str = "sessions";
+const PASSWORD: &str = "pg-password";
+
+/// The one instance for all tests of this program.
+pub async fn shared() -> Option<Server> {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    if !is_present(&POSTGRES) {
+        return None;
+    }
+    let options = Options::new().fast();
+    let start = || Server::start(Box::new(Postgres { options }));
+    Some(blocking(move || SHARED.get_or_init(start).clone()).await)
+}
+
+/// An instance of the test's own, with `fsync` and `synchronous_commit` on.
+pub async fn private(options: Options) -> Option<Server> {
+    if !is_present(&POSTGRES) {
+        return None;
+    }
+    Some(blocking(move || Server::start(Box::new(Postgres { options }))).await)
+}
+
+#[derive(Debug)]
+struct Postgres {
+    options: Options,
+}
+
+impl Engine for Postgres {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn user(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn prepare(&self, place: &Place) -> Result<(), String> {
+        let password = place.directory.join("password");
+        fs::write(&password, PASSWORD).map_err(|error| error.to_string())?;
+        let mut initdb = Command::new(program("initdb"));
+        initdb
+            .args(["--pgdata", &place.path("data"), "--username", USER])
+            .args([
+                "--pwfile",
+                &place.path("password"),
+                "--auth",
+                "scram-sha-256",
+            ])
+            .args(["--encoding", "UTF8", "--locale", "C"])
+            // Small segments leave room below a limit of file sizes; the first files need no sync.
+            .args(["--wal-segsize", "1", "--no-sync"])
+            .current_dir(&place.directory);
+        run_as(initdb, place.user)
+    }
+
+    fn launch(&self, place: &Place) -> Launch {
+        let mut launch = Launch::new(program("postgres"));
+        launch.user = place.user;
+        launch.file_limit = self.options.file_limit;
+        // Its immediate shutdown: takes its children along and gives shared memory back.
+        launch.end = Signal::SIGQUIT;
+        launch.args(&["-D", &place.path("data"), "-p", &place.port.to_string()]);
+        let durable = if self.options.fast { "off" } else { "on" };
+        let log = if self.options.log_statements {
+            "all"
+        } else {
+            "none"
+        };
+        let settings = [
+            ("listen_addresses", "127.0.0.1"),
+            ("unix_socket_directories", ""),
+            ("shared_buffers", "32MB"),
+            ("fsync", durable),
+            ("synchronous_commit", durable),
+            ("full_page_writes", durable),
+            ("log_statement", log),
+            ("log_line_prefix", "%p: "),
+        ];
+        for (name, value) in settings {
+            launch.arg("-c").arg(format!("{name}={value}"));
+        }
+        for argument in &self.options.arguments {
+            launch.arg(argument);
+        }
+        launch
+    }
+
+    fn is_ready(&self, place: &Place, pid: u32, _log: &str) -> bool {
+        // The first line is the process, the eighth its state.
+        let file = place.directory.join("data/postmaster.pid");
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let line = |number| text.lines().nth(number).map(str::trim);
+        line(0) == Some(pid.to_string().as_str()) && line(7) == Some("ready")
+    }
+
+    fn stop_signal(&self) -> Signal {
+        // Its fast shutdown: open connections are ended and not waited for.
+        Signal::SIGINT
+    }
+
+    fn url(&self, port: u16, database: Option<&str>) -> String {
+        let database = database.unwrap_or("postgres");
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}")
+    }
+
+    fn client(&self, port: u16, statement: &str) -> Command {
+        let mut client = Command::new(program("psql"));
+        client
+            .env("PGPASSWORD", PASSWORD)
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--username", USER, "--dbname", "postgres"])
+            .args(["--set", "ON_ERROR_STOP=1", "--command", statement]);
+        client
+    }
+
+    fn new_database(&self, number: u32) -> (Option<String>, String) {
+        let name = format!("test_{number}");
+        (Some(format!("CREATE DATABASE {name}")), name)
+    }
+
+    fn statement_log(&self, place: &Place) -> Option<PathBuf> {
+        self.options
+            .log_statements
+            .then(|| log_file(&place.directory))
+    }
+}
+
+/// Runs a set-up program as the server's user.
+pub(super) fn run_as(mut command: Command, user: Option<User>) -> Result<(), String> {
+    use std::os::unix::process::CommandExt;
+    if let Some(User { uid, gid }) = user {
+        command.uid(uid).gid(gid);
+    }
+    let output = command.output().map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    Err(text(&output.stdout) + &text(&output.stderr))
+}

@@ -1,0 +1,39 @@
+//! The user that a server runs as.
+
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::{fs, io};
+
+use nix::unistd::{User as Account, geteuid};
+
+/// A user without privileges.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// The user for a server: its own as the package made it, else `nobody`; none where the tests are
+/// not root, and so can be nobody but themselves.
+///
+/// PostgreSQL and MariaDB refuse to run as root.
+pub(crate) fn unprivileged(preferred: &str) -> Option<User> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let account = |name| Account::from_name(name).ok().flatten();
+    let found = account(preferred).or_else(|| account("nobody"))?;
+    Some(User {
+        uid: found.uid.as_raw(),
+        gid: found.gid.as_raw(),
+    })
+}
+
+/// Makes a directory that user's own, closed to others.
+pub(crate) fn hand_over(directory: &Path, user: Option<User>) -> io::Result<()> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    match user {
+        Some(user) => chown(directory, Some(user.uid), Some(user.gid)),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,458 @@
+//! Where a request carries its id, and where the answer goes.
+
+use poem::{
+    Request, Route,
+    http::{HeaderValue, Method, header},
+    post,
+    web::Form,
+};
+use poem_session::{IdSource, Session, SessionId, session};
+use serde::Deserialize;
+
+use crate::support::{App, Reply, Scripted, Shop, form_request, request};
+
+/// An application that takes ids from here.
+fn app(source: IdSource) -> App {
+    let routes = Route::new().at("/", Scripted).at("/s/:sid", Scripted);
+    App::serving(routes, |builder| builder.id_from(source))
+}
+
+/// The id of a session of user 7.
+async fn session_in(app: &App) -> SessionId {
+    let session = app.sessions.create::<Shop>().expect("no key clashes");
+    session.set_user(7).expect("it fits");
+    session.save().await.expect("the store works");
+    session.id()
+}
+
+fn with_header(name: &str, value: &str) -> Request {
+    let mut request = request(Method::GET, "/");
+    let name: header::HeaderName = name.parse().expect("a header name");
+    let value = HeaderValue::from_str(value).expect("a header value");
+    request.headers_mut().append(name, value);
+    request
+}
+
+async fn user(app: &App, request: Request) -> Option<u64> {
+    let reply = app
+        .browser()
+        .visit_by(request, |session: Session<Shop>| async move {
+            Ok(session.user()?.unwrap_or_default().to_string())
+        })
+        .await;
+    let user = reply.body.parse().expect("the handler answers a number");
+    Some(user).filter(|user| *user != 0)
+}
+
+/// What a request gets whose handler changes something.
+async fn change(app: &App, request: Request) -> Reply {
+    app.browser()
+        .visit_by(request, |session: Session<Shop>| async move {
+            Ok(session.set_visits(1)?)
+        })
+        .await
+}
+
+/// Makes a request that carries an id.
+type Carry = fn(&str) -> Request;
+
+/// An id in a query, a form, a path, and so on: each source that cannot be answered, with a request that
+/// carries an id by it.
+fn read_only() -> Vec<(IdSource, Carry)> {
+    vec![
+        (IdSource::Query("sid".into()), |id| {
+            request(Method::GET, &format!("/?a=1&sid={id}"))
+        }),
+        (IdSource::Path("sid".into()), |id| {
+            request(Method::GET, &format!("/s/{id}"))
+        }),
+        (IdSource::Form("sid".into()), |id| {
+            form_request("/", &format!("a=1&sid={id}&b=2"))
+        }),
+        (IdSource::Authorization("Bearer".into()), |id| {
+            with_header("authorization", &format!("Bearer {id}"))
+        }),
+        (
+            IdSource::custom(|req| req.header("x-custom").map(str::to_owned)),
+            |id| with_header("x-custom", id),
+        ),
+    ]
+}
+
+/// Conformance 1.18
+#[tokio::test]
+async fn an_id_is_found_by_every_source() {
+    let cookie: Carry = |id| with_header("cookie", &format!("__Host-id={id}"));
+    let header: Carry = |id| with_header("x-session", id);
+    let mut sources = read_only();
+    sources.push((IdSource::Cookie, cookie));
+    sources.push((IdSource::Header("X-Session".into()), header));
+    for (source, request) in sources {
+        let name = format!("{source:?}");
+        let app = app(source);
+        let id = session_in(&app).await;
+        assert_eq!(user(&app, request(id.expose())).await, Some(7), "{name}");
+        let stranger = SessionId::random();
+        assert_eq!(user(&app, request(stranger.expose())).await, None, "{name}");
+        assert_eq!(user(&app, request("short")).await, None, "{name}");
+    }
+}
+
+/// Conformance 1.18, 1.9
+#[tokio::test]
+async fn a_header_is_answered_by_the_same_header_and_emptied_at_the_end() {
+    let app = app(IdSource::Header("X-Session".into()));
+    let alice = app.browser();
+    let begun = alice.act(|s| Ok(s.set_user(7)?)).await;
+    let id = begun.header("x-session").expect("a new session").to_owned();
+    assert_eq!(begun.cookie(), None);
+    assert_eq!(begun.header("cache-control"), Some("no-store"));
+    let moved = alice
+        .visit_by(
+            with_header("x-session", &id),
+            |session: Session<Shop>| async move {
+                session.regenerate();
+                Ok(())
+            },
+        )
+        .await;
+    let new = moved.header("x-session").expect("a new id").to_owned();
+    assert_ne!(new, id);
+    assert_eq!(user(&app, with_header("x-session", &new)).await, Some(7));
+    let ended = alice
+        .visit_by(
+            with_header("x-session", &new),
+            |session: Session<Shop>| async move {
+                session.destroy();
+                Ok(())
+            },
+        )
+        .await;
+    assert_eq!(ended.header("x-session"), Some(""));
+    assert_eq!(user(&app, with_header("x-session", &new)).await, None);
+}
+
+/// Conformance 1.18
+#[tokio::test]
+async fn an_id_given_by_an_early_save_is_told_however_often_the_session_is_saved_then() {
+    let app = app(IdSource::Header("X-Session".into()));
+    let begun = app
+        .browser()
+        .visit(|session| async move {
+            session.set_user(7)?;
+            session.save().await?;
+            Ok(session.set_visits(1)?)
+        })
+        .await;
+    let id = begun.header("x-session").expect("a new session").to_owned();
+    let moved = app
+        .browser()
+        .visit_by(
+            with_header("x-session", &id),
+            |session: Session<Shop>| async move {
+                session.regenerate();
+                session.save().await?;
+                Ok(session.set_visits(2)?)
+            },
+        )
+        .await;
+    let id = moved.header("x-session").expect("a new id").to_owned();
+    assert_eq!(user(&app, with_header("x-session", &id)).await, Some(7));
+}
+
+/// Conformance 1.18
+#[tokio::test]
+async fn the_first_source_that_has_an_id_wins_and_a_broken_one_is_skipped() {
+    let app = app(IdSource::Chain(vec![
+        IdSource::custom(|_| Some("not an id".into())),
+        IdSource::custom(|_| None),
+        IdSource::Query("sid".into()),
+        IdSource::Header("X-Session".into()),
+        IdSource::Cookie,
+    ]));
+    let id = session_in(&app).await;
+    let id = id.expose();
+    let none = SessionId::random();
+    let broken = [
+        format!("/?sid={id}"),
+        format!("/?sid=short&sid={id}"),
+        format!("/?sid={id}&sid={}", none.expose()),
+    ];
+    for path in broken {
+        assert_eq!(
+            user(&app, request(Method::GET, &path)).await,
+            Some(7),
+            "{path}"
+        );
+    }
+    let mut later = request(Method::GET, "/?sid=short");
+    later
+        .headers_mut()
+        .insert("x-session", id.parse().expect("a header value"));
+    assert_eq!(user(&app, later).await, Some(7));
+    // A well-formed id counts, whether there is a session or not.
+    let mut first = with_header("x-session", id);
+    *first.uri_mut() = format!("/?sid={}", none.expose()).parse().expect("a URI");
+    assert_eq!(user(&app, first).await, None);
+}
+
+/// Conformance 1.18
+#[tokio::test]
+async fn the_answer_goes_back_on_the_carrier_that_the_id_came_from() {
+    let app = app(IdSource::Chain(vec![
+        IdSource::Cookie,
+        IdSource::Header("X-Session".into()),
+    ]));
+    let first = change(&app, request(Method::GET, "/")).await;
+    assert!(first.cookie().is_some() && first.header("x-session").is_none());
+    let id = session_in(&app).await;
+    let by_header = app
+        .browser()
+        .visit_by(
+            with_header("x-session", id.expose()),
+            |session: Session<Shop>| async move {
+                session.regenerate();
+                Ok(session.id().expose().to_owned())
+            },
+        )
+        .await;
+    assert_eq!(by_header.header("x-session"), Some(&*by_header.body));
+    assert_eq!(by_header.cookie(), None);
+    let id: SessionId = by_header.body.parse().expect("an id");
+    let cookie = format!("__Host-id={}", id.expose());
+    let by_cookie = app
+        .browser()
+        .visit_by(
+            with_header("cookie", &cookie),
+            |session: Session<Shop>| async move { Ok(session.set_visits(2)?) },
+        )
+        .await;
+    assert!(by_cookie.cookie().is_some() && by_cookie.header("x-session").is_none());
+    let unknown = SessionId::random();
+    let begun = change(&app, with_header("x-session", unknown.expose())).await;
+    assert!(
+        begun
+            .header("x-session")
+            .is_some_and(|id| id != unknown.expose())
+    );
+    assert_eq!(begun.cookie(), None);
+}
+
+/// Conformance 1.19
+#[tokio::test]
+async fn an_id_from_a_read_only_source_is_never_promoted() {
+    for (source, request) in read_only() {
+        let name = format!("{source:?}");
+        let chain = IdSource::Chain(vec![
+            source,
+            IdSource::Chain(vec![IdSource::Header("X-Session".into())]),
+            IdSource::Cookie,
+        ]);
+        let app = app(IdSource::Chain(vec![IdSource::Chain(vec![chain])]));
+        let id = session_in(&app).await;
+        let changed = change(&app, request(id.expose())).await;
+        let moved = app
+            .browser()
+            .visit_by(request(id.expose()), |session: Session<Shop>| async move {
+                session.regenerate();
+                Ok(session.id().expose().to_owned())
+            })
+            .await;
+        let ended = app
+            .browser()
+            .visit_by(request(&moved.body), |session: Session<Shop>| async move {
+                session.destroy();
+                Ok(session.set_visits(5)?)
+            })
+            .await;
+        for reply in [changed, moved, ended] {
+            assert_eq!(reply.status, 200, "{name}");
+            assert_eq!(reply.cookie(), None, "{name}");
+            assert_eq!(reply.header("x-session"), None, "{name}");
+        }
+    }
+}
+
+/// Conformance 1.19
+#[tokio::test]
+async fn an_unknown_id_from_a_read_only_source_is_not_what_a_new_session_gets() {
+    for (source, request) in read_only() {
+        let name = format!("{source:?}");
+        let app = app(IdSource::Chain(vec![source, IdSource::Cookie]));
+        let planted = SessionId::random();
+        let reply = change(&app, request(planted.expose())).await;
+        let cookie = reply.cookie();
+        assert!(
+            cookie.is_none_or(|cookie| cookie.value() != planted.expose()),
+            "{name}"
+        );
+        assert_eq!(user(&app, request(planted.expose())).await, None, "{name}");
+    }
+}
+
+/// Conformance 1.19
+#[tokio::test]
+async fn a_session_by_a_read_only_source_can_be_changed_and_ended() {
+    for (source, request) in read_only() {
+        let name = format!("{source:?}");
+        let app = app(source);
+        let id = session_in(&app).await;
+        change(&app, request(id.expose())).await;
+        let session = app.sessions.open::<Shop>(&id).await.expect("it lives");
+        assert_eq!(session.visits(), Ok(1), "{name}");
+        app.browser()
+            .visit_by(request(id.expose()), |session: Session<Shop>| async move {
+                session.destroy();
+                Ok(())
+            })
+            .await;
+        assert!(app.sessions.open::<Shop>(&id).await.is_err(), "{name}");
+    }
+}
+
+/// Conformance 1.20
+#[tokio::test]
+async fn an_authorization_header_is_read_by_the_letter() {
+    let app = app(IdSource::Authorization("Session".into()));
+    let id = session_in(&app).await;
+    for good in ["Session ID", "session ID", "SESSION ID"] {
+        let value = good.replace("ID", id.expose());
+        let request = with_header("authorization", &value);
+        assert_eq!(user(&app, request).await, Some(7), "{good}");
+    }
+    for bad in [
+        "Session  ID",
+        "Session\tID",
+        "SessionID",
+        "Session",
+        "Session ",
+        "ID",
+        "Bearer ID",
+        "Session ID,",
+        "Session ID extra",
+        "Session \"ID\"",
+        "Session sid=ID",
+        "Session ID=",
+        "Session Session ID",
+    ] {
+        let value = bad.replace("ID", id.expose());
+        let request = with_header("authorization", &value);
+        assert_eq!(user(&app, request).await, None, "{bad}");
+    }
+    for second in ["Session ID", "Basic eDp5"] {
+        let mut request = with_header("authorization", &format!("Session {}", id.expose()));
+        let second = second.replace("ID", id.expose());
+        let second = second.parse().expect("a header value");
+        request.headers_mut().append(header::AUTHORIZATION, second);
+        assert_eq!(user(&app, request).await, None, "which one would it be?");
+    }
+}
+
+/// Conformance 1.21
+#[tokio::test]
+async fn the_name_of_a_header_is_read_in_any_case() {
+    for name in ["x-session", "X-Session", "X-SESSION"] {
+        let app = app(IdSource::Header(name.into()));
+        let id = session_in(&app).await;
+        for sent in ["x-session", "X-Session", "X-SESSION"] {
+            let request = with_header(sent, id.expose());
+            assert_eq!(user(&app, request).await, Some(7), "{name} {sent}");
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Note {
+    text: String,
+}
+
+#[session]
+async fn session_then_form(shop: Session<Shop>, Form(note): Form<Note>) -> poem::Result<String> {
+    Ok(format!("{:?} {}", shop.user()?, note.text))
+}
+
+#[session]
+async fn form_then_session(Form(note): Form<Note>, shop: Session<Shop>) -> poem::Result<String> {
+    Ok(format!("{:?} {}", shop.user()?, note.text))
+}
+
+#[session(idle_timeout = "2h")]
+async fn form_with_option(Form(note): Form<Note>) -> String {
+    note.text
+}
+
+/// Conformance 1.22
+#[tokio::test]
+async fn a_form_that_carried_the_id_is_still_there_for_the_handler() {
+    let routes = Route::new()
+        .at("/session-first", post(session_then_form))
+        .at("/form-first", post(form_then_session))
+        .at("/option", post(form_with_option));
+    let app = App::serving(routes, |builder| {
+        builder.id_from(IdSource::Form("sid".into()))
+    });
+    let id = session_in(&app).await;
+    let form = format!("text=a+b%26c&sid={}", id.expose());
+    for path in ["/session-first", "/form-first"] {
+        let reply = app.browser().post(path, &form).await;
+        assert_eq!(reply.body, "Some(7) a b&c", "{path}");
+    }
+    let reply = app.browser().post("/option", &form).await;
+    assert_eq!(reply.body, "a b&c");
+    let session = app.sessions.open::<Shop>(&id).await.expect("it lives");
+    let end = app.now().saturating_add(std::time::Duration::from_hours(2));
+    assert_eq!(session.expires_at(), Some(end.into()));
+}
+
+/// Conformance 1.22
+#[tokio::test]
+async fn a_form_is_read_within_limits_and_other_bodies_are_left_alone() {
+    let app = app(IdSource::Form("sid".into()));
+    let id = session_in(&app).await;
+    let id = id.expose();
+    let large = format!("sid={id}&filler={}", "x".repeat(64 * 1024));
+    assert_eq!(user(&app, form_request("/", &large)).await, None);
+    let small = format!("filler={}&sid={id}", "x".repeat(60 * 1024));
+    assert_eq!(user(&app, form_request("/", &small)).await, Some(7));
+
+    let text = format!("sid={id}");
+    let mut json = form_request("/", &text);
+    let kind = HeaderValue::from_static("application/json");
+    json.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let mut unsized_form = form_request("/", &text);
+    unsized_form.headers_mut().remove(header::CONTENT_LENGTH);
+    let mut untyped = form_request("/", &text);
+    untyped.headers_mut().remove(header::CONTENT_TYPE);
+    for request in [json, unsized_form, untyped] {
+        assert_eq!(user(&app, request).await, None);
+    }
+    let mut with_charset = form_request("/", &text);
+    let kind = HeaderValue::from_static("Application/X-WWW-Form-Urlencoded; charset=utf-8");
+    with_charset
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, kind);
+    assert_eq!(user(&app, with_charset).await, Some(7));
+}
+
+/// Conformance 1.22
+#[tokio::test]
+async fn a_body_too_large_to_be_searched_reaches_the_handler_whole() {
+    let routes = Route::new().at("/", post(session_then_form));
+    let app = App::serving(routes, |builder| {
+        builder.id_from(IdSource::Form("sid".into()))
+    });
+    let text = "x".repeat(100 * 1024);
+    let reply = app.browser().post("/", &format!("text={text}")).await;
+    assert_eq!(reply.body, format!("None {text}"));
+}
+
+/// Conformance 5.2
+#[tokio::test]
+async fn an_id_in_the_address_is_not_looked_at_unless_configured() {
+    let app = App::new();
+    let id = session_in(&app).await;
+    for name in ["id", "__Host-id", "sid", "session"] {
+        let path = format!("/?{name}={}", id.expose());
+        assert_eq!(user(&app, request(Method::GET, &path)).await, None);
+    }
+}

@@ -1,0 +1,278 @@
+//! Requests that nobody sends by mistake.
+
+use poem::{
+    Request, Route,
+    http::{HeaderValue, Method, header},
+};
+use poem_session::{IdSource, Session, SessionId};
+
+use crate::support::{App, COOKIE, Scripted, Shop, form_request, request};
+
+/// Bytes that a header can hold and nobody should send as an id.
+fn hostile_values() -> Vec<Vec<u8>> {
+    vec![
+        vec![],
+        b" ".to_vec(),
+        b"=".to_vec(),
+        b";;;;".to_vec(),
+        b"\"".to_vec(),
+        b"\"\"".to_vec(),
+        b"%".to_vec(),
+        b"%00%0d%0aSet-Cookie:%20a=b".to_vec(),
+        b"\xff\xfe\xfd".to_vec(),
+        "ü".repeat(43).into_bytes(),
+        vec![b'\t'; 43],
+        vec![b'a'; 10_000],
+        vec![b'='; 10_000],
+        vec![b';'; 10_000],
+        vec![b'"'; 9_999],
+        b"a=b; ".repeat(2_000),
+        vec![0x80; 10_000],
+    ]
+}
+
+/// An application that looks for ids everywhere.
+fn credulous() -> App {
+    let routes = Route::new().at("/", Scripted).at("/s/:sid", Scripted);
+    App::serving(routes, |builder| {
+        builder.id_from(IdSource::Chain(vec![
+            IdSource::Cookie,
+            IdSource::Header("X-Session".into()),
+            IdSource::Authorization("Bearer".into()),
+            IdSource::Query("sid".into()),
+            IdSource::Path("sid".into()),
+            IdSource::Form("sid".into()),
+            IdSource::custom(|req| {
+                let bytes = req.headers().get("x-custom")?.as_bytes();
+                Some(String::from_utf8_lossy(bytes).into_owned())
+            }),
+        ]))
+    })
+}
+
+/// Is answered as a stranger is, and begins a session of its own.
+async fn is_a_stranger(app: &App, request: Request, what: &str) {
+    let reply = app
+        .browser()
+        .visit_by(request, |session: Session<Shop>| async move {
+            assert!(session.is_fresh());
+            session.set_user(1)?;
+            Ok(session.id().expose().to_owned())
+        })
+        .await;
+    assert_eq!(reply.status, 200, "{what}");
+    assert_eq!(reply.body.len(), 43, "{what}");
+    let cookie = reply.cookie().expect("a new session");
+    assert_eq!(cookie.value(), reply.body, "{what}");
+}
+
+/// Conformance 5.13, 1.21
+#[tokio::test]
+async fn no_header_brings_the_application_down() {
+    let app = credulous();
+    for value in hostile_values() {
+        for (name, before) in [
+            ("cookie", &b""[..]),
+            ("cookie", b"__Host-id="),
+            ("cookie", b"a=b; __Host-id="),
+            ("x-session", b""),
+            ("authorization", b""),
+            ("authorization", b"Bearer "),
+            ("x-custom", b""),
+            ("content-type", b""),
+            ("content-length", b""),
+        ] {
+            let value = [before, &value].concat();
+            let what = format!("{name}: {}", String::from_utf8_lossy(&value));
+            let Ok(value) = HeaderValue::from_bytes(&value) else {
+                continue;
+            };
+            let mut request = form_request("/", "a=b");
+            request
+                .headers_mut()
+                .insert(header::HeaderName::from_static(name), value);
+            is_a_stranger(&app, request, &what).await;
+        }
+    }
+}
+
+/// Conformance 5.13
+#[tokio::test]
+async fn no_address_and_no_form_brings_the_application_down() {
+    let app = credulous();
+    let long = "a".repeat(10_000);
+    for text in [
+        "",
+        "%",
+        "%zz",
+        "%ff%fe",
+        "&&&&",
+        "=",
+        "sid",
+        "sid=&sid=",
+        &long,
+    ] {
+        for pattern in ["?", "?sid=", "?a=b&sid="] {
+            let path = format!("/{pattern}{text}");
+            is_a_stranger(&app, request(Method::GET, &path), &path).await;
+        }
+        let form = format!("sid={text}");
+        is_a_stranger(&app, form_request("/", &form), &form).await;
+        is_a_stranger(&app, form_request("/", text), text).await;
+    }
+    for id in [long.as_str(), "%", "%ff", "a"] {
+        let path = format!("/s/{id}");
+        is_a_stranger(&app, request(Method::GET, &path), &path).await;
+    }
+}
+
+/// Conformance 5.13, 1.22
+#[tokio::test]
+async fn a_form_that_lies_about_its_length_is_no_way_in() {
+    let app = credulous();
+    for length in [
+        "0",
+        "1",
+        "64000",
+        "65537",
+        "99999999999999999999",
+        "-1",
+        "x",
+        "1, 2",
+    ] {
+        let mut request = form_request("/", &format!("sid={}", "a".repeat(43)));
+        let value = length.parse().expect("a header value");
+        request.headers_mut().insert(header::CONTENT_LENGTH, value);
+        is_a_stranger(&app, request, length).await;
+    }
+    let mut large = form_request("/", &"a".repeat(10 << 20));
+    large
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, 10.into());
+    is_a_stranger(&app, large, "ten megabytes that claim to be ten bytes").await;
+}
+
+/// Conformance 5.13, 1.21
+#[tokio::test]
+async fn a_hundred_ids_are_one_call_of_the_store() {
+    let app = App::new();
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let id = alice.signed_id();
+    let others = (0..100).map(|_| format!("{COOKIE}={}", SessionId::random().expose()));
+    let others = others.collect::<Vec<_>>().join("; ");
+    app.store.calls();
+    for cookies in [
+        format!("{COOKIE}={}; {others}", id.expose()),
+        format!("{others}; {COOKIE}={}", id.expose()),
+    ] {
+        let mut request = request(Method::GET, "/");
+        let value = cookies.parse().expect("a header value");
+        request.headers_mut().insert(header::COOKIE, value);
+        let reply = app
+            .browser()
+            .visit_by(request, |session: Session<Shop>| async move {
+                Ok(format!("{:?}", session.user()?))
+            })
+            .await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(app.store.calls().len(), 1);
+    }
+}
+
+/// Conformance 5.13
+#[tokio::test]
+async fn no_record_brings_the_application_down() {
+    let app = App::new();
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let id = alice.signed_id();
+    let record = app.store.record(&id, app.now()).await;
+    let good = record.expect("it lives").data;
+    let mut records = Vec::new();
+    for place in 0..good.len() {
+        records.push(good[..place].to_vec());
+        for byte in [0x00, 0x7f, 0x80, 0x9f, 0xc0, 0xc1, 0xc6, 0xdd, 0xdf, 0xff] {
+            let mut bytes = good.to_vec();
+            bytes[place] = byte;
+            records.push(bytes);
+        }
+    }
+    for own in ["$created", "$idle", "$ended", "$moved", "$rotated"] {
+        for value in [
+            &b"\xc0"[..],
+            b"\xa1x",
+            b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\xff",
+            b"\x00",
+            b"\x90",
+        ] {
+            let length = 0xa0 + u8::try_from(own.len()).expect("short");
+            records.push([&[0x81, length][..], own.as_bytes(), value].concat());
+        }
+    }
+    for bytes in records {
+        let visitor = app.browser();
+        visitor.act(|s| Ok(s.set_user(7)?)).await;
+        let id = visitor.signed_id();
+        app.store.plant(&id, bytes.clone(), app.now()).await;
+        let read = visitor
+            .act(|session| {
+                session.user()?;
+                session.notice()?;
+                Ok(())
+            })
+            .await;
+        let written = visitor
+            .act(|session| {
+                session.set_visits(1)?;
+                Ok(())
+            })
+            .await;
+        for reply in [read, written] {
+            assert!(
+                matches!(reply.status.as_u16(), 200 | 409 | 500),
+                "{bytes:?}: {reply:?}"
+            );
+        }
+        app.sessions.revoke(id).await.expect("it ends");
+    }
+}
+
+/// Conformance 5.13
+#[tokio::test]
+async fn a_record_that_leads_in_a_ring_is_an_error() {
+    let app = App::new();
+    let (alice, bob) = (app.browser(), app.browser());
+    for visitor in [&alice, &bob] {
+        visitor.act(|s| Ok(s.set_user(7)?)).await;
+    }
+    for (from, to) in [(&alice, &bob), (&bob, &alice)] {
+        let to = to.signed_id().public();
+        let record = [b"\x81\xa6$moved\xc4\x20".as_slice(), to.as_bytes()].concat();
+        app.store.plant(&from.signed_id(), record, app.now()).await;
+    }
+    let reply = alice.act(|s| Ok(s.set_user(8)?)).await;
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (500, None));
+}
+
+/// Conformance 5.13
+#[tokio::test]
+async fn a_record_with_a_key_twice_reads_as_one_and_is_written_as_one() {
+    let app = App::new();
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let record = b"\x82\xa9shop.user\x01\xa9shop.user\x02".as_slice();
+    app.store.plant(&alice.signed_id(), record, app.now()).await;
+    alice
+        .act(|s| Ok(s.update_user(|user| *user = user.map(|n| n + 10))?))
+        .await;
+    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(11));
+    alice
+        .act(|session| {
+            session.remove_user();
+            Ok(())
+        })
+        .await;
+    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, None);
+}

@@ -1,0 +1,293 @@
+//! The middleware among others: left out, missing, and twice.
+
+use std::sync::Arc;
+
+use poem::{Endpoint, EndpointExt, FromRequest, Request, Route, get, handler, http::Method, post};
+use poem_session::{
+    CookieConfig, IdSource, LoadError, Session, SessionData, SessionError, Sessions,
+    clock::ManualClock, session, store::MemoryStore,
+};
+
+use crate::support::{App, Browser, Logs, Scripted, Shop, request, serve_all, settings};
+
+/// Conformance 1.23
+#[tokio::test]
+async fn a_skipped_request_has_no_session_and_says_so() {
+    #[handler]
+    fn plain() -> &'static str {
+        "plain"
+    }
+
+    let routes = Route::new()
+        .at("/", Scripted)
+        .at("/health", get(plain))
+        .at("/assets/app.css", Scripted);
+    let app = App::serving(routes, |builder| {
+        builder.skip(|req| {
+            let path = req.uri().path();
+            path == "/health" || path.starts_with("/assets/")
+        })
+    });
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    app.store.calls();
+    let health = alice.get("/health").await;
+    assert_eq!((health.body.as_str(), health.cookie()), ("plain", None));
+    let logs = Logs::capture();
+    let asset = alice
+        .visit_by(
+            request(Method::GET, "/assets/app.css"),
+            |session: Session<Shop>| async move { Ok(session.set_user(8)?) },
+        )
+        .await;
+    assert_eq!((asset.status.as_u16(), asset.cookie()), (500, None));
+    assert!(logs.text().contains("`skip` rule"), "{}", logs.text());
+    assert_eq!(app.store.calls(), []);
+    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
+}
+
+/// Conformance 1.23, 1.24
+#[tokio::test]
+async fn the_error_handler_is_told_of_a_session_asked_for_where_it_is_skipped() {
+    let app = App::with(|builder| {
+        builder.skip(|_| true).on_error(|error| {
+            let skipped = matches!(error, SessionError::Load(LoadError::Skipped));
+            poem::Response::builder().body(format!("skipped: {skipped}"))
+        })
+    });
+    let reply = app.browser().act(|s| Ok(s.set_user(7)?)).await;
+    assert_eq!(reply.body, "skipped: true");
+}
+
+/// Conformance 1.31
+#[tokio::test]
+async fn without_the_middleware_the_error_names_it() {
+    let logs = Logs::capture();
+    let mut request = Request::default();
+    let error = Session::<Shop>::from_request_without_body(&request)
+        .await
+        .expect_err("there is no middleware");
+    assert!(
+        error.to_string().contains("`Sessions` middleware"),
+        "{error}"
+    );
+    assert!(error.to_string().contains(".with(sessions)"), "{error}");
+    let error = Shop::from_request_without_body(&request)
+        .await
+        .err()
+        .expect("there is no middleware");
+    assert!(
+        error.to_string().contains("`Sessions` middleware"),
+        "{error}"
+    );
+    assert!(
+        logs.text().contains("`Sessions` middleware"),
+        "{}",
+        logs.text()
+    );
+    // What the client sees names nothing.
+    *request.uri_mut() = "/".parse().expect("a URI");
+    let response = Route::new()
+        .at("/", get(count_visits))
+        .get_response(request)
+        .await;
+    assert_eq!(response.status(), 500);
+    let body = response.into_body().into_string().await.expect("text");
+    assert_eq!(body, "Internal Server Error");
+}
+
+/// Conformance 1.31
+#[tokio::test]
+async fn an_option_of_a_handler_without_the_middleware_is_an_error_too() {
+    #[session(destroy)]
+    async fn sign_out() {}
+
+    let response = sign_out.call(Request::default()).await;
+    let error = response.expect_err("there is no middleware");
+    assert!(
+        error.to_string().contains("`Sessions` middleware"),
+        "{error}"
+    );
+}
+
+#[handler]
+async fn count_visits(shop: Session<Shop>) -> poem::Result<String> {
+    shop.update_visits(|visits| *visits += 1)?;
+    Ok(shop.visits()?.to_string())
+}
+
+/// What one layer holds.
+#[derive(SessionData)]
+struct Account {
+    user: Option<u64>,
+}
+
+/// What another one holds.
+#[derive(SessionData)]
+struct Basket {
+    #[session(default)]
+    items: u64,
+}
+
+fn layer(name: &str) -> poem_session::SessionsBuilder {
+    Sessions::builder(MemoryStore::new())
+        .clock(Arc::new(ManualClock::new()))
+        .cookie(CookieConfig::new(name))
+}
+
+#[handler]
+async fn both(account: Session<Account>, basket: Session<Basket>) -> poem::Result<String> {
+    basket.update_items(|items| *items += 1)?;
+    if account.user()?.is_none() {
+        account.set_user(7)?;
+    }
+    Ok(format!("{:?} {}", account.user()?, basket.items()?))
+}
+
+#[session(regenerate)]
+async fn sign_in(account: Session<Account>) -> poem::Result<()> {
+    Ok(account.set_user(7)?)
+}
+
+#[session(destroy)]
+async fn sign_out(_account: Session<Account>) {}
+
+#[session(idle_timeout = "2h")]
+async fn remember(_account: Session<Account>) {}
+
+/// Accounts in the outer layer, which a struct is bound to by name; baskets in the inner one.
+fn two_layers() -> (Browser, Sessions, Sessions) {
+    let accounts = layer("account").data::<Account>().build().expect("fits");
+    let baskets = layer("basket").data::<Basket>().build().expect("fits");
+    let app = Route::new()
+        .at("/both", get(both))
+        .at("/sign-in", post(sign_in))
+        .at("/sign-out", post(sign_out))
+        .at("/remember", post(remember))
+        .with(baskets.clone())
+        .with(accounts.clone());
+    (serve_all(app), accounts, baskets)
+}
+
+/// Conformance 1.30
+#[tokio::test]
+async fn two_layers_do_not_disturb_each_other() {
+    let (alice, accounts, baskets) = two_layers();
+    let reply = alice.get("/both").await;
+    assert_eq!(reply.body, "Some(7) 1");
+    assert_eq!(reply.cookies().len(), 2);
+    assert_eq!(alice.get("/both").await.body, "Some(7) 2");
+    accounts.clear().await.expect("the store works");
+    let reply = alice.get("/both").await;
+    assert_eq!(reply.body, "Some(7) 3");
+    assert_eq!(
+        reply.cookies().len(),
+        2,
+        "a new account, and a changed basket"
+    );
+    baskets.clear().await.expect("the store works");
+    assert_eq!(alice.get("/both").await.body, "Some(7) 1");
+}
+
+/// Conformance 1.30
+#[tokio::test]
+async fn layers_on_different_routes_do_not_disturb_each_other() {
+    let shop = layer("shop").build().expect("fits");
+    let admin = layer("admin").build().expect("fits");
+    let app = Route::new()
+        .nest("/shop", get(count_visits).with(shop))
+        .nest("/admin", get(count_visits).with(admin));
+    let alice = serve_all(app);
+    for count in ["1", "2"] {
+        assert_eq!(alice.get("/shop").await.body, count);
+    }
+    assert_eq!(alice.get("/admin").await.body, "1");
+    assert_eq!(alice.get("/shop").await.body, "3");
+    assert!(alice.cookie("__Host-shop").is_some());
+    assert!(alice.cookie("__Host-admin").is_some());
+}
+
+/// Conformance 1.30, 5.2
+#[tokio::test]
+async fn the_options_of_a_handler_act_on_the_session_it_takes_and_not_on_another_layers() {
+    let (alice, accounts, _) = two_layers();
+    alice.get("/both").await;
+    let account = |alice: &Browser| {
+        let cookie = alice.cookie("__Host-account");
+        cookie.map(|id| id.parse::<poem_session::SessionId>().expect("an id"))
+    };
+    let basket = alice.cookie("__Host-basket");
+
+    let planted = account(&alice).expect("an account");
+    alice.post("/sign-in", "").await;
+    let signed_in = account(&alice).expect("an account");
+    assert_ne!(
+        signed_in, planted,
+        "the id from before the sign-in is fixed"
+    );
+    assert!(accounts.open::<Account>(&planted).await.is_err());
+    assert_eq!(alice.cookie("__Host-basket"), basket);
+
+    alice.post("/remember", "").await;
+    let session = accounts
+        .open::<Account>(&signed_in)
+        .await
+        .expect("it lives");
+    let term = session.expires_at().zip(session.created_at());
+    let (end, began) = term.expect("it is stored");
+    assert!(end.duration_since(began).expect("later").as_secs() >= 7200);
+
+    alice.post("/sign-out", "").await;
+    assert!(accounts.open::<Account>(&signed_in).await.is_err());
+    assert_eq!(alice.cookie("__Host-basket"), basket);
+}
+
+/// Conformance 1.30
+#[tokio::test]
+async fn a_layer_by_header_and_one_by_cookie_each_answer_their_own_way() {
+    let api = layer("api")
+        .id_from(IdSource::Header("X-Session".into()))
+        .data::<Account>()
+        .build()
+        .expect("fits");
+    let web = layer("web").data::<Basket>().build().expect("fits");
+    let app = Route::new().at("/both", get(both)).with(web).with(api);
+    let reply = serve_all(app).get("/both").await;
+    assert!(reply.header("x-session").is_some());
+    let cookie = reply.cookie().expect("one cookie");
+    assert_eq!(cookie.name(), "__Host-web");
+}
+
+/// Conformance 1.30
+#[tokio::test]
+async fn one_layer_twice_around_a_route_is_one_session() {
+    let app = App::new();
+    let twice = Route::new()
+        .at("/", get(count_visits))
+        .with(app.sessions.clone())
+        .with(app.sessions.clone());
+    let alice = serve_all(twice);
+    let reply = alice.get("/").await;
+    assert_eq!(reply.cookies().len(), 1);
+    assert_eq!(alice.get("/").await.body, "2");
+}
+
+/// Conformance 1.3
+#[tokio::test]
+async fn a_middleware_inside_the_layer_shares_the_handlers_session() {
+    let routes = Route::new()
+        .at("/", get(count_visits))
+        .around(|ep, req| async move {
+            let shop = Session::<Shop>::from_request_without_body(&req).await?;
+            shop.set_visits(10)?;
+            let response = ep.get_response(req).await;
+            shop.update_visits(|visits| *visits += 100)?;
+            Ok(response)
+        });
+    let app = App::serving(routes, settings);
+    let alice = app.browser();
+    assert_eq!(alice.get("/").await.body, "11");
+    let id = alice.signed_id();
+    let session = app.sessions.open::<Shop>(&id).await.expect("it lives");
+    assert_eq!(session.visits(), Ok(111));
+}

@@ -1,0 +1,312 @@
+//! Ids that are renewed on a schedule.
+
+use std::time::Duration;
+
+use poem::http::Method;
+use poem_session::{IdSource, OpenError, Session, SessionsBuilder};
+
+use crate::support::{App, Browser, Op, Shop, request};
+
+const EVERY: Duration = Duration::from_mins(15);
+const GRACE: Duration = Duration::from_secs(30);
+
+fn rotating(builder: SessionsBuilder) -> SessionsBuilder {
+    builder.rotate_every(EVERY).rotation_grace(GRACE)
+}
+
+/// A visitor whose id is due.
+async fn due(app: &App) -> Browser {
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    app.pass(EVERY);
+    alice
+}
+
+async fn user(visitor: &Browser) -> Option<u64> {
+    visitor.ask(|s| Ok(s.user()?)).await
+}
+
+/// Conformance 5.2
+#[tokio::test]
+async fn an_id_is_renewed_when_it_is_due_and_not_before() {
+    let app = App::with(rotating);
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let first = alice.signed_id();
+    app.pass(EVERY - Duration::from_millis(1));
+    assert_eq!(user(&alice).await, Some(7));
+    assert_eq!(alice.signed_id(), first);
+    app.pass(Duration::from_millis(1));
+    assert_eq!(user(&alice).await, Some(7));
+    let second = alice.signed_id();
+    assert_ne!(second, first);
+    assert_eq!(user(&alice).await, Some(7));
+    assert_eq!(alice.signed_id(), second, "once, until it is due again");
+    app.pass(EVERY);
+    assert_eq!(user(&alice).await, Some(7));
+    assert_ne!(alice.signed_id(), second);
+    assert_eq!(app.store.sessions(app.now()).await.len(), 1);
+}
+
+/// Conformance 5.2
+#[tokio::test]
+async fn without_a_schedule_no_id_is_renewed() {
+    let app = App::with(|builder| builder.idle_timeout(Duration::from_hours(2)));
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let first = alice.signed_id();
+    for _ in 0..24 {
+        app.pass(Duration::from_hours(1));
+        assert_eq!(user(&alice).await, Some(7));
+    }
+    assert_eq!(alice.signed_id(), first);
+}
+
+/// Conformance 5.2
+#[tokio::test]
+async fn the_old_id_leads_to_the_session_for_its_grace_and_no_longer() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let old = alice.fork();
+    user(&alice).await;
+    app.pass(GRACE - Duration::from_millis(1));
+    let reply = old.act(|s| Ok(s.set_visits(5)?)).await;
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
+    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 5);
+    app.pass(Duration::from_millis(1));
+    assert_eq!(user(&old).await, None);
+    assert_eq!(user(&alice).await, Some(7));
+}
+
+/// Conformance 2.7
+#[tokio::test]
+async fn requests_under_way_during_a_renewal_go_on_and_sign_nobody_out() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let mut under_way = Vec::new();
+    for n in 0..10 {
+        let request = alice
+            .start(move |session| {
+                session.update_visits(|visits| *visits += 1)?;
+                Ok(session.update_cart(move |cart| cart.push(n.to_string()))?)
+            })
+            .await;
+        under_way.push(request);
+    }
+    let mut cookies = 0;
+    for request in under_way {
+        let reply = request.finish().await;
+        assert_eq!(reply.status, 200);
+        cookies += reply.cookies().len();
+    }
+    assert_eq!(cookies, 1, "one renewal, and one word on it");
+    app.pass(GRACE);
+    let found = alice
+        .ask(|s| Ok((s.user()?, s.visits()?, s.cart()?.len())))
+        .await;
+    assert_eq!(found, (Some(7), 10, 10));
+    assert_eq!(app.store.sessions(app.now()).await.len(), 1);
+}
+
+/// Conformance 2.7
+#[tokio::test]
+async fn two_renewals_that_meet_in_the_store_are_one() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let mut renames = Vec::new();
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        let mut rename = app.store.pause(Op::Rename);
+        requests.push(
+            alice
+                .start(|s| Ok(format!("{:?}", s.user()?)))
+                .await
+                .release(),
+        );
+        rename.arrived().await;
+        renames.push(rename);
+    }
+    for rename in renames {
+        rename.release();
+    }
+    for request in requests {
+        let reply = request.await.expect("no panic");
+        assert_eq!(
+            (reply.status.as_u16(), reply.body.as_str()),
+            (200, "Some(7)")
+        );
+    }
+    app.pass(GRACE);
+    assert_eq!(user(&alice).await, Some(7));
+    assert_eq!(app.store.sessions(app.now()).await.len(), 1);
+}
+
+/// Conformance 2.3, 2.7
+#[tokio::test]
+async fn an_end_by_the_new_id_ends_the_session_for_the_old_one_too() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let old = alice.fork();
+    user(&alice).await;
+    let late = old.start(|s| Ok(s.set_visits(1)?)).await;
+    alice.does(Session::destroy).await;
+    let reply = late.finish().await;
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (409, None));
+    assert_eq!(user(&old).await, None);
+    assert!(app.store.sessions(app.now()).await.is_empty());
+}
+
+/// Conformance 1.9, 2.7
+#[tokio::test]
+async fn an_end_by_the_old_id_ends_the_session() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let old = alice.fork();
+    user(&alice).await;
+    let reply = old.does(Session::destroy).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(user(&alice).await, None);
+}
+
+/// Conformance 1.27, 5.5
+#[tokio::test]
+async fn revoking_by_the_old_id_ends_the_session() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let old = alice.signed_id();
+    user(&alice).await;
+    assert_ne!(alice.signed_id(), old);
+    assert_eq!(app.sessions.revoke(old).await.ok(), Some(true));
+    assert_eq!(user(&alice).await, None);
+}
+
+/// Conformance 1.26
+#[tokio::test]
+async fn opening_by_the_old_id_finds_the_session_within_its_grace() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let old = alice.signed_id();
+    user(&alice).await;
+    let session = app.sessions.open::<Shop>(&old).await.expect("it lives");
+    assert_eq!(session.user(), Ok(Some(7)));
+    assert_eq!(session.public_id(), alice.signed_id().public());
+    app.pass(GRACE);
+    let opened = app.sessions.open::<Shop>(&old).await.map(drop);
+    assert!(matches!(opened, Err(OpenError::NotFound)));
+}
+
+/// Conformance 1.11, 5.2
+#[tokio::test]
+async fn a_sign_in_by_the_old_id_ends_both_older_ids() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let old = alice.fork();
+    user(&alice).await;
+    let renewed = alice.fork();
+    let reply = old
+        .act(|session| {
+            session.regenerate();
+            Ok(session.set_user(8)?)
+        })
+        .await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(user(&old).await, Some(8));
+    assert_eq!(user(&renewed).await, None);
+    assert_eq!(user(&alice).await, None);
+}
+
+/// Conformance 5.2
+#[tokio::test]
+async fn a_client_that_cannot_be_told_keeps_its_id() {
+    let app = App::with(|builder| rotating(builder).id_from(IdSource::Query("sid".into())));
+    let session = app.sessions.create::<Shop>().expect("no key clashes");
+    session.set_user(7).expect("it fits");
+    session.save().await.expect("the store works");
+    let path = format!("/?sid={}", session.id().expose());
+    for _ in 0..3 {
+        app.pass(EVERY);
+        let reply = app
+            .browser()
+            .visit_by(
+                request(Method::GET, &path),
+                |session: Session<Shop>| async move { Ok(format!("{:?}", session.user()?)) },
+            )
+            .await;
+        assert_eq!(reply.body, "Some(7)");
+    }
+}
+
+/// Conformance 1.11, 5.11
+#[tokio::test]
+async fn a_renewal_that_cannot_be_written_leaves_the_old_id() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let old = alice.signed_id();
+    app.store.fail(&[Op::Rename]);
+    assert_eq!(alice.act(|_| Ok(())).await.cookie(), None);
+    app.store.heal();
+    assert_eq!(alice.signed_id(), old);
+    assert_eq!(user(&alice).await, Some(7));
+}
+
+/// Conformance 1.6
+#[tokio::test]
+async fn renewals_do_not_extend_the_absolute_timeout() {
+    let app = App::with(|builder| {
+        rotating(builder)
+            .idle_timeout(Duration::from_hours(1))
+            .absolute_timeout(Duration::from_hours(1))
+    });
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    for _ in 0..3 {
+        app.pass(EVERY);
+        assert_eq!(user(&alice).await, Some(7));
+    }
+    app.pass(EVERY);
+    assert_eq!(user(&alice).await, None);
+}
+
+/// Conformance 1.32, 2.7
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_end_of_a_session_does_not_take_its_renewal_for_one() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let session = app
+        .sessions
+        .open::<Shop>(&alice.signed_id())
+        .await
+        .expect("it lives");
+    let waiting = tokio::spawn(async move { session.ended().await });
+    // Looks of the waiting one before the renewal, during its grace, and after.
+    for step in [Duration::ZERO, GRACE / 2, GRACE] {
+        app.pass(step);
+        assert_eq!(user(&alice).await, Some(7));
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert!(!waiting.is_finished(), "{step:?} after the renewal");
+    }
+    alice.does(Session::destroy).await;
+    waiting.await.expect("no panic");
+}
+
+/// Conformance 1.32, 2.7
+#[tokio::test]
+async fn a_stream_that_outlives_the_grace_of_a_renewal_can_still_save() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let stream = app
+        .sessions
+        .open::<Shop>(&alice.signed_id())
+        .await
+        .expect("it lives");
+    assert_eq!(user(&alice).await, Some(7));
+    stream.set_visits(1).expect("it fits");
+    stream.save().await.expect("within the grace");
+    app.pass(GRACE * 2);
+    stream.set_visits(2).expect("it fits");
+    stream.save().await.expect("it knows the new key by now");
+    stream.reload().await.expect("the store works");
+    assert_eq!(stream.visits(), Ok(2));
+    assert_eq!(stream.user(), Ok(Some(7)), "it has not ended");
+    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 2);
+}

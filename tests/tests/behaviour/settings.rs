@@ -1,0 +1,173 @@
+//! What can be set, and what is refused.
+
+use std::time::Duration;
+
+use poem_session::{
+    BuildError, CookieConfig, IdSource, SameSite, SessionConfig, Sessions, SessionsBuilder, Touch,
+    store::MemoryStore,
+};
+
+use crate::support::{App, Op};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+type Configure = fn(SessionsBuilder) -> SessionsBuilder;
+
+fn refused(configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> String {
+    configure(Sessions::builder(MemoryStore::new()))
+        .build()
+        .expect_err("it has no meaning")
+        .to_string()
+}
+
+/// Conformance 1.17, 5.3
+#[test]
+fn contradictions_are_refused_with_both_names() {
+    let cookie = || CookieConfig::new("sid").insecure_http();
+    let cases: [(&str, &str, Configure); 3] = [
+        ("idle_timeout", "absolute_timeout", |builder| {
+            builder.idle_timeout(SECOND * 10).absolute_timeout(SECOND)
+        }),
+        ("touch", "idle_timeout", |builder| {
+            builder
+                .idle_timeout(SECOND)
+                .touch(Touch::Every(SECOND * 10))
+        }),
+        ("rotate_every", "rotation_grace", |builder| {
+            builder.rotate_every(SECOND).rotation_grace(SECOND * 10)
+        }),
+    ];
+    for (first, second, configure) in cases {
+        let error = refused(configure);
+        assert!(error.contains(first) && error.contains(second), "{error}");
+    }
+    let error = refused(|builder| builder.cookie(cookie().same_site(SameSite::None)));
+    assert!(
+        error.contains("same_site") && error.contains("insecure_http"),
+        "{error}"
+    );
+    let error = refused(|builder| builder.cookie(cookie().partitioned()));
+    assert!(
+        error.contains("partitioned") && error.contains("insecure_http"),
+        "{error}"
+    );
+}
+
+/// Conformance 1.17, 5.8, 5.11
+#[test]
+fn settings_without_meaning_are_refused_by_name() {
+    let cases: [(&str, Configure); 12] = [
+        ("idle_timeout", |b| b.idle_timeout(Duration::ZERO)),
+        ("absolute_timeout", |b| b.absolute_timeout(Duration::ZERO)),
+        ("store_timeout", |b| b.store_timeout(Duration::ZERO)),
+        ("retired_for", |b| b.retired_for(Duration::ZERO)),
+        ("lock_wait", |b| b.lock_wait(Duration::ZERO)),
+        ("lock_lease", |b| b.lock_lease(Duration::ZERO)),
+        ("max_size", |b| b.max_size(0)),
+        ("max_attempts", |b| b.max_attempts(0)),
+        ("cookie name", |b| b.cookie(CookieConfig::new("a b"))),
+        ("cookie name", |b| {
+            b.cookie(CookieConfig::new("a".repeat(65)))
+        }),
+        ("cookie path", |b| {
+            b.cookie(CookieConfig::new("a").path("app"))
+        }),
+        ("cookie domain", |b| {
+            b.cookie(CookieConfig::new("a").domain("a b"))
+        }),
+    ];
+    for (name, configure) in cases {
+        let error = refused(configure);
+        assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
+/// Conformance 1.18
+#[test]
+fn id_sources_without_meaning_are_refused() {
+    for source in [
+        IdSource::Header(String::new()),
+        IdSource::Header("a b".into()),
+        IdSource::Header("Cookie".into()),
+        IdSource::Header("set-cookie".into()),
+        IdSource::Header("Authorization".into()),
+        IdSource::Authorization(String::new()),
+        IdSource::Authorization("Bearer ".into()),
+        IdSource::Query(String::new()),
+        IdSource::Path(String::new()),
+        IdSource::Form(String::new()),
+        IdSource::Chain(vec![]),
+        IdSource::Chain(vec![IdSource::Chain(vec![])]),
+    ] {
+        let name = format!("{source:?}");
+        let error = refused(|builder| builder.id_from(source));
+        assert!(error.contains("id_from"), "{name}: {error}");
+    }
+}
+
+fn config(json: &str) -> SessionConfig {
+    serde_json::from_str(json).expect("it is a configuration")
+}
+
+/// Conformance 1.5, 1.17, 1.18
+#[tokio::test]
+async fn settings_from_a_file_act_as_those_in_code() {
+    let app = App::with(|builder| {
+        builder.config(config(
+            r#"{
+                "idle_timeout": "20m",
+                "absolute_timeout": "1h 30m",
+                "touch": "1m",
+                "cookie": { "name": "sid", "same_site": "strict", "path": "/app" },
+                "id_from": [{ "header": "X-Session" }, "cookie"],
+                "max_size": 300
+            }"#,
+        ))
+    });
+    let alice = app.browser();
+    let reply = alice.act(|s| Ok(s.set_user(7)?)).await;
+    assert!(reply.header("x-session").is_some());
+    let id = reply.header("x-session").expect("a new session").to_owned();
+    alice.set_cookie("__Secure-sid", &id);
+    app.store.calls();
+    app.pass(SECOND * 60);
+    let reply = alice.act(|s| Ok(format!("{:?}", s.user()?))).await;
+    assert_eq!(app.store.calls(), [Op::Load, Op::Touch]);
+    let cookie = reply.cookie().expect("its end has moved");
+    assert_eq!(cookie.name(), "__Secure-sid");
+    assert_eq!(cookie.path(), Some("/app"));
+    assert_eq!(
+        cookie
+            .max_age()
+            .map(cookie::time::SignedDuration::whole_minutes),
+        Some(20)
+    );
+    let reply = alice.act(|s| Ok(s.set_notice("x".repeat(400))?)).await;
+    assert_eq!(reply.status, 413);
+}
+
+/// Conformance 1.17
+#[test]
+fn an_empty_file_means_the_defaults_and_a_mistake_in_it_is_an_error() {
+    let app = |json: &str| {
+        Sessions::builder(MemoryStore::new())
+            .config(config(json))
+            .build()
+    };
+    assert!(app("{}").is_ok());
+    for wrong in [
+        r#"{ "idle_timout": "20m" }"#,
+        r#"{ "idle_timeout": "soon" }"#,
+        r#"{ "idle_timeout": 20 }"#,
+        r#"{ "cookie": { "htttp_only": true } }"#,
+        r#"{ "cookie": { "same_site": "sometimes" } }"#,
+        r#"{ "id_from": ["cokie"] }"#,
+    ] {
+        assert!(
+            serde_json::from_str::<SessionConfig>(wrong).is_err(),
+            "{wrong}"
+        );
+    }
+    let built = app(r#"{ "idle_timeout": "2h", "absolute_timeout": "1h" }"#);
+    assert!(matches!(built, Err(BuildError::Contradiction { .. })));
+}

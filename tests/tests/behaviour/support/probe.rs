@@ -1,0 +1,301 @@
+//! A store that is watched, and that fails, hangs or waits when it is told to.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use bytes::Bytes;
+use poem_session::{
+    PublicId, SessionId,
+    clock::Timestamp,
+    store::{
+        Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreErrorKind,
+        StoreFuture, Stored, Version, Write,
+    },
+};
+use tokio::sync::oneshot;
+
+/// One method of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    Load,
+    Create,
+    Replace,
+    Touch,
+    Rename,
+    Delete,
+    DeleteExpired,
+    Clear,
+    Lock,
+    Unlock,
+}
+
+#[derive(Debug)]
+pub(crate) struct Probe {
+    inner: Arc<dyn SessionStore>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: Vec<Op>,
+    /// Every key that was ever written.
+    keys: BTreeSet<PublicId>,
+    faults: Vec<(Op, Fault)>,
+    pauses: Vec<(Op, Pause)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Fail(StoreErrorKind),
+    /// It does what it is asked, and the answer is lost.
+    LoseAnswer,
+    Hang,
+}
+
+#[derive(Debug)]
+struct Pause {
+    arrived: oneshot::Sender<()>,
+    go: oneshot::Receiver<()>,
+}
+
+/// A call that will stop before it is carried out: see [`Probe::pause`].
+pub(crate) struct Paused {
+    arrival: oneshot::Receiver<()>,
+    go: oneshot::Sender<()>,
+}
+
+impl Paused {
+    /// Waits until the call has come.
+    pub(crate) async fn arrived(&mut self) {
+        (&mut self.arrival).await.expect("the call comes");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn release(self) {
+        let _ = self.go.send(());
+    }
+}
+
+impl Probe {
+    pub(super) fn new(inner: Arc<dyn SessionStore>) -> Self {
+        Self {
+            inner,
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics with it held")
+    }
+
+    /// What was called since this was last asked.
+    pub(crate) fn calls(&self) -> Vec<Op> {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    /// From now on these calls are refused, and do nothing.
+    pub(crate) fn fail(&self, ops: &[Op]) {
+        self.fail_as(ops, StoreErrorKind::Unavailable);
+    }
+
+    pub(crate) fn fail_as(&self, ops: &[Op], kind: StoreErrorKind) {
+        self.set(ops, Fault::Fail(kind));
+    }
+
+    /// From now on these calls do their work and report a failure.
+    pub(crate) fn lose_answer(&self, ops: &[Op]) {
+        self.set(ops, Fault::LoseAnswer);
+    }
+
+    /// From now on these calls never return.
+    pub(crate) fn hang(&self, ops: &[Op]) {
+        self.set(ops, Fault::Hang);
+    }
+
+    fn set(&self, ops: &[Op], fault: Fault) {
+        self.state()
+            .faults
+            .extend(ops.iter().map(|op| (*op, fault)));
+    }
+
+    /// All calls work again.
+    pub(crate) fn heal(&self) {
+        self.state().faults.clear();
+    }
+
+    /// Stops the next call of this kind before it is carried out.
+    pub(crate) fn pause(&self, op: Op) -> Paused {
+        let (arrived, arrival) = oneshot::channel();
+        let (release, go) = oneshot::channel();
+        self.state().pauses.push((op, Pause { arrived, go }));
+        Paused {
+            arrival,
+            go: release,
+        }
+    }
+
+    /// The live records, whatever they hold.
+    pub(crate) async fn records(&self, now: Timestamp) -> Vec<(PublicId, Stored)> {
+        let keys = self.state().keys.clone();
+        let mut found = Vec::new();
+        for key in keys {
+            let record = self.inner.load(key, now).await.expect("the store works");
+            found.extend(record.map(|record| (key, record)));
+        }
+        found
+    }
+
+    /// The live sessions: no remains of ended or moved ones.
+    pub(crate) async fn sessions(&self, now: Timestamp) -> Vec<(PublicId, Stored)> {
+        let mut records = self.records(now).await;
+        records.retain(|(_, record)| !contains(&record.data, "$ended"));
+        records.retain(|(_, record)| !contains(&record.data, "$moved"));
+        records
+    }
+
+    /// The record of this session.
+    pub(crate) async fn record(&self, id: &SessionId, now: Timestamp) -> Option<Stored> {
+        let record = self.inner.load(id.public(), now).await;
+        record.expect("the store works")
+    }
+
+    /// Puts other bytes in the place of a session's record.
+    pub(crate) async fn plant(&self, id: &SessionId, data: impl Into<Bytes>, now: Timestamp) {
+        let record = self.record(id, now).await.expect("there is a record");
+        let write = Write::new(data, record.expires_at);
+        let outcome = self
+            .inner
+            .replace(id.public(), record.version, write, now)
+            .await;
+        assert!(matches!(outcome, Ok(Replaced::Replaced(_))), "{outcome:?}");
+    }
+
+    /// Does one call as the faults and pauses of the moment have it.
+    async fn call<T>(
+        &self,
+        op: Op,
+        wrote: &[PublicId],
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let (pause, fault) = {
+            let mut state = self.state();
+            state.calls.push(op);
+            state.keys.extend(wrote);
+            let due = state.pauses.iter().position(|(paused, _)| *paused == op);
+            let pause = due.map(|due| state.pauses.remove(due).1);
+            let fault = state.faults.iter().find(|(broken, _)| *broken == op);
+            (pause, fault.map(|(_, fault)| *fault))
+        };
+        if let Some(pause) = pause {
+            let _ = pause.arrived.send(());
+            let _ = pause.go.await;
+        }
+        match fault {
+            None => work.await,
+            Some(Fault::Fail(kind)) => Err(broken(kind)),
+            Some(Fault::LoseAnswer) => {
+                work.await?;
+                Err(broken(StoreErrorKind::Unavailable))
+            }
+            Some(Fault::Hang) => std::future::pending().await,
+        }
+    }
+}
+
+/// What a client must never see.
+pub(crate) const SECRET_OF_STORE: &str = "connection to 10.1.2.3 refused";
+
+fn broken(kind: StoreErrorKind) -> StoreError {
+    StoreError::new(kind, "asking a store under test").with_source(SECRET_OF_STORE)
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+// The inner calls begin inside the futures: a store may do its work as soon as it is called.
+impl SessionStore for Probe {
+    fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>> {
+        let work = async move { self.inner.load(key, now).await };
+        Box::pin(self.call(Op::Load, &[], work))
+    }
+
+    fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created> {
+        let work = async move { self.inner.create(key, write, now).await };
+        Box::pin(async move { self.call(Op::Create, &[key], work).await })
+    }
+
+    fn replace(
+        &self,
+        key: PublicId,
+        expected: Version,
+        write: Write,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        let work = async move { self.inner.replace(key, expected, write, now).await };
+        Box::pin(async move { self.call(Op::Replace, &[key], work).await })
+    }
+
+    fn touch(
+        &self,
+        key: PublicId,
+        expected: Version,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, bool> {
+        let work = async move { self.inner.touch(key, expected, expires_at, now).await };
+        Box::pin(self.call(Op::Touch, &[], work))
+    }
+
+    fn rename(
+        &self,
+        from: PublicId,
+        expected: Version,
+        to: PublicId,
+        write: Write,
+        leave: Option<Write>,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        let work = async move {
+            self.inner
+                .rename(from, expected, to, write, leave, now)
+                .await
+        };
+        Box::pin(async move { self.call(Op::Rename, &[from, to], work).await })
+    }
+
+    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
+        let work = async move { self.inner.delete(key, now).await };
+        Box::pin(self.call(Op::Delete, &[], work))
+    }
+
+    fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize> {
+        let work = async move { self.inner.delete_expired(limit, now).await };
+        Box::pin(self.call(Op::DeleteExpired, &[], work))
+    }
+
+    fn clear(&self) -> StoreFuture<'_, ()> {
+        let work = async move { self.inner.clear().await };
+        Box::pin(self.call(Op::Clear, &[], work))
+    }
+
+    fn lock(
+        &self,
+        key: PublicId,
+        owner: LockOwner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Locked> {
+        let work = async move { self.inner.lock(key, owner, until, now).await };
+        Box::pin(self.call(Op::Lock, &[], work))
+    }
+
+    fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool> {
+        let work = async move { self.inner.unlock(key, owner).await };
+        Box::pin(self.call(Op::Unlock, &[], work))
+    }
+}

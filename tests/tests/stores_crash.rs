@@ -1,0 +1,186 @@
+//! A process that is killed in the middle of its writes has lost none that it was told are done.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use poem_session::{
+    PublicId,
+    clock::{Clock as _, SystemClock, Timestamp},
+    store::{Created, Replaced, SessionStore as _, SqliteStore, Version, Write},
+};
+
+/// Where the child writes, and which of its lives this is.
+const FILE: &str = "POEM_SESSION_CRASH_FILE";
+const ROUND: &str = "POEM_SESSION_CRASH_ROUND";
+const ROUNDS: u8 = 6;
+const TASKS: u8 = 4;
+
+/// What the child said of a key last: the version written, or that it was deleted.
+type Acknowledged = BTreeMap<PublicId, Option<Version>>;
+
+fn key(round: u8, task: u8, number: u32, moved: bool) -> PublicId {
+    let mut bytes = [0; 32];
+    bytes[0] = round;
+    bytes[1] = task;
+    bytes[2] = u8::from(moved);
+    bytes[4..8].copy_from_slice(&number.to_be_bytes());
+    PublicId::from_bytes(bytes)
+}
+
+/// Whether the child deletes what it has moved to this key.
+fn is_deleted(key: PublicId) -> bool {
+    let bytes = key.as_bytes();
+    bytes[2] == 1 && bytes[7].is_multiple_of(3)
+}
+
+/// The only bytes that this key may have at this version: parts of two writes are never these.
+fn content(key: PublicId, version: Version) -> Vec<u8> {
+    format!("{key} {version:?}\n").repeat(30).into_bytes()
+}
+
+fn far_off() -> Timestamp {
+    SystemClock.now().saturating_add(Duration::from_hours(1))
+}
+
+fn write(key: PublicId, version: Version) -> Write {
+    Write::new(content(key, version), far_off())
+}
+
+#[tokio::test]
+async fn sqlite_loses_no_acknowledged_write_to_a_kill() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("sessions.db");
+    let mut acknowledged = Acknowledged::new();
+    for round in 0..ROUNDS {
+        let before = acknowledged.len();
+        // Long enough to get into the work, and another moment of it each time.
+        let life = Duration::from_millis(150 + 37 * u64::from(round));
+        write_and_be_killed(&file, round, life, &mut acknowledged);
+        let keys = acknowledged.len() - before;
+        assert!(keys > 0, "round {round} was over before it began");
+
+        let store = SqliteStore::open(&file).await.expect("a file left behind");
+        for (key, said) in &acknowledged {
+            check(&store, *key, *said).await;
+        }
+        store.close().await;
+        println!("round {round}: killed after {life:?} and {keys} keys; nothing lost");
+    }
+}
+
+async fn check(store: &SqliteStore, key: PublicId, said: Option<Version>) {
+    let found = store.load(key, SystemClock.now()).await.expect("load");
+    match (said, found) {
+        (Some(version), Some(stored)) => {
+            // What was done last may not have been told any more.
+            assert!(stored.version >= version, "{key}: {version:?} was undone");
+            assert!(
+                stored.data == content(key, stored.version),
+                "{key}: {:?} is not whole",
+                stored.version
+            );
+        }
+        // Deleted, and the child may not have come to say so.
+        (Some(version), None) => assert!(is_deleted(key), "{key}: {version:?} is lost"),
+        (None, found) => assert!(found.is_none(), "{key}: deleted, and there again"),
+    }
+}
+
+/// Runs this program again as a writer, and kills it while it writes.
+fn write_and_be_killed(file: &Path, round: u8, life: Duration, acknowledged: &mut Acknowledged) {
+    let mut child = Command::new(env::current_exe().expect("this program"))
+        .args(["--exact", "the_writer", "--ignored", "--nocapture"])
+        .env(FILE, file)
+        .env(ROUND, round.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program once more");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let mut began = None;
+    // The rest of what it said is still to be read after it was killed.
+    while let Some(line) = lines.next().transpose().expect("its output") {
+        let Some((key, version)) = line
+            .strip_prefix("done ")
+            .and_then(|line| line.split_once(' '))
+        else {
+            continue;
+        };
+        let version = version.parse().ok().map(Version::new);
+        acknowledged.insert(key.parse().expect("a key"), version);
+        let began = *began.get_or_insert_with(Instant::now);
+        if began.elapsed() >= life {
+            child.kill().expect("a child that is still there");
+        }
+    }
+    let status = child.wait().expect("the child");
+    assert_eq!(status.code(), None, "it should have been killed: {status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the child process of `sqlite_loses_no_acknowledged_write_to_a_kill`"]
+async fn the_writer() {
+    let file = env::var_os(FILE).expect("started by the other test");
+    let round = env::var(ROUND).expect("started by the other test");
+    let round = round.parse().expect("a number");
+    let store = std::sync::Arc::new(SqliteStore::open(file).await.expect("a file"));
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        let store = std::sync::Arc::clone(&store);
+        tasks.spawn(async move {
+            for number in 0.. {
+                write_one(&store, round, task, number).await;
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+/// The life of one record: created, replaced, moved, and now and then deleted.
+async fn write_one(store: &SqliteStore, round: u8, task: u8, number: u32) {
+    let from = key(round, task, number, false);
+    let now = SystemClock.now();
+    let created = store.create(from, write(from, Version::FIRST), now).await;
+    let Ok(Created::Created(mut version)) = created else {
+        panic!("create: {created:?}");
+    };
+    say(from, Some(version));
+    for _ in 0..2 {
+        let next = write(from, version.next());
+        version = replaced(store.replace(from, version, next, now).await);
+        say(from, Some(version));
+    }
+    let to = key(round, task, number, true);
+    let (moved, left) = (write(to, version.next()), write(from, version.next()));
+    let moved = store
+        .rename(from, version, to, moved, Some(left), now)
+        .await;
+    version = replaced(moved);
+    say(to, Some(version));
+    say(from, Some(version));
+    if is_deleted(to) {
+        assert!(store.delete(to, now).await.expect("delete"));
+        say(to, None);
+    }
+}
+
+fn replaced(answer: Result<Replaced, poem_session::store::StoreError>) -> Version {
+    match answer {
+        Ok(Replaced::Replaced(version)) => version,
+        other => panic!("the only writer was answered {other:?}"),
+    }
+}
+
+/// Tells the parent that a write is done. One call, so that a line is whole or not there.
+fn say(key: PublicId, version: Option<Version>) {
+    let version = version.map_or("deleted".to_owned(), |version| version.get().to_string());
+    let line = format!("done {key} {version}\n");
+    let mut out = std::io::stdout().lock();
+    out.write_all(line.as_bytes()).expect("a parent that reads");
+    out.flush().expect("a parent that reads");
+}

@@ -1,0 +1,17 @@
+//! `Session<S>` and `S` are extractors as any other.
+use poem::{Route, get, handler};
+use poem_session::{Session, SessionData};
+
+#[derive(SessionData)]
+struct Shop {
+    user: Option<u64>,
+}
+
+#[handler]
+async fn both(shop: Session<Shop>, snapshot: Shop) -> String {
+    format!("{} {:?}", shop.is_fresh(), snapshot.user)
+}
+
+fn main() {
+    let _ = Route::new().at("/", get(both));
+}

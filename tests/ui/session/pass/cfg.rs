@@ -1,0 +1,46 @@
+#![deny(warnings)]
+#![deny(missing_docs)]
+//! What is configured out is not there, with all that was made of it.
+
+use poem_session::{Session, SessionData, session};
+
+#[derive(SessionData)]
+struct Shop {
+    user: Option<u64>,
+}
+
+#[session]
+#[cfg(not(any()))]
+async fn index() -> &'static str {
+    "here"
+}
+
+#[session]
+#[cfg(any())]
+async fn index() -> NoSuchType {}
+
+#[cfg(any())]
+#[session]
+async fn index(_: NoSuchType) {}
+
+#[session(regenerate)]
+#[cfg(any())]
+#[poem::handler]
+fn generic<T: NoSuchTrait>(_: Session<T>) {}
+
+#[session]
+#[cfg_attr(not(any()), allow(unused_variables))]
+async fn parameters(
+    #[cfg(not(any()))] shop: Session<Shop>,
+    #[cfg(any())] shop: NoSuchType,
+    #[cfg(any())] other: &mut NoSuchType,
+    #[cfg(any())]
+    #[key(NoSuchType::KEY)]
+    key: u64,
+    #[allow(unused)] request: &poem::Request,
+) {
+}
+
+fn main() {
+    let _ = poem::Route::new().at("/", poem::get(index).post(parameters));
+}

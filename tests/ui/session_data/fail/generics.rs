@@ -1,0 +1,29 @@
+use poem_session::{Session, SessionData};
+
+#[derive(SessionData)]
+struct Typed<T> {
+    value: Option<T>,
+}
+
+#[derive(SessionData)]
+struct Borrowed<'a> {
+    name: Option<&'a str>,
+}
+
+#[derive(SessionData)]
+struct Sized<const N: usize> {
+    bytes: Option<[u8; N]>,
+}
+
+#[derive(SessionData)]
+struct Bounded
+where
+    u64: Copy,
+{
+    user: Option<u64>,
+}
+
+// The use of what is wrong already is not wrong too.
+fn uses(_: Session<Typed<u64>>, _: Session<Sized<4>>, _: Session<Bounded>) {}
+
+fn main() {}

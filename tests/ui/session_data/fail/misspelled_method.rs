@@ -1,0 +1,14 @@
+use poem_session::{Session, SessionData};
+
+#[derive(SessionData)]
+struct Shop {
+    #[session(default)]
+    cart: Vec<u64>,
+}
+
+fn uses(session: Session<Shop>) {
+    let _ = session.set_crat(vec![]);
+    let _ = session.crat();
+}
+
+fn main() {}

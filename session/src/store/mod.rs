@@ -20,6 +20,8 @@ mod memory;
 mod mysql;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 #[cfg_attr(
     not(all(feature = "sqlite", feature = "postgres", feature = "mysql")),
@@ -32,8 +34,6 @@ mod postgres;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "redis")]
-mod redis;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -43,14 +43,14 @@ use bytes::Bytes;
 pub use self::mysql::{MySqlStore, MySqlStoreBuilder};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisClient, RedisConnection, RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use self::sql::DatabaseBuilder;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
 pub use self::sql::TableName;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
-#[cfg(feature = "redis")]
-pub use self::redis::{RedisClient, RedisConnection, RedisStore, RedisStoreBuilder};
 pub use self::{
     connect::connect,
     error::{StoreError, StoreErrorKind},

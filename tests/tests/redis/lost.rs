@@ -109,7 +109,7 @@ async fn pass_on(mut client: TcpStream, server: SocketAddr, state: Arc<State>) {
     let Ok(mut server) = TcpStream::connect(server).await else {
         return;
     };
-    let (mut ask, mut answer) = ([0; 65_536], [0; 65_536]);
+    let (mut ask, mut answer) = (vec![0; 65_536], vec![0; 65_536]);
     // Nodes of a Cluster come through here too, for other things.
     let mut is_script = false;
     loop {

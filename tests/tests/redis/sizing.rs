@@ -21,7 +21,7 @@ async fn bytes_a_session() {
         return;
     };
     let store = open(&server.url()).await;
-    for length in [100, 200, 400, 1000, 4000] {
+    for length in [100_u16, 200, 400, 1000, 4000] {
         let sessions = 20_000_u32;
         server.run("FLUSHALL SYNC").await;
         let before = used(&server).await;
@@ -31,7 +31,9 @@ async fn bytes_a_session() {
             let (store, key) = (store.clone(), key());
             last = key;
             creations.spawn(async move {
-                let created = store.create(key, write(vec![7; length]), now()).await;
+                let created = store
+                    .create(key, write(vec![7; length.into()]), now())
+                    .await;
                 created.expect("create");
             });
         }
@@ -44,7 +46,7 @@ async fn bytes_a_session() {
             "{length} bytes of data: MEMORY USAGE {}, {each:.0} bytes each of {sessions}",
             usage.trim()
         );
-        let most = length as f64 * 1.3 + 300.0;
+        let most = f64::from(length) * 1.3 + 300.0;
         assert!(each < most, "{each} bytes for {length}");
     }
 }

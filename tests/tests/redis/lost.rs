@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use poem_session::{
@@ -223,28 +223,43 @@ async fn overwritten(
     assert!(matches!(stale, Ok(Replaced::Conflict(current)) if current.data == "three"));
 }
 
-/// The client for a Cluster would repeat commands by itself, and not say so.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_is_no_different() {
-    let Some(cluster) = redis_cluster::private(Options::new().fast()).await else {
-        return;
-    };
-    // Each node is known to the others, and to clients, by the address of its thief.
+/// A thief for each node, by whose address the node is known to the others and to clients.
+async fn in_front_of(nodes: &[Server]) -> Vec<Thief> {
     let mut thieves = Vec::new();
-    for node in cluster.nodes() {
+    for node in nodes {
         let thief = Thief::start(node.address()).await;
         let port = thief.address.port();
         node.run(format!("CONFIG SET cluster-announce-port {port}"))
             .await;
         thieves.push(thief);
     }
-    for node in cluster.nodes() {
+    let begun = Instant::now();
+    for node in nodes {
         for thief in &thieves {
             while !thief.is_known_to(node).await {
+                assert!(
+                    begun.elapsed() < Duration::from_mins(1),
+                    "{node:?} is not told"
+                );
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
+    thieves
+}
+
+/// The client for a Cluster would repeat commands by itself, and not say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_no_different() {
+    let Some(cluster) = redis_cluster::private(Options::new().fast()).await else {
+        return;
+    };
+    let about = cluster.nodes()[0].run("INFO server").await;
+    if about.contains("redis_version:6.") {
+        eprintln!("not run: Redis 6 does not change the port that it announces while it runs");
+        return;
+    }
+    let thieves = in_front_of(cluster.nodes()).await;
     let url = format!("redis+cluster://{}", thieves[0].address);
     let (store, other) = (open(&url).await, open(&url).await);
     crate::commands::everything(&store).await;

@@ -7,7 +7,7 @@ use poem_session::store::{
     Write,
 };
 use poem_session_tests::{
-    monitor::Monitor,
+    monitor::{Command, Monitor},
     servers::{Options, Server, redis, redis_cluster},
 };
 
@@ -20,7 +20,7 @@ pub(crate) async fn everything(store: &RedisStore) {
     let until = now().saturating_add(Duration::from_secs(10));
     store.lock(key, owner, until, now()).await.expect("lock");
     store.unlock(key, owner).await.expect("unlock");
-    let later = now().saturating_add(Duration::from_secs(3600));
+    let later = now().saturating_add(Duration::from_hours(1));
     store
         .touch(key, version, later, now())
         .await
@@ -86,7 +86,7 @@ async fn sends<T>(
 ) -> T {
     let monitor = Monitor::start(server).await;
     let answer = operation.await.expect("the server answers");
-    let seen: Vec<_> = monitor.finish().await.iter().map(|c| c.name()).collect();
+    let seen: Vec<_> = monitor.finish().await.iter().map(Command::name).collect();
     assert_eq!(seen, commands);
     answer
 }
@@ -103,7 +103,7 @@ async fn a_server_that_forgot_the_scripts_is_sent_them_once() {
     for _ in 0..2 {
         assert!(!store.delete(crate::key(), now()).await.expect("delete"));
     }
-    let seen: Vec<_> = monitor.finish().await.iter().map(|c| c.name()).collect();
+    let seen: Vec<_> = monitor.finish().await.iter().map(Command::name).collect();
     assert_eq!(seen, ["EVALSHA", "EVAL", "EVALSHA"]);
     assert_eq!(data(&store, key).await.as_deref(), Some(&b"data"[..]));
 }
@@ -164,7 +164,7 @@ async fn the_server_removes_what_has_expired() {
     // A clock that is far ahead of the server's, or behind it, changes nothing in that.
     for now in [
         lives(86_400),
-        now().saturating_sub(Duration::from_secs(86_400)),
+        now().saturating_sub(Duration::from_hours(24)),
     ] {
         let key = crate::key();
         let end = now.saturating_add(Duration::from_secs(40));

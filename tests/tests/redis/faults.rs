@@ -222,6 +222,10 @@ async fn a_server_that_may_not_write_is_an_error_until_it_may() {
     assert!(begun.elapsed() < LIMIT + SLACK);
     server.run("REPLICAOF NO ONE").await;
     counter.add(&store).await.expect("it is a master");
+
+    server.run("CONFIG SET min-replicas-to-write 1").await;
+    let error = counter.add(&store).await.expect_err("it has no replica");
+    assert_eq!(error.kind(), Unavailable);
     assert_eq!(counter.stored(&store).await, Some(1));
 }
 

@@ -7,12 +7,16 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
-use poem_session::store::{
-    Created, LockOwner, Locked, RedisStore, Replaced, SessionStore, StoreErrorKind,
+use poem_session::{
+    PublicId,
+    store::{
+        Created, LockOwner, Locked, RedisStore, Replaced, SessionStore, StoreErrorKind, Version,
+    },
 };
-use poem_session_tests::servers::{Options, Server, redis};
+use poem_session_tests::servers::{Options, Server, redis, redis_cluster};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -21,7 +25,7 @@ use tokio::{
 
 use crate::{Counter, create, data, key, name, now, open, write};
 
-/// Passes everything on, but for one answer, which it swallows together with the connection.
+/// Passes everything on, but for one answer to a script, which it swallows together with the connection.
 struct Thief {
     address: SocketAddr,
     state: Arc<State>,
@@ -69,6 +73,11 @@ impl Thief {
         self.state.countdown.store(number, Ordering::SeqCst);
     }
 
+    async fn is_known_to(&self, node: &Server) -> bool {
+        let port = self.address.port().to_string();
+        node.run("CLUSTER SLOTS").await.contains(&port)
+    }
+
     fn has_struck(&self) -> bool {
         self.state.countdown.load(Ordering::SeqCst) == 0
     }
@@ -97,16 +106,23 @@ async fn pass_on(mut client: TcpStream, server: SocketAddr, state: Arc<State>) {
         return;
     };
     permit.forget();
-    let mut server = TcpStream::connect(server).await.unwrap();
-    let (mut ask, mut answer) = ([0; 65_536], [0; 65_536]);
+    let Ok(mut server) = TcpStream::connect(server).await else {
+        return;
+    };
+    let (mut ask, mut answer) = (vec![0; 65_536], vec![0; 65_536]);
+    // Nodes of a Cluster come through here too, for other things.
+    let mut is_script = false;
     loop {
         tokio::select! {
             read = client.read(&mut ask) => match read {
-                Ok(read @ 1..) => server.write_all(&ask[..read]).await.unwrap(),
+                Ok(read @ 1..) => {
+                    is_script = ask[..read].windows(7).any(|word| word == b"EVALSHA");
+                    server.write_all(&ask[..read]).await.unwrap();
+                }
                 _ => return,
             },
             read = server.read(&mut answer) => match read {
-                Ok(1..) if state.is_wanted() => return state.done.notify_one(),
+                Ok(1..) if is_script && state.is_wanted() => return state.done.notify_one(),
                 Ok(read @ 1..) => client.write_all(&answer[..read]).await.unwrap(),
                 _ => return,
             },
@@ -175,25 +191,94 @@ async fn a_write_that_may_have_been_overwritten_is_an_error() {
     let Some((_server, thief, store, direct)) = start().await else {
         return;
     };
-    let (key, version) = create(&store, b"one").await;
+    overwritten(&thief, &store, &direct, create(&store, b"one").await).await;
+}
+
+async fn overwritten(
+    thief: &Thief,
+    store: &RedisStore,
+    other: &RedisStore,
+    (key, version): (PublicId, Version),
+) {
     thief.arm_and_shut_doors();
     let replace = store.replace(key, version, write("two"), now());
     let interfere = async {
         thief.state.done.notified().await;
-        let current = direct.load(key, now()).await.unwrap().unwrap();
+        let current = other.load(key, now()).await.unwrap().unwrap();
         assert_eq!(current.data, "two");
-        let replaced = direct.replace(key, current.version, write("three"), now());
+        let replaced = other.replace(key, current.version, write("three"), now());
         assert!(matches!(replaced.await, Ok(Replaced::Replaced(_))));
         thief.open_doors();
     };
     let (replaced, ()) = tokio::join!(replace, interfere);
     let error = replaced.expect_err("nobody knows whether it was written");
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    assert_eq!(data(&direct, key).await.as_deref(), Some(&b"three"[..]));
+    // Also the store itself, which has a connection again then.
+    for store in [other, store] {
+        assert_eq!(data(store, key).await.as_deref(), Some(&b"three"[..]));
+    }
 
     // What lost for certain stays a conflict.
     let stale = store.replace(key, version, write("four"), now()).await;
     assert!(matches!(stale, Ok(Replaced::Conflict(current)) if current.data == "three"));
+}
+
+/// A thief for each node, by whose address the node is known to the others and to clients.
+async fn in_front_of(nodes: &[Server]) -> Vec<Thief> {
+    let mut thieves = Vec::new();
+    for node in nodes {
+        let thief = Thief::start(node.address()).await;
+        let port = thief.address.port();
+        node.run(format!("CONFIG SET cluster-announce-port {port}"))
+            .await;
+        thieves.push(thief);
+    }
+    let begun = Instant::now();
+    for node in nodes {
+        for thief in &thieves {
+            while !thief.is_known_to(node).await {
+                assert!(
+                    begun.elapsed() < Duration::from_mins(1),
+                    "{node:?} is not told"
+                );
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    thieves
+}
+
+/// The client for a Cluster would repeat commands by itself, and not say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_no_different() {
+    let Some(cluster) = redis_cluster::private(Options::new().fast()).await else {
+        return;
+    };
+    let about = cluster.nodes()[0].run("INFO server").await;
+    if about.contains("redis_version:6.") {
+        eprintln!("not run: Redis 6 does not change the port that it announces while it runs");
+        return;
+    }
+    let thieves = in_front_of(cluster.nodes()).await;
+    let url = format!("redis+cluster://{}", thieves[0].address);
+    let (store, other) = (open(&url).await, open(&url).await);
+    crate::commands::everything(&store).await;
+    let record = create(&store, b"one").await;
+    let owner = cluster.owner(&name(record.0)).await;
+    let is_owner = |node: &Server| node.port() == owner.port();
+    let thief = &thieves[cluster
+        .nodes()
+        .iter()
+        .position(is_owner)
+        .expect("it is one")];
+
+    thief.arm();
+    let replaced = store.replace(record.0, record.1, write("one"), now()).await;
+    let Ok(Replaced::Replaced(version)) = replaced else {
+        panic!("replace answered {replaced:?}");
+    };
+    thief.state.done.notified().await;
+    overwritten(thief, &store, &other, (record.0, version)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ fn now() -> Timestamp {
 
 /// A write that lives for half an hour.
 fn write(data: impl Into<Vec<u8>>) -> Write {
-    Write::new(data.into(), now().saturating_add(Duration::from_secs(1800)))
+    Write::new(data.into(), now().saturating_add(Duration::from_mins(30)))
 }
 
 /// The name of a record's key, as the server knows it.

@@ -58,11 +58,8 @@ impl Command {
 
     /// Writes a record where no live one is: answers 1, or 0 if one is there.
     pub(super) fn create(key: &[u8], version: Version, write: &Write, now: Timestamp) -> Self {
-        let mut command = Self::script(&CREATE, key, now.as_millis(), write.data.len());
-        command.arg(value::header(false, version, write.expires_at));
-        command.arg(&*write.data);
-        command.cmd.arg(value::ttl(write.expires_at, now));
-        command
+        let ttl = value::ttl(write.expires_at, now);
+        Self::write(&CREATE, key, version, write, ttl, now)
     }
 
     /// Writes the record if the version is `expected`: answers 1, 0 if no live record is there, or the
@@ -74,11 +71,18 @@ impl Command {
         write: &Write,
         now: Timestamp,
     ) -> Self {
-        let header = value::header(false, version, write.expires_at);
-        Self::put(key, expected, header, write, now, true)
+        let ttl = value::ttl(write.expires_at, now);
+        let mut command = Self::write(&REPLACE, key, version, write, ttl, now);
+        command.arg(expected.get().to_be_bytes());
+        command.arg(b"1");
+        command
     }
 
-    /// Ends the record if the version is `expected`, leaving `leave` or nothing: answers as `replace`.
+    /// Ends the record and its lease if the version is `expected`, leaving `leave` or nothing: answers as
+    /// `replace`.
+    ///
+    /// Nothing is a record that has ended already. The server keeps it for longer than any command is sent
+    /// again for, so that this one, sent again, finds its own work.
     pub(super) fn leave(
         key: &[u8],
         expected: Version,
@@ -86,29 +90,14 @@ impl Command {
         leave: Option<&Write>,
         now: Timestamp,
     ) -> Self {
-        if let Some(write) = leave {
-            let header = value::header(false, version, write.expires_at);
-            return Self::put(key, expected, header, write, now, false);
-        }
-        let mark = Write::new(Bytes::new(), now.saturating_add(value::MARK_KEPT));
-        let header = value::header(true, version, mark.expires_at);
-        Self::put(key, expected, header, &mark, now, false)
-    }
+        const KEPT: u64 = 30_000;
 
-    fn put(
-        key: &[u8],
-        expected: Version,
-        header: [u8; value::HEADER],
-        write: &Write,
-        now: Timestamp,
-        lease_stays: bool,
-    ) -> Self {
-        let mut command = Self::script(&REPLACE, key, now.as_millis(), write.data.len());
-        command.arg(header);
-        command.arg(&*write.data);
-        command.cmd.arg(value::ttl(write.expires_at, now));
+        let nothing = Write::new(Bytes::new(), Timestamp::from_millis(0));
+        let ttl = leave.map_or(KEPT, |leave| value::ttl(leave.expires_at, now));
+        let leave = leave.unwrap_or(&nothing);
+        let mut command = Self::write(&REPLACE, key, version, leave, ttl, now);
         command.arg(expected.get().to_be_bytes());
-        command.cmd.arg(u8::from(lease_stays));
+        command.arg(b"0");
         command
     }
 
@@ -182,6 +171,21 @@ impl Command {
             cmd,
             script: Some(script),
         }
+    }
+
+    fn write(
+        script: &'static Script,
+        key: &[u8],
+        version: Version,
+        write: &Write,
+        ttl: u64,
+        now: Timestamp,
+    ) -> Self {
+        let mut command = Self::script(script, key, now.as_millis(), write.data.len());
+        command.arg(value::header(version, write.expires_at));
+        command.arg(&*write.data);
+        command.cmd.arg(ttl);
+        command
     }
 
     /// `Cmd::arg` takes an array of bytes for many arguments.

@@ -3,10 +3,10 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 1 | `F5`, a byte that no text contains |
-//! | 1 | 1 | what follows: 1 a record, 2 a record with a lease, 3 the mark that a record has moved away |
+//! | 1 | 1 | what follows: 1 the data, 2 a lease and the data |
 //! | 2 | 8 | the version |
 //! | 10 | 8 | the expiry, in milliseconds since the Unix epoch |
-//! | 18 | 24 | of a lease alone: its owner (16) and its end (8) |
+//! | 18 | 24 | the lease, where there is one: its owner (16) and its end (8) |
 //! | 18 or 42 | | the data |
 //!
 //! Numbers are big-endian. The scripts read the same layout.
@@ -17,8 +17,6 @@
 //! after its answer was lost knows its own work; a write that was built on a version which a failover
 //! has lost is a conflict and not a silent overwrite; a record that was removed and made anew is not
 //! mistaken for the old one.
-
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -35,14 +33,9 @@ const LEASE: usize = 24;
 const MAGIC: u8 = 0xF5;
 const RECORD: u8 = 1;
 const LEASED: u8 = 2;
-const MOVED: u8 = 3;
 
 /// Longer than any session: Redis refuses a time to live whose end it cannot represent.
 const LONGEST_TTL: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
-
-/// How long a record that has moved away leaves its mark under the old name: gone for everybody, but the
-/// command that ended it, sent again, sees its own work. Longer than any command is sent again for.
-pub(super) const MARK_KEPT: Duration = Duration::from_secs(30);
 
 /// The value is not one of ours.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,11 +62,11 @@ pub(super) fn next_version(version: Version) -> Version {
     Version::new(count << 32 | u64::from(rand::random::<u32>()))
 }
 
-/// What a value begins with: a record, or the mark that a record has moved away.
-pub(super) fn header(moved: bool, version: Version, expires_at: Timestamp) -> [u8; HEADER] {
+/// What the value of a record without a lease begins with.
+pub(super) fn header(version: Version, expires_at: Timestamp) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[0] = MAGIC;
-    header[1] = if moved { MOVED } else { RECORD };
+    header[1] = RECORD;
     header[2..10].copy_from_slice(&version.get().to_be_bytes());
     header[10..].copy_from_slice(&expires_at.as_millis().to_be_bytes());
     header
@@ -104,7 +97,7 @@ pub(super) fn read(value: Vec<u8>, now: Timestamp) -> Result<Option<Stored>, For
         return Err(Foreign);
     };
     let data = match kind {
-        RECORD | MOVED => HEADER,
+        RECORD => HEADER,
         LEASED => HEADER + LEASE,
         _ => return Err(Foreign),
     };
@@ -113,7 +106,7 @@ pub(super) fn read(value: Vec<u8>, now: Timestamp) -> Result<Option<Stored>, For
     }
     let version = Version::new(number(&value, 2));
     let expires_at = Timestamp::from_millis(number(&value, 10));
-    if kind == MOVED || expires_at <= now {
+    if expires_at <= now {
         return Ok(None);
     }
     Ok(Some(Stored {
@@ -134,7 +127,7 @@ mod tests {
     }
 
     fn value(kind: u8, between: &[u8], data: &[u8]) -> Vec<u8> {
-        let mut value = header(false, Version::new(0x0102_0304_0506_0708), at(10)).to_vec();
+        let mut value = header(Version::new(0x0102_0304_0506_0708), at(10)).to_vec();
         value[1] = kind;
         value.extend_from_slice(between);
         value.extend_from_slice(data);
@@ -144,7 +137,6 @@ mod tests {
     #[test]
     fn the_layout_is_what_the_scripts_read() {
         let header = header(
-            false,
             Version::new(0x0102_0304_0506_0708),
             Timestamp::from_millis(9),
         );
@@ -168,10 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn a_record_ends_at_its_expiry_and_when_it_has_moved() {
+    fn a_record_ends_at_its_expiry() {
         assert!(read(value(RECORD, b"", b"x"), at(9)).unwrap().is_some());
         assert_eq!(read(value(RECORD, b"", b"x"), at(10)), Ok(None));
-        assert_eq!(read(value(MOVED, b"", b""), NOW), Ok(None));
     }
 
     #[test]
@@ -185,7 +176,7 @@ mod tests {
             );
         }
         assert_eq!(read(value(0, b"", b""), NOW), Err(Foreign));
-        assert_eq!(read(value(4, b"", b""), NOW), Err(Foreign));
+        assert_eq!(read(value(3, b"", b""), NOW), Err(Foreign));
         assert_eq!(
             read(b"a text that is long enough".to_vec(), NOW),
             Err(Foreign)

@@ -3,7 +3,7 @@
 --
 -- Sixty-four bits do not fit into a Lua number, so versions are only compared for equality, as
 -- bytes. A moment is a number here: exact for the next 280,000 years, and "never" is still later.
-local RECORD, LEASED, MOVED = 1, 2, 3
+local RECORD, LEASED = 1, 2
 
 local function moment(bytes, at)
   local a, b, c, d, e, f, g, h = string.byte(bytes, at, at + 7)
@@ -24,9 +24,9 @@ if value then
   local magic
   magic, kind = string.byte(value, 1, 2)
   local least = kind == LEASED and 42 or 18
-  if magic ~= 0xF5 or #value < least or kind < RECORD or kind > MOVED then return -1 end
+  if magic ~= 0xF5 or #value < least or kind < RECORD or kind > LEASED then return -1 end
   version = string.sub(value, 3, 10)
-  live = kind ~= MOVED and moment(value, 11) > tonumber(ARGV[1])
+  live = moment(value, 11) > tonumber(ARGV[1])
 end
 
 -- Whether this record is there already: then the command was sent before, and its answer got lost.

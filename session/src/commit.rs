@@ -88,9 +88,17 @@ impl ActiveSession {
 
     async fn commit(&self) -> Result<(), SaveError> {
         let _one_at_a_time = self.saving.lock().await;
+        let mut turn = None;
         for attempt in 0..self.engine.limits.max_attempts {
             if attempt > 0 {
-                back_off(attempt).await;
+                // Those of this process write in turn from now on, so that only other processes are met.
+                if turn.is_none()
+                    && let Some(line) = self.line_of_writers()
+                {
+                    turn = Some(line.lock_owned().await);
+                } else {
+                    back_off(attempt).await;
+                }
             }
             self.rerun_updates()?;
             self.check_lease()?;
@@ -107,6 +115,13 @@ impl ActiveSession {
         Err(SaveError::Contended {
             attempts: self.engine.limits.max_attempts,
         })
+    }
+
+    fn line_of_writers(&self) -> Option<Arc<tokio::sync::Mutex<()>>> {
+        match &self.state().origin {
+            Origin::Stored(base) => Some(self.engine.writers.line(base.key)),
+            Origin::New | Origin::Ended { .. } => None,
+        }
     }
 
     async fn take_step(&self, step: Step) -> Result<Outcome, SaveError> {

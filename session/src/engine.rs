@@ -25,7 +25,10 @@ pub(crate) struct Engine {
     pub(crate) rotation: Option<Rotation>,
     pub(crate) new_id: IdGenerator,
     pub(crate) claims: Claims,
+    /// Where requests wait that lock a session.
     pub(crate) queues: Queues,
+    /// Where requests wait that have met another one in writing to a session.
+    pub(crate) writers: Queues,
     /// The sessions that this process ended, as it ends them.
     pub(crate) ends: broadcast::Sender<PublicId>,
 }

@@ -32,7 +32,7 @@ use crate::{
 pub(crate) struct Queues(Mutex<HashMap<PublicId, Weak<tokio::sync::Mutex<()>>>>);
 
 impl Queues {
-    fn line(&self, key: PublicId) -> Arc<tokio::sync::Mutex<()>> {
+    pub(crate) fn line(&self, key: PublicId) -> Arc<tokio::sync::Mutex<()>> {
         let mut lines = self.0.lock();
         if let Some(line) = lines.get(&key).and_then(Weak::upgrade) {
             return line;

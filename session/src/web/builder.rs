@@ -243,6 +243,7 @@ impl SessionsBuilder {
             new_id: self.new_id,
             claims: self.claims,
             queues: Queues::default(),
+            writers: Queues::default(),
             ends: broadcast::channel(64).0,
         };
         Ok(Sessions::new(Web {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use poem::{
-    Endpoint, EndpointExt, IntoResponse, Response, Route, get, handler, http::StatusCode,
-    middleware::CatchPanic, web::Redirect,
+    EndpointExt, IntoResponse, Route, get, handler, http::StatusCode, middleware::CatchPanic,
+    web::Redirect,
 };
 use poem_session::Session;
 

@@ -23,7 +23,25 @@ use crate::{
 };
 
 /// The harness's nodes are given up after two seconds; the rest is theirs to vote and to promote.
-const FAILOVER: Duration = Duration::from_secs(20);
+const FAILOVER: Duration = Duration::from_mins(1);
+
+/// Waits until all nodes together hold so many records. A replica's first copy is followed by nothing more
+/// until it has said, a second later, that it is done.
+pub(crate) async fn replicated(nodes: &[Server], records: usize) {
+    let begun = Instant::now();
+    loop {
+        let mut held = 0;
+        for node in nodes {
+            let size = node.run("DBSIZE").await;
+            held += size.trim().parse::<usize>().expect("a number");
+        }
+        if held >= records {
+            return;
+        }
+        assert!(begun.elapsed() < FAILOVER, "{held} of {records}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
 
 type Load = Vec<JoinHandle<(Counter, u64, Vec<StoreErrorKind>)>>;
 
@@ -77,9 +95,10 @@ async fn failover(kill: bool) {
     for _ in 0..50 {
         keys.push(create(&store, b"data").await.0);
     }
+    replicated(cluster.nodes(), 2 * keys.len()).await;
     let stop = Arc::new(AtomicBool::new(false));
     let load = load(&store, &stop);
-    sleep(Duration::from_secs(1)).await;
+    sleep(Duration::from_secs(2)).await;
 
     let master = cluster.owner(&name(keys[0])).await;
     let begun = Instant::now();
@@ -125,7 +144,7 @@ async fn what_a_replica_has_not_got_is_lost() {
     let is_replica = |node: &&Server| roles.contains(&node.port().to_string());
     let replica = cluster.nodes().iter().find(is_replica);
     let replica = replica.expect("each master has a replica").clone();
-    sleep(Duration::from_millis(200)).await;
+    replicated(cluster.nodes(), 2).await;
 
     replica.pause();
     let mut acknowledged = Vec::new();

@@ -95,7 +95,7 @@ use crate::{clock::Timestamp, id::PublicId};
 /// - **Sentinel and Cluster**: when a master dies, what it had acknowledged and not yet passed on is
 ///   lost, and sessions are as they were before. Also a sign-out: that session is back. On one
 ///   machine, a master killed under load lost none of 50,000 writes; one whose replica was held up
-///   for a moment lost 41 to 65 of some 130 records that were written meanwhile (6 MB).
+///   for a moment lost 27 to 65 of some 130 records that were written meanwhile (6 MB).
 ///   `min-replicas-to-write 1` with `min-replicas-max-lag` keeps a master from going on without a
 ///   replica that follows, which bounds the loss; the writes it refuses are errors
 ///   ([`Unavailable`](super::StoreErrorKind::Unavailable)).

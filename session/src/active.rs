@@ -20,11 +20,12 @@ use crate::{
     engine::Engine,
     error::{Chain, LoadError, SetError, UpdateError},
     expiry::Term,
+    follow::{Current, Followed, Seen},
     id::{PublicId, SessionId},
     key::Field,
     lock::{Lease, SessionLock},
     record::{self, Record},
-    store::{Stored, Version},
+    store::Version,
 };
 
 pub(crate) struct ActiveSession {
@@ -106,14 +107,6 @@ pub(crate) struct Base {
     /// Whether `id` is an older one, which leads here for its grace: the client has been told the new one
     /// by another response.
     pub(crate) by_old_id: bool,
-}
-
-/// A live session as the store has it.
-pub(crate) struct Current {
-    pub(crate) key: PublicId,
-    pub(crate) record: Record,
-    pub(crate) version: Version,
-    pub(crate) expires_at: Timestamp,
 }
 
 /// What is to become of the session when it is saved.
@@ -531,64 +524,5 @@ impl ActiveSession {
             (Origin::Stored(base), Plan::Keep) => base.key,
             _ => state.id(&self.engine).public(),
         }
-    }
-}
-
-/// How a request came to a record.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Seen {
-    /// By the id it brought.
-    New,
-    /// It has loaded the session before.
-    Loaded,
-}
-
-/// Where a record leads.
-pub(crate) enum Followed {
-    Live(Current),
-    Ended {
-        over: bool,
-    },
-    /// Nowhere any more: as if the id had never been.
-    Nowhere,
-}
-
-impl Engine {
-    /// The session that a record is of: itself, or the one that an old id leads to still.
-    pub(crate) async fn follow(
-        &self,
-        mut key: PublicId,
-        mut stored: Stored,
-        seen: Seen,
-    ) -> Result<Followed, LoadError> {
-        // Each hop is a renewal that the request has not heard of: more than these are a ring.
-        for _ in 0..64 {
-            let record =
-                Record::parse(stored.data).map_err(|_| LoadError::Corrupt { session: key })?;
-            if let Some(over) = record.ended() {
-                return Ok(Followed::Ended { over });
-            }
-            let Some(to) = record.moved_to() else {
-                return Ok(Followed::Live(Current {
-                    key,
-                    record,
-                    version: stored.version,
-                    expires_at: stored.expires_at,
-                }));
-            };
-            let now = self.now();
-            if seen == Seen::New && now >= record.followed_until() {
-                return Ok(Followed::Nowhere);
-            }
-            let load = self.store.load(to, now);
-            match self
-                .limited("loading a session by its old id", load)
-                .await?
-            {
-                Some(next) => (key, stored) = (to, next),
-                None => return Ok(Followed::Ended { over: true }),
-            }
-        }
-        Err(LoadError::Corrupt { session: key })
     }
 }

@@ -17,11 +17,12 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    active::{ActiveSession, Answer, Base, Followed, Origin, Plan, Seen, State},
+    active::{ActiveSession, Answer, Base, Origin, Plan, State},
     clock::Timestamp,
     engine::Engine,
     error::{Chain, LoadError, SaveError},
     expiry::Term,
+    follow::{Followed, Seen},
     id::{PublicId, SessionId},
     record::{self, Record},
     store::{Created, Replaced, StoreError, StoreErrorKind, Stored, Version, Write},

@@ -229,6 +229,7 @@ mod cookie;
 mod engine;
 mod error;
 mod expiry;
+mod follow;
 mod key;
 mod lock;
 mod record;

@@ -5,10 +5,11 @@ use std::{any::TypeId, fmt, sync::Arc, time::Duration};
 use tokio::task::JoinHandle;
 
 use crate::{
-    active::{ActiveSession, Followed, Found, FoundIn, Plan, Seen},
+    active::{ActiveSession, Found, FoundIn, Plan},
     cookie::CookieConfig,
     engine::Engine,
     error::{Chain, LoadError, OpenError, SaveError},
+    follow::{Followed, Seen},
     id::{PublicId, SessionId},
     key::SessionData,
     session::Session,

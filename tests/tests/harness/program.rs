@@ -8,7 +8,9 @@ async fn script(on_interrupt: &str) -> App {
         "trap '{on_interrupt}' INT; echo starting; echo Listening on http://127.0.0.1:4100.; \
          echo details >&2; while :; do sleep 0.05; done"
     );
-    App::run("/bin/sh".into(), &["-c", &script]).await
+    // Run in the background of a script, tests inherit that Ctrl-C is ignored, and `sh` could not trap it.
+    let arguments = ["--default-signal=INT", "/bin/sh", "-c", &script];
+    App::run("/usr/bin/env".into(), &arguments).await
 }
 
 #[tokio::test]

@@ -4,8 +4,6 @@
 //! since, and what is to become of the session. [`commit`](crate::commit) writes it back.
 
 use std::{
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -15,10 +13,11 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::OnceCell;
 
 use crate::{
-    changes::{Changes, Step},
+    answer::Answer,
+    changes::Changes,
     clock::Timestamp,
     engine::Engine,
-    error::{Chain, LoadError, SetError, UpdateError},
+    error::{LoadError, SetError},
     expiry::Term,
     follow::{Current, Followed, Seen},
     id::{PublicId, SessionId},
@@ -38,16 +37,18 @@ pub(crate) struct ActiveSession {
 
 pub(crate) struct State {
     /// Whether the request's handler takes this session.
-    pub(crate) taken: bool,
-    /// The id of the request, where it was looked for before the session was asked for.
-    pub(crate) found: Option<Found>,
+    pub(crate) taking: Taking,
     /// What the client brought, if anything.
     pub(crate) presented: Option<Presented>,
     pub(crate) origin: Origin,
     pub(crate) plan: Plan,
     /// Counts what was planned.
     pub(crate) plan_number: u64,
+    /// How many stored sessions were left behind: ended, or replaced by another.
+    pub(crate) left: u64,
     pub(crate) changes: Changes,
+    /// Whether changes were thrown away that somebody may want to save still.
+    pub(crate) discarded: bool,
     /// The id that a record written next will have, where it needs a new one.
     pub(crate) next_id: Option<SessionId>,
     /// Whether no stored session was found, or it was left behind.
@@ -60,6 +61,16 @@ pub(crate) struct State {
     pub(crate) lease: Weak<Lease>,
     /// The lock that lasts for the whole request.
     pub(crate) held: Option<SessionLock>,
+}
+
+/// Whether a request's handler takes a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// Not yet.
+    Untaken,
+    /// Not yet. When it does, it is to be alone with it.
+    ToBeLocked,
+    Taken,
 }
 
 /// An id that a request brought.
@@ -123,20 +134,6 @@ pub(crate) enum Plan {
     Destroy,
 }
 
-/// What the client is to be told.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Answer {
-    /// This is your id, until then.
-    Issue {
-        id: SessionId,
-        expires_at: Timestamp,
-        /// Whether it is the id that the client has already.
-        known: bool,
-    },
-    /// You have none any more.
-    Withdraw,
-}
-
 impl Base {
     pub(crate) fn term(&self) -> Term {
         Term {
@@ -170,8 +167,14 @@ impl State {
         }
     }
 
-    fn value(&self, field: Field) -> Option<Bytes> {
+    pub(crate) fn value(&self, field: Field) -> Option<Bytes> {
         self.changes.value(field, &self.base())
+    }
+
+    /// Throws away what is not saved. Who tries to save it is told.
+    pub(crate) fn discard(&mut self) {
+        self.discarded |= !self.changes.is_empty();
+        self.changes.clear();
     }
 
     /// The id that the client will hold when this session has been saved.
@@ -204,7 +207,7 @@ impl State {
             + len
     }
 
-    fn check_size(
+    pub(crate) fn check_size(
         &self,
         engine: &Engine,
         field: Field,
@@ -241,13 +244,14 @@ impl ActiveSession {
             loaded: OnceCell::new(),
             saving: tokio::sync::Mutex::new(()),
             state: Mutex::new(State {
-                taken: false,
-                found: None,
+                taking: Taking::Untaken,
                 presented: None,
                 origin: Origin::New,
                 plan: Plan::Keep,
                 plan_number: 0,
+                left: 0,
                 changes: Changes::default(),
+                discarded: false,
                 next_id: None,
                 fresh: true,
                 answer: None,
@@ -271,11 +275,11 @@ impl ActiveSession {
     /// for.
     pub(crate) async fn load(
         &self,
-        presented: impl Future<Output = Option<Found>>,
+        presented: impl FnOnce() -> Option<Found>,
     ) -> Result<(), LoadError> {
         self.loaded
             .get_or_try_init(|| async {
-                if let Some(Found { id, source }) = presented.await {
+                if let Some(Found { id, source }) = presented() {
                     let origin = self.fetch(id, id.public(), Seen::New).await?;
                     let mut state = self.state();
                     let live = matches!(origin, Origin::Stored(_));
@@ -289,7 +293,12 @@ impl ActiveSession {
             .copied()
     }
 
-    async fn fetch(&self, id: SessionId, key: PublicId, seen: Seen) -> Result<Origin, LoadError> {
+    pub(crate) async fn fetch(
+        &self,
+        id: SessionId,
+        key: PublicId,
+        seen: Seen,
+    ) -> Result<Origin, LoadError> {
         let now = self.engine.now();
         let stored = self
             .engine
@@ -339,66 +348,6 @@ impl ActiveSession {
         Ok(())
     }
 
-    /// Waits until the session has ended, by whoever's doing.
-    pub(crate) async fn ended(&self) {
-        let mut ends = self.engine.ends.subscribe();
-        loop {
-            let id = match &self.state().origin {
-                Origin::Stored(base) => Some((base.id, base.key)),
-                Origin::New => None,
-                Origin::Ended { .. } => return,
-            };
-            if let Some((id, key)) = id {
-                match self.fetch(id, key, Seen::Loaded).await {
-                    Ok(Origin::Stored(_)) => {}
-                    Ok(Origin::New | Origin::Ended { .. }) => return,
-                    // No answer is no end.
-                    Err(error) => {
-                        tracing::debug!(session = ?key, error = %Chain(&error), "could not look after a session");
-                    }
-                }
-            }
-            // This process says at once what it ends; what others end is seen at the next look.
-            let _ = tokio::time::timeout(self.engine.limits.watch_every, ends.recv()).await;
-        }
-    }
-
-    /// Runs the `update_*` closures again that were put onto a newer record.
-    pub(crate) fn rerun_updates(&self) -> Result<(), UpdateError> {
-        loop {
-            let (field, mut steps, start) = {
-                let mut state = self.state();
-                let Some((field, steps)) = state.changes.next_stale() else {
-                    return Ok(());
-                };
-                let start = state.base().get(field);
-                (field, steps, start)
-            };
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                steps
-                    .iter_mut()
-                    .try_fold(start, |value, (_, step)| step(value.as_ref()))
-            }));
-            let outcome = match outcome {
-                Ok(outcome) => outcome,
-                Err(panic) => {
-                    // The change stays due: what it made of an older value must not be written.
-                    self.state().changes.give_back(field, steps);
-                    resume_unwind(panic);
-                }
-            };
-            let value = match &outcome {
-                Ok(value) => Ok(value.clone()),
-                Err(error) => Err(error),
-            };
-            let mut state = self.state();
-            let base = state.base();
-            state.changes.rerun(field, steps, value, &base);
-            drop(state);
-            outcome?;
-        }
-    }
-
     /// The encoded value of a field.
     pub(crate) fn value(&self, field: Field) -> Option<Bytes> {
         self.state().value(field)
@@ -427,26 +376,6 @@ impl ActiveSession {
         let base = state.base();
         state.changes.put(field, value, &base);
         Ok(())
-    }
-
-    /// Changes a field by a closure, which runs again where another request changed the field first.
-    pub(crate) fn update(&self, field: Field, mut step: Step) -> Result<(), UpdateError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let before = self.value(field);
-            // The application's code: no lock is held.
-            let after = step(before.as_ref())?;
-            let mut state = self.state();
-            // A closure that changes its own key by the session changes it each time: what it returned stands.
-            if state.value(field) != before && tries < 16 {
-                continue;
-            }
-            state.check_size(&self.engine, field, after.as_ref())?;
-            let base = state.base();
-            state.changes.update(field, step, after, &base);
-            return Ok(());
-        }
     }
 
     /// Gives the session an idle timeout of its own.

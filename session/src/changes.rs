@@ -41,6 +41,13 @@ impl Changes {
         self.list.is_empty()
     }
 
+    /// Whether nothing is lost with them but what would be shown once.
+    pub(crate) fn are_passing(&self) -> bool {
+        self.list
+            .iter()
+            .all(|change| change.field.flash || change.value.is_none())
+    }
+
     pub(crate) fn clear(&mut self) {
         self.list.clear();
     }

@@ -6,22 +6,18 @@
 //! record. Where the record is gone, or an ended session's remains are in its place, the changes are
 //! refused: nothing brings a session back.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
-    active::{ActiveSession, Answer, Base, Origin, Plan, State},
+    active::{ActiveSession, Base, Origin, Plan, State},
+    answer::Answer,
     clock::Timestamp,
     engine::Engine,
     error::{Chain, LoadError, SaveError},
     expiry::Term,
+    finish::Finish,
     follow::{Followed, Seen},
     id::{PublicId, SessionId},
     record::{self, Record},
@@ -55,7 +51,7 @@ enum Step {
     End {
         key: PublicId,
         version: Version,
-        plan_number: u64,
+        due: Due,
     },
 }
 
@@ -64,9 +60,15 @@ struct Next {
     id: SessionId,
     record: Record,
     expires_at: Timestamp,
-    /// The changes that are in it.
+    due: Due,
+}
+
+/// What a step carries out: what is changed and planned meanwhile stays due.
+#[derive(Clone, Copy)]
+struct Due {
+    /// The last of the changes.
     mark: u64,
-    /// The plan that it carries out.
+    plan: Plan,
     plan_number: u64,
 }
 
@@ -80,11 +82,17 @@ enum Outcome {
 impl ActiveSession {
     /// Saves, and goes on saving when the caller is dropped half way, as when a client goes away.
     pub(crate) async fn save(self: &Arc<Self>) -> Result<(), SaveError> {
-        if !self.state().has_work(&self.engine) {
-            return Ok(());
+        {
+            let mut state = self.state();
+            if mem::take(&mut state.discarded) {
+                return Err(SaveError::Discarded);
+            }
+            if !state.has_work(&self.engine) {
+                return Ok(());
+            }
         }
         let session = Arc::clone(self);
-        Finish(Some(Box::pin(async move { session.commit().await }))).await
+        Finish::new(async move { session.commit().await }).await
     }
 
     async fn commit(&self) -> Result<(), SaveError> {
@@ -103,12 +111,17 @@ impl ActiveSession {
             }
             self.rerun_updates()?;
             self.check_lease()?;
-            let step = self.state().next_step(&self.engine)?;
-            let Some(step) = step else { return Ok(()) };
-            self.state().changes.begin_save();
-            let outcome = self.take_step(step).await;
-            self.state().changes.end_save();
-            match outcome? {
+            let step = {
+                let mut state = self.state();
+                let step = state.next_step(&self.engine)?;
+                let Some(step) = step else { return Ok(()) };
+                state.changes.begin_save();
+                step
+            };
+            let saving = Saving(self);
+            let outcome = self.take_step(step).await?;
+            drop(saving);
+            match outcome {
                 Outcome::Done => return Ok(()),
                 Outcome::TryAgain => {}
             }
@@ -163,25 +176,23 @@ impl ActiveSession {
                         self.state().stored(to, next, version);
                         engine.announce_end(key);
                     }
+                    Replaced::Conflict(current) if self.is_signed_out(next.due, &current) => {
+                        self.state().signed_out(next.due);
+                    }
                     Replaced::Conflict(current) => return self.meet(key, current).await,
                     Replaced::Gone => return Err(self.refused()),
                 }
             }
-            Step::End {
-                key,
-                version,
-                plan_number,
-            } => {
+            Step::End { key, version, due } => {
                 let call = store.replace(key, version, engine.remains(now), now);
                 match engine.limited("ending a session", call).await? {
-                    // Another request has signed out first.
-                    Replaced::Conflict(current) if Record::is_over_in(&current.data) => {
-                        self.state().signed_out(plan_number);
+                    Replaced::Conflict(current) if self.is_signed_out(due, &current) => {
+                        self.state().signed_out(due);
                     }
                     Replaced::Conflict(current) => return self.meet(key, current).await,
                     // Gone: it has ended already, as was asked for.
                     Replaced::Replaced(_) | Replaced::Gone => {
-                        self.state().ended(plan_number);
+                        self.state().ended(due);
                         engine.announce_end(key);
                     }
                 }
@@ -203,6 +214,13 @@ impl ActiveSession {
             }
         }
         Ok(Outcome::Done)
+    }
+
+    /// Whether another request has signed out first, and this one was only to do the same.
+    fn is_signed_out(&self, due: Due, current: &Stored) -> bool {
+        due.plan == Plan::Destroy
+            && self.state().changes.are_passing()
+            && Record::is_over_in(&current.data)
     }
 
     /// Puts the changes onto what another request wrote.
@@ -315,10 +333,9 @@ impl State {
             self.plan = Plan::Rotate;
         }
         let step = match (&self.origin, self.plan) {
-            // Nothing to do, or signing out of what is over already.
-            (Origin::Ended { .. }, Plan::Keep) | (Origin::Ended { over: true }, Plan::Destroy)
-                if self.changes.is_empty() =>
-            {
+            (Origin::Ended { .. }, Plan::Keep) if self.changes.is_empty() => None,
+            (Origin::Ended { over: true }, Plan::Destroy) if self.changes.are_passing() => {
+                self.signed_out(self.due());
                 None
             }
             (Origin::Ended { .. }, _) => return Err(SaveError::Ended),
@@ -351,7 +368,7 @@ impl State {
                         Plan::Destroy if !next.record.has_data() => Step::End {
                             key,
                             version,
-                            plan_number: next.plan_number,
+                            due: next.due,
                         },
                         _ => Step::Rename {
                             key,
@@ -394,10 +411,17 @@ impl State {
         Ok(Next {
             id: self.id(engine),
             expires_at: engine.expiry.expires_at(term, now),
-            mark: self.changes.mark(),
-            plan_number: self.plan_number,
+            due: self.due(),
             record,
         })
+    }
+
+    fn due(&self) -> Due {
+        Due {
+            mark: self.changes.mark(),
+            plan: self.plan,
+            plan_number: self.plan_number,
+        }
     }
 
     /// `next` is in the store.
@@ -409,8 +433,7 @@ impl State {
             let known = matches!(&self.origin, Origin::Stored(base) if base.id == next.id);
             self.issue(next.id, next.expires_at, known);
         }
-        self.changes.saved(next.mark);
-        self.done(next.plan_number);
+        self.done(next.due);
         self.origin = Origin::Stored(Base {
             id: next.id,
             key,
@@ -431,36 +454,30 @@ impl State {
         }
     }
 
-    /// Has the client told its id.
-    fn issue(&mut self, id: SessionId, expires_at: Timestamp, known: bool) {
-        // Not known before an earlier answer, which has not left yet, has told it.
-        let told = !matches!(&self.answer, Some(Answer::Issue { id: earlier, known: false, .. }) if *earlier == id);
-        self.answer = Some(Answer::Issue {
-            id,
-            expires_at,
-            known: known && told,
-        });
-    }
-
-    /// What was planned has been done; what was planned while it was being done has not.
-    fn done(&mut self, plan_number: u64) {
-        if self.plan_number == plan_number {
+    /// What was due has been done; what was changed and planned while it was being done has not.
+    fn done(&mut self, due: Due) {
+        self.changes.saved(due.mark);
+        if matches!(due.plan, Plan::Reset | Plan::Destroy) {
+            self.left += 1;
+        }
+        if self.plan_number == due.plan_number {
             self.plan = Plan::Keep;
             self.next_id = None;
         }
     }
 
-    /// The session was over already, and its client knows.
-    fn signed_out(&mut self, plan_number: u64) {
+    /// The session was over already, and its client knows: whatever begins in its place, as for a notice of
+    /// the sign-out, the other response has told.
+    fn signed_out(&mut self, due: Due) {
         self.origin = Origin::Ended { over: true };
-        self.done(plan_number);
+        self.done(due);
         self.answer = None;
     }
 
     /// The session is over, and nothing took its place.
-    fn ended(&mut self, plan_number: u64) {
+    fn ended(&mut self, due: Due) {
         self.origin = Origin::New;
-        self.done(plan_number);
+        self.done(due);
         self.answer = Some(Answer::Withdraw);
     }
 }
@@ -471,29 +488,11 @@ async fn back_off(attempt: u32) {
     tokio::time::sleep(most.mul_f64(rand::random::<f64>())).await;
 }
 
-/// A future that, once begun, is driven to its end even when it is dropped.
-struct Finish<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
+/// While it lives, changes are being written.
+struct Saving<'a>(&'a ActiveSession);
 
-impl<F: Future<Output: Send> + Send + 'static> Future for Finish<F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // Taken out meanwhile: if it panics, there is nothing to finish.
-        let mut work = self.0.take().expect("not polled after it ended");
-        let poll = work.as_mut().poll(cx);
-        if poll.is_pending() {
-            self.0 = Some(work);
-        }
-        poll
-    }
-}
-
-impl<F: Future<Output: Send> + Send + 'static> Drop for Finish<F> {
+impl Drop for Saving<'_> {
     fn drop(&mut self) {
-        if let Some(work) = self.0.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(work);
-        }
+        self.0.state().changes.end_save();
     }
 }

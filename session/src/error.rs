@@ -72,6 +72,15 @@ pub enum UpdateError {
     /// The new value could not be set.
     #[error(transparent)]
     Set(#[from] SetError),
+    /// Each time that the closure had run, something else had changed the key meanwhile: other tasks of the
+    /// request, or the closure itself.
+    #[error(
+        "updating session key `{key}`: it changed under each attempt; does the closure change its own key?"
+    )]
+    Overtaken {
+        /// The key, with its namespace.
+        key: &'static str,
+    },
 }
 
 /// Loading the session of a request failed.
@@ -147,6 +156,9 @@ pub enum SaveError {
     /// The session was locked, and the lease has run out: another request may hold it by now.
     #[error("saving a session: the lease of its lock has run out; the changes were refused")]
     LeaseLost,
+    /// The changes were made in a request that failed or was given up, and went with it.
+    #[error("saving a session: the changes were discarded, as the request that made them failed")]
+    Discarded,
     /// A new session began after the response had left, so its id cannot reach the client any more.
     #[error(
         "saving a session: it is new, and the response that could have carried its id has left"

@@ -223,18 +223,22 @@ pub mod store;
 #[path = "private.rs"]
 pub mod __private;
 mod active;
+mod answer;
 mod changes;
 mod commit;
 mod cookie;
 mod engine;
 mod error;
 mod expiry;
+mod finish;
 mod follow;
 mod key;
 mod lock;
 mod record;
 mod session;
+mod update;
 mod value;
+mod watch;
 mod web;
 
 pub use poem_session_macros::{SessionData, session};

@@ -7,7 +7,7 @@ pub use crate::{
     key::{Absence, Defaulted, Encoder, Field, Key, Optional, SessionData, SessionValue},
     session::{Edit, Fields, Handle},
     web::handler::{
-        After, HandlerOutput, HandlerParam, KeyParam, after, before, edit, exclusive, extract,
+        After, HandlerOutput, HandlerParam, KeyParam, Parameters, after, edit, extract,
         into_response, key, snapshot, write_back,
     },
 };

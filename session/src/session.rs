@@ -186,12 +186,18 @@ impl<S: SessionData> Session<S> {
     }
 
     /// Ends the session: its record goes and the client is told to forget the id. What is set afterwards,
-    /// such as a notice for the next page, begins a new session.
+    /// such as a notice for the next page, begins a new session; but where another request has signed out
+    /// first, as when somebody clicks twice, a flash value goes with the old one and other values are refused
+    /// ([`SaveError::Ended`]), since that request's response has told the client how it goes on.
     pub fn destroy(&self) {
         self.active().leave(Plan::Destroy);
     }
 
     /// Saves now, and not only after the handler: for streams and WebSockets, and outside of requests.
+    ///
+    /// Where a handler has saved early and nothing is left to be saved when it returns, the store is asked once
+    /// more whether the id is still the session's newest: another response may have told the client another
+    /// one by then.
     ///
     /// # Errors
     /// [`SaveError`]. Nothing is half saved, and what was not saved can be saved again.
@@ -222,7 +228,8 @@ impl<S: SessionData> Session<S> {
     }
 
     /// Reads the stored session again, as another request may have changed it. Changes that were made here
-    /// and not saved yet stay on top.
+    /// and not saved yet stay on top. What outlives many requests, such as a WebSocket, does this now and then:
+    /// where ids are renewed on schedule, the way from an old id to the newest one is not kept for ever.
     ///
     /// # Errors
     /// [`LoadError`] where the store does not answer; the session is then as it was.

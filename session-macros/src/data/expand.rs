@@ -281,7 +281,7 @@ fn impls(
                     __request: &'__r #private::poem::Request,
                     __body: &mut #private::poem::RequestBody,
                 ) -> #private::poem::Result<Self> {
-                    #private::snapshot::<Self>(__request, __body).await
+                    #private::snapshot::<Self>(__request).await
                 }
             }
         };

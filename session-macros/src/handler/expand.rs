@@ -14,18 +14,27 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
     let private = handler.private().path();
     let function = &handler.function;
     let acts_after = acts_after(handler);
+    let exclusive = handler.options.exclusive.is_some();
+    let needs_session = acts_after || exclusive;
+    let has_params = !handler.params.is_empty();
 
-    let split = (!handler.params.is_empty() || acts_after || handler.options.exclusive.is_some())
-        .then(|| quote_spanned!(here()=> let (__request, mut __body) = __request.split();));
-    let before = match (&handler.options.exclusive, acts_after) {
-        (Some(_), _) => {
-            Some(quote_spanned!(here()=> #private::exclusive(&__request, &mut __body).await?;))
+    let split = has_params.then(|| {
+        quote_spanned! {here()=>
+            // The parameters may be keys alone.
+            #[allow(unused_mut)]
+            let (__request, mut __body) = __request.split();
         }
-        (None, true) => {
-            Some(quote_spanned!(here()=> #private::before(&__request, &mut __body).await?;))
+    });
+    let begin = (has_params || needs_session).then(|| {
+        quote_spanned!(here()=> let __params = #private::Parameters::begin(&__request, #exclusive);)
+    });
+    let complete = begin.as_ref().map(|_| {
+        if needs_session {
+            quote_spanned!(here()=> __params.complete_with_session().await?;)
+        } else {
+            quote_spanned!(here()=> __params.complete();)
         }
-        (None, false) => None,
-    };
+    });
     let params = handler.params.iter().enumerate();
     let extractions = params.map(|(i, param)| extraction(handler, i, param));
     let result = result(handler);
@@ -46,8 +55,9 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
         #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
         #function
         #split
-        #before
+        #begin
         #(#extractions)*
+        #complete
         #result
         #(#write_backs)*
         #after
@@ -103,14 +113,13 @@ fn extraction(handler: &Handler, position: usize, param: &Param) -> TokenStream 
     let place = place(ty);
     let private = handler.private().at(place);
     local.set_span(place);
-    let from = quote_spanned!(here()=> &__request, &mut __body);
     match &param.kind {
         Kind::Extract | Kind::Broken => {
-            let value = quote_spanned!(place=> #private::extract(#from).await?);
+            let value = quote_spanned!(place=> #private::extract(&__request, &mut __body).await?);
             quote_spanned!(here()=> #(#cfg)* let #local: #ty = #value;)
         }
         Kind::Edit(data) => {
-            let value = quote_spanned!(place=> #private::edit(#from).await?);
+            let value = quote_spanned!(place=> #private::edit(&__request).await?);
             quote_spanned!(here()=> #(#cfg)* let mut #local: #private::Edit<#data> = #value;)
         }
         Kind::Key(key) => {
@@ -118,7 +127,8 @@ fn extraction(handler: &Handler, position: usize, param: &Param) -> TokenStream 
                 None => quote!(::core::option::Option::None),
                 Some(target) => quote!(::core::option::Option::Some(#target)),
             };
-            let value = quote_spanned!(place=> #private::key(#from, #key, #or_redirect).await?);
+            let value =
+                quote_spanned!(place=> #private::key(&__request, #key, #or_redirect).await?);
             quote_spanned!(here()=> #(#cfg)* let #local: #ty = #value;)
         }
     }
@@ -176,8 +186,7 @@ fn after(handler: &Handler, private: &TokenStream) -> TokenStream {
                 destroy: #destroy,
                 idle_timeout: #idle_timeout,
             },
-        )
-        .await;
+        );
     }
 }
 

@@ -9,6 +9,7 @@ use poem::{
 };
 
 use crate::{
+    active::{ActiveSession, Taking},
     key::{Absence, Key, SessionData},
     session::{Edit, Handle},
     web::extract,
@@ -65,7 +66,6 @@ impl<T> KeyParam<T> for Option<T> {
 #[allow(clippy::missing_errors_doc)]
 pub async fn key<S, T, A, P>(
     req: &Request,
-    body: &mut RequestBody,
     key: Key<S, T, A>,
     or_redirect: Option<&'static str>,
 ) -> Result<P>
@@ -74,13 +74,9 @@ where
     A: Absence<T>,
     P: KeyParam<T>,
 {
-    let active = extract::active::<S>(req, body).await?;
-    let value = A::stored(Handle::new(Arc::clone(&active)).get(key)?);
-    P::from_key(value).ok_or_else(|| {
-        // The handler does not run: what other parameters have read is still to be shown.
-        active.restore_flash();
-        turned_away(or_redirect)
-    })
+    let active = extract::active::<S>(req).await?;
+    let value = A::stored(Handle::new(active).get(key)?);
+    P::from_key(value).ok_or_else(|| turned_away(or_redirect))
 }
 
 fn turned_away(or_redirect: Option<&'static str>) -> Error {
@@ -97,8 +93,8 @@ fn turned_away(or_redirect: Option<&'static str>) -> Error {
 
 /// Takes a struct out of the request's session, to be written back.
 #[allow(clippy::missing_errors_doc)]
-pub async fn edit<S: SessionData>(req: &Request, body: &mut RequestBody) -> Result<Edit<S>> {
-    Ok(Edit::begin(extract::active::<S>(req, body).await?)?)
+pub async fn edit<S: SessionData>(req: &Request) -> Result<Edit<S>> {
+    Ok(Edit::begin(extract::active::<S>(req).await?)?)
 }
 
 /// What the function of a `#[session]` handler can return.
@@ -127,10 +123,63 @@ pub fn write_back<S: SessionData>(result: Result<Response>, edit: Edit<S>) -> Re
     }
 }
 
-/// Locks the session until the response has been made: `exclusive`.
-#[allow(clippy::missing_errors_doc)]
-pub async fn exclusive(req: &Request, body: &mut RequestBody) -> Result<()> {
-    extract::exclusive(req, body).await
+/// The time in which a handler's parameters are taken out of the request.
+///
+/// Where it ends early, because one of them turned the request away, the handler does not run: the flash
+/// values that the others have read are still to be shown.
+#[derive(Debug)]
+#[must_use]
+pub struct Parameters<'a> {
+    req: &'a Request,
+    complete: bool,
+}
+
+impl<'a> Parameters<'a> {
+    /// Begins. What a middleware has taken of sessions is not the handler's; where it is `exclusive`, what
+    /// it takes is locked until the response has been made.
+    pub fn begin(req: &'a Request, exclusive: bool) -> Self {
+        let taking = if exclusive {
+            Taking::ToBeLocked
+        } else {
+            Taking::Untaken
+        };
+        for session in extract::all(req) {
+            session.state().taking = taking;
+        }
+        let complete = false;
+        Self { req, complete }
+    }
+
+    /// The handler runs now.
+    pub fn complete(mut self) {
+        self.complete = true;
+    }
+
+    /// The handler runs now, with a session for its options to act on: one that it takes, else that of
+    /// the innermost middleware.
+    #[allow(clippy::missing_errors_doc)]
+    pub async fn complete_with_session(self) -> Result<()> {
+        if taken(self.req).next().is_none() {
+            extract::innermost(self.req).await?;
+        }
+        self.complete();
+        Ok(())
+    }
+}
+
+impl Drop for Parameters<'_> {
+    fn drop(&mut self) {
+        if !self.complete {
+            for session in extract::all(self.req) {
+                session.restore_flash();
+            }
+        }
+    }
+}
+
+/// The sessions that the request's handler takes.
+fn taken(req: &Request) -> impl Iterator<Item = &Arc<ActiveSession>> {
+    extract::all(req).filter(|session| session.state().taking == Taking::Taken)
 }
 
 /// The options that act once the handler has succeeded.
@@ -144,15 +193,9 @@ pub struct After {
     pub idle_timeout: Option<u64>,
 }
 
-/// Loads the session that the options will act on, while the request's body is still there.
-#[allow(clippy::missing_errors_doc)]
-pub async fn before(req: &Request, body: &mut RequestBody) -> Result<()> {
-    extract::innermost(req, body).await.map(drop)
-}
-
 /// Does what the options say where the handler has succeeded: its status is below 400.
 #[allow(clippy::missing_errors_doc)]
-pub async fn after(req: &Request, result: Result<Response>, options: After) -> Result<Response> {
+pub fn after(req: &Request, result: Result<Response>, options: After) -> Result<Response> {
     let status = match &result {
         Ok(response) => response.status(),
         Err(error) => error.status(),
@@ -160,15 +203,16 @@ pub async fn after(req: &Request, result: Result<Response>, options: After) -> R
     if status.as_u16() >= 400 {
         return result;
     }
-    let session = extract::taken(req).await?;
-    if options.destroy {
-        session.destroy_keeping_changes();
-    }
-    if options.regenerate {
-        session.regenerate();
-    }
-    if let Some(millis) = options.idle_timeout {
-        session.set_idle_timeout(Duration::from_millis(millis));
+    for session in taken(req) {
+        if options.destroy {
+            session.destroy_keeping_changes();
+        }
+        if options.regenerate {
+            session.regenerate();
+        }
+        if let Some(millis) = options.idle_timeout {
+            session.set_idle_timeout(Duration::from_millis(millis));
+        }
     }
     result
 }

@@ -2,15 +2,20 @@
 
 use std::{any::TypeId, sync::Arc};
 
+use bytes::Bytes;
 use poem::{
-    Endpoint, Error, IntoResponse, Middleware, Request, RequestBody, Response, Result,
+    Endpoint, Error, IntoResponse, Middleware, Request, Response, Result,
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 
 use crate::{
-    active::{ActiveSession, Answer, Plan},
-    error::{Chain, LoadError, SessionError},
-    web::{sessions::Sessions, source::Source},
+    active::{ActiveSession, Plan},
+    answer::Answer,
+    error::{Chain, LoadError, SaveError, SessionError},
+    web::{
+        sessions::Sessions,
+        source::{self, Source},
+    },
 };
 
 /// What a request carries of one `Sessions` middleware.
@@ -19,6 +24,8 @@ pub(crate) struct Layer {
     pub(crate) sessions: Sessions,
     /// Nothing where the middleware's `skip` rule holds.
     pub(crate) active: Option<Arc<ActiveSession>>,
+    /// The form that came with the request, where the id may be in it.
+    pub(crate) form: Option<Bytes>,
     /// The middleware around this one.
     outer: Option<Arc<Layer>>,
 }
@@ -68,61 +75,79 @@ impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
         let web = self.sessions.web();
         let skipped = web.skip.as_ref().is_some_and(|skip| skip(&req));
         let active = (!skipped).then(|| Arc::new(ActiveSession::new(Arc::clone(&web.engine))));
-        if let Some(active) = active.as_ref().filter(|_| web.sources.read_bodies()) {
-            let mut body = RequestBody::new(req.take_body());
-            let found = web.sources.find(&req, &mut body, &web.cookie_name);
-            let found = Box::pin(found).await;
-            active.state().found = found;
-            req.set_body(body.take()?);
-        }
+        let form = match &active {
+            // Boxed: reading a body takes a large future, which every request would carry.
+            Some(_) if web.sources.read_forms() => Box::pin(source::read_form(&mut req)).await,
+            _ => None,
+        };
         let outer = req.data::<Layer>().cloned().map(Arc::new);
         req.extensions_mut().insert(Layer {
             sessions: self.sessions.clone(),
             active: active.clone(),
+            form,
             outer,
         });
-        let _leaving = active.clone().map(Leaving);
+        let mut unsaved = Unsaved(active.clone());
         let result = self.inner.call(req).await.map(IntoResponse::into_response);
-        match active {
-            Some(active) if active.is_loaded() => self.sessions.finish(&active, result).await,
-            _ => result,
+        let Some(active) = active.filter(|active| active.is_loaded()) else {
+            return result;
+        };
+        let saved = finish(&active, &result).await;
+        if saved.is_ok() {
+            unsaved.0 = None;
+        }
+        self.sessions.answer(&active, saved, result)
+    }
+}
+
+/// The session of a request that has not come to its end. It may never do so, as its client goes away or
+/// its handler panics: what it has not saved is then let go of, since an `update_*` closure that holds its own
+/// session would keep both for ever.
+struct Unsaved(Option<Arc<ActiveSession>>);
+
+impl Drop for Unsaved {
+    fn drop(&mut self) {
+        if let Some(active) = &self.0
+            && active.is_loaded()
+            // A save that is under way goes on, and needs its changes.
+            && let Ok(_not_saving) = active.saving.try_lock()
+        {
+            active.state().discard();
         }
     }
 }
 
-/// Lets go of what a request has not saved when it is over, also when its client went away: an `update_*`
-/// closure that holds its own session would keep both for ever.
-struct Leaving(Arc<ActiveSession>);
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        // A save that is under way goes on, and needs its changes.
-        if let Ok(_not_saving) = self.0.saving.try_lock() {
-            self.0.state().changes.clear();
-        }
-    }
+/// Saves what the handler did.
+async fn finish(
+    active: &Arc<ActiveSession>,
+    result: &Result<Response>,
+) -> std::result::Result<(), SaveError> {
+    let status = match result {
+        Ok(response) => response.status(),
+        Err(error) => error.status(),
+    };
+    let early = active.early_answer();
+    let saved = if status.is_server_error() {
+        let mut state = active.state();
+        state.discard();
+        state.plan = Plan::Keep;
+        Ok(())
+    } else {
+        active.save().await
+    };
+    active.confirm(early).await;
+    active.unlock();
+    saved
 }
 
 impl Sessions {
-    /// Saves what the handler did, and tells the client what it needs to know.
-    async fn finish(
+    /// Tells the client what it needs to know.
+    fn answer(
         &self,
-        active: &Arc<ActiveSession>,
+        active: &ActiveSession,
+        saved: std::result::Result<(), SaveError>,
         result: Result<Response>,
     ) -> Result<Response> {
-        let status = match &result {
-            Ok(response) => response.status(),
-            Err(error) => error.status(),
-        };
-        let saved = if status.is_server_error() {
-            let mut state = active.state();
-            state.changes.clear();
-            state.plan = Plan::Keep;
-            Ok(())
-        } else {
-            active.save().await
-        };
-        active.unlock();
         let answer = {
             let mut state = active.state();
             state.response_sent = true;

@@ -53,6 +53,7 @@ respond! {
     UpdateError, |this| match this {
         UpdateError::Get(error) => error.status(),
         UpdateError::Set(error) => error.status(),
+        UpdateError::Overtaken { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     StoreError, |this| match this.kind() {
         StoreErrorKind::Corrupt | StoreErrorKind::Misconfigured => {
@@ -79,7 +80,7 @@ respond! {
         SaveError::Contended { .. } => StatusCode::SERVICE_UNAVAILABLE,
         SaveError::Update(error) => error.status(),
         SaveError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        SaveError::ResponseSent => StatusCode::INTERNAL_SERVER_ERROR,
+        SaveError::ResponseSent | SaveError::Discarded => StatusCode::INTERNAL_SERVER_ERROR,
     };
     LockError, |this| match this {
         LockError::TimedOut { .. } => StatusCode::SERVICE_UNAVAILABLE,

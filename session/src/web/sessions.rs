@@ -87,7 +87,7 @@ impl Sessions {
             answered: false,
         };
         let found = Found { id: *id, source };
-        active.load(std::future::ready(Some(found))).await?;
+        active.load(|| Some(found)).await?;
         if active.state().fresh {
             return Err(OpenError::NotFound);
         }

@@ -2,8 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use poem::{
-    Body, Request, RequestBody,
+    Body, Request,
     http::{HeaderMap, HeaderName, header},
 };
 use serde::Deserialize;
@@ -68,6 +69,26 @@ impl IdSource {
     }
 }
 
+/// Headers of which an answer that carries a session id would be another answer, or none.
+const SPOKEN_FOR: [HeaderName; 16] = [
+    header::CACHE_CONTROL,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::DATE,
+    header::ETAG,
+    header::HOST,
+    header::LOCATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::VARY,
+    header::WWW_AUTHENTICATE,
+];
+
 /// How much of a form is read.
 const FORM_LIMIT: u64 = 64 * 1024;
 
@@ -94,32 +115,25 @@ impl Sources {
         Ok(Self(flat))
     }
 
-    /// The first well-formed id of the request.
-    pub(crate) async fn find(
+    /// The first well-formed id of the request, whose form has been [read](read_form).
+    pub(crate) fn find(
         &self,
         req: &Request,
-        body: &mut RequestBody,
+        form: Option<&[u8]>,
         cookie_name: &str,
     ) -> Option<Found> {
-        for (number, source) in self.0.iter().enumerate() {
-            let id = match source {
-                // Boxed: reading a body takes a large future, which every handler would carry.
-                Source::Form(field) => Box::pin(in_form(req, body, field)).await,
-                other => other.find(req, cookie_name),
-            };
-            if let Some(id) = id {
-                let answered = source.is_answered();
-                return Some(Found {
-                    id,
-                    source: FoundIn { number, answered },
-                });
-            }
-        }
-        None
+        let mut numbered = self.0.iter().enumerate();
+        numbered.find_map(|(number, source)| {
+            let answered = source.is_answered();
+            source.find(req, form, cookie_name).map(|id| Found {
+                id,
+                source: FoundIn { number, answered },
+            })
+        })
     }
 
-    /// Whether a request's body may have to be read, which is to be done before the handler does so.
-    pub(crate) fn read_bodies(&self) -> bool {
+    /// Whether a request's form is to be read, before the handler takes the body.
+    pub(crate) fn read_forms(&self) -> bool {
         self.0
             .iter()
             .any(|source| matches!(source, Source::Form(_)))
@@ -152,6 +166,9 @@ fn flatten(sources: Vec<IdSource>, flat: &mut Vec<Source>) -> Result<(), BuildEr
                 Ok(header::COOKIE | header::SET_COOKIE | header::AUTHORIZATION) => {
                     return invalid("id_from header", "must not be Cookie, Set-Cookie or Authorization: those have sources of their own");
                 }
+                Ok(name) if SPOKEN_FOR.contains(&name) => {
+                    return invalid("id_from header", "must not be a header that HTTP gives a meaning to, since the answer carries the id under that name too");
+                }
                 Ok(name) => Source::Header(name),
                 Err(_) => return invalid("id_from header", "must be the name of a header"),
             },
@@ -182,7 +199,7 @@ impl Source {
         matches!(self, Self::Cookie | Self::Header(_))
     }
 
-    fn find(&self, req: &Request, cookie_name: &str) -> Option<SessionId> {
+    fn find(&self, req: &Request, form: Option<&[u8]>, cookie_name: &str) -> Option<SessionId> {
         match self {
             Self::Cookie => req
                 .headers()
@@ -197,8 +214,7 @@ impl Source {
             Self::Query(name) => in_pairs(req.uri().query()?.as_bytes(), name),
             Self::Path(name) => SessionId::parse(req.raw_path_param(name)?).ok(),
             Self::Custom(find) => SessionId::parse((find.0)(req)?).ok(),
-            // Needs the body, and is read where there is one.
-            Self::Form(_) => None,
+            Self::Form(name) => in_pairs(form?, name),
         }
     }
 }
@@ -221,7 +237,8 @@ fn in_pairs(encoded: &[u8], name: &str) -> Option<SessionId> {
         .find_map(|(_, value)| SessionId::parse(&*value).ok())
 }
 
-async fn in_form(req: &Request, body: &mut RequestBody, field: &str) -> Option<SessionId> {
+/// Reads the form that a request carries, and leaves it to be read again.
+pub(crate) async fn read_form(req: &mut Request) -> Option<Bytes> {
     let is_form = req
         .content_type()
         .and_then(|kind| kind.split(';').next())
@@ -238,14 +255,10 @@ async fn in_form(req: &Request, body: &mut RequestBody, field: &str) -> Option<S
     if !is_form || length.is_none_or(|length| length > FORM_LIMIT) {
         return None;
     }
-    let bytes = body
-        .take()
-        .ok()?
-        .into_bytes_limit(usize::try_from(FORM_LIMIT).ok()?)
-        .await;
+    let limit = usize::try_from(FORM_LIMIT).ok()?;
+    let bytes = req.take_body().into_bytes_limit(limit).await;
     // A body that broke off is broken for the handler as well: it finds an empty one.
     let bytes = bytes.unwrap_or_default();
-    let id = in_pairs(&bytes, field);
-    *body = RequestBody::new(Body::from_bytes(bytes));
-    id
+    req.set_body(Body::from_bytes(bytes.clone()));
+    Some(bytes)
 }

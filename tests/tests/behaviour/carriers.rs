@@ -413,6 +413,21 @@ async fn a_handler_that_takes_the_form_before_the_session_gets_both() {
     assert_eq!(reply.body, "Some(7) a b&c");
 }
 
+/// Conformance 1.18, 1.22
+#[tokio::test]
+async fn an_id_in_a_form_does_not_overtake_one_of_an_earlier_source() {
+    let form = IdSource::Form("sid".into());
+    for earlier in [IdSource::Path("sid".into()), IdSource::Query("sid".into())] {
+        let name = format!("{earlier:?}");
+        let app = app(IdSource::Chain(vec![earlier, form.clone()]));
+        let id = session_in(&app).await;
+        let other = SessionId::random();
+        let path = format!("/s/{}?sid={}", id.expose(), id.expose());
+        let request = form_request(&path, &format!("sid={}", other.expose()));
+        assert_eq!(user(&app, request).await, Some(7), "{name}");
+    }
+}
+
 /// Conformance 1.22
 #[tokio::test]
 async fn an_option_finds_the_id_in_a_form_that_the_handler_takes() {

@@ -105,6 +105,14 @@ async fn notice_and_account(
     format!("{notice:?} {user}")
 }
 
+#[session]
+async fn notice_and_query(
+    #[key(Shop::NOTICE)] notice: Option<String>,
+    Query(add): Query<Add>,
+) -> String {
+    format!("{notice:?} {}", add.item)
+}
+
 #[derive(Deserialize)]
 struct Login {
     status: u16,
@@ -160,6 +168,7 @@ fn app() -> App {
         .at("/api", get(show_api))
         .at("/greet", get(show_greeting))
         .at("/notice-and-account", get(notice_and_account))
+        .at("/notice-and-query", get(notice_and_query))
         .at("/login", get(do_login))
         .at("/logout", get(do_logout))
         .at("/plain-logout", get(plain_logout))
@@ -241,6 +250,9 @@ async fn a_flash_is_not_lost_to_a_request_whose_handler_never_ran() {
     alice.act(|s| Ok(s.set_notice("hello".into())?)).await;
     let turned_away = alice.get("/notice-and-account").await;
     assert_eq!(turned_away.header("location"), Some("/login"));
+    assert_eq!(alice.get("/unread").await.body, "None true");
+    let malformed = alice.get("/notice-and-query").await;
+    assert_eq!(malformed.status, StatusCode::BAD_REQUEST);
     assert_eq!(alice.get("/by-handle").await.body, "hello");
 }
 
@@ -368,6 +380,21 @@ async fn destroy_as_an_option_ends_the_session_and_keeps_what_the_handler_set() 
     let eve = sign_in(&app).await;
     eve.get("/plain-logout").await;
     assert_eq!(eve.id(), None);
+}
+
+/// As when somebody clicks twice: the second request has left before the first one is answered.
+///
+/// Conformance 1.9, 5.4
+#[tokio::test]
+async fn a_second_sign_out_with_a_notice_is_no_error() {
+    let app = app();
+    let alice = sign_in(&app).await;
+    let tab = alice.fork();
+    alice.get("/logout?status=303").await;
+    let second = tab.get("/logout?status=303").await;
+    assert_eq!((second.status.as_u16(), second.cookie()), (303, None));
+    let notice = alice.ask(|s| Ok(s.notice()?)).await;
+    assert_eq!(notice.as_deref(), Some("Good bye."));
 }
 
 /// Conformance 1.5

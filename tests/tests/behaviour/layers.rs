@@ -8,7 +8,7 @@ use poem_session::{
     clock::ManualClock, session, store::MemoryStore,
 };
 
-use crate::support::{App, Browser, Logs, Scripted, Shop, request, serve_all, settings};
+use crate::support::{App, Browser, Logs, Op, Scripted, Shop, request, serve_all, settings};
 
 /// Conformance 1.23
 #[tokio::test]
@@ -155,18 +155,40 @@ async fn sign_out(_account: Session<Account>) {}
 #[session(idle_timeout = "2h")]
 async fn remember(_account: Session<Account>) {}
 
+#[session(exclusive)]
+async fn one_at_a_time(account: Session<Account>) -> poem::Result<String> {
+    Ok(format!("{:?}", account.user()?))
+}
+
 /// Accounts in the outer layer, which a struct is bound to by name; baskets in the inner one.
 fn two_layers() -> (Browser, Sessions, Sessions) {
     let accounts = layer("account").data::<Account>().build().expect("fits");
+    let (alice, baskets) = with_baskets(&accounts);
+    (alice, accounts, baskets)
+}
+
+fn with_baskets(accounts: &Sessions) -> (Browser, Sessions) {
     let baskets = layer("basket").data::<Basket>().build().expect("fits");
     let app = Route::new()
         .at("/both", get(both))
         .at("/sign-in", post(sign_in))
         .at("/sign-out", post(sign_out))
         .at("/remember", post(remember))
+        .at("/one-at-a-time", post(one_at_a_time))
+        .at("/counted/sign-out", post(sign_out).around(count_visit))
         .with(baskets.clone())
         .with(accounts.clone());
-    (serve_all(app), accounts, baskets)
+    (serve_all(app), baskets)
+}
+
+/// A middleware that has a session of its own.
+async fn count_visit(
+    endpoint: std::sync::Arc<impl Endpoint>,
+    req: Request,
+) -> poem::Result<impl poem::IntoResponse> {
+    let basket = Session::<Basket>::from_request_without_body(&req).await?;
+    basket.update_items(|items| *items += 1)?;
+    endpoint.call(req).await
 }
 
 /// Conformance 1.30
@@ -240,6 +262,35 @@ async fn the_options_of_a_handler_act_on_the_session_it_takes_and_not_on_another
     alice.post("/sign-out", "").await;
     assert!(accounts.open::<Account>(&signed_in).await.is_err());
     assert_eq!(alice.cookie("__Host-basket"), basket);
+}
+
+/// Conformance 1.30, 5.4
+#[tokio::test]
+async fn the_options_of_a_handler_do_not_act_on_the_session_of_a_middleware() {
+    let (alice, accounts, _) = two_layers();
+    alice.get("/both").await;
+    let account = alice.cookie("__Host-account").expect("an account");
+    let basket = alice.cookie("__Host-basket");
+    alice.post("/counted/sign-out", "").await;
+    let account = account.parse().expect("an id");
+    assert!(accounts.open::<Account>(&account).await.is_err());
+    assert_eq!(alice.cookie("__Host-basket"), basket);
+}
+
+/// Conformance 1.30, 2.6
+#[tokio::test]
+async fn exclusive_locks_the_session_that_the_handler_takes() {
+    let app = App::with(|builder| {
+        builder
+            .cookie(CookieConfig::new("account"))
+            .data::<Account>()
+    });
+    let (alice, _) = with_baskets(&app.sessions);
+    alice.get("/both").await;
+    app.store.calls();
+    assert_eq!(alice.post("/one-at-a-time", "").await.body, "Some(7)");
+    let calls = app.store.calls();
+    assert!(calls.contains(&Op::Lock), "{calls:?}");
 }
 
 /// Conformance 1.30

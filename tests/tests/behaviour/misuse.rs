@@ -1,14 +1,16 @@
 //! What a handler should not do, and what it may do though it looks odd.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicUsize, Ordering},
     mpsc,
 };
 
 use futures_util::future::BoxFuture;
-use poem::{Route, get, handler};
-use poem_session::{LoadError, Session, SessionData, SessionError, Sessions, store::MemoryStore};
+use poem::{Route, get, handler, http::StatusCode};
+use poem_session::{
+    LoadError, SaveError, Session, SessionData, SessionError, Sessions, store::MemoryStore,
+};
 
 use crate::support::{App, Browser, Op, Shop, settings};
 
@@ -143,7 +145,8 @@ async fn saves_at_the_same_time_write_once() {
         })
         .await;
     assert_eq!(reply.status, 200);
-    assert_eq!(app.store.calls(), [Op::Load, Op::Replace]);
+    // The last one looks whether the id is still the client's newest, since the save was long ago.
+    assert_eq!(app.store.calls(), [Op::Load, Op::Replace, Op::Load]);
     assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 1);
 }
 
@@ -228,8 +231,8 @@ async fn an_update_closure_that_changes_its_own_key_does_not_run_for_ever() {
     let alice = sign_in(&app).await;
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&runs);
-    let reply = alice
-        .act(move |session| {
+    let error = alice
+        .ask(move |session| {
             let inner = session.clone();
             let outcome = session.update_visits(move |visits| {
                 let run = counted.fetch_add(1, Ordering::SeqCst);
@@ -237,10 +240,10 @@ async fn an_update_closure_that_changes_its_own_key_does_not_run_for_ever() {
                 inner.update_visits(|visits| *visits += 1).expect("it fits");
                 *visits += 1;
             });
-            Ok(format!("{}", outcome.is_ok()))
+            Ok(outcome.expect_err("neither change is to be lost"))
         })
         .await;
-    assert_eq!(reply.status, 200);
+    assert!(error.to_string().contains("shop.visits"), "{error}");
     assert!(runs.load(Ordering::SeqCst) < 10_000);
 }
 
@@ -343,6 +346,50 @@ async fn an_update_closure_that_holds_its_session_is_let_go_of_when_the_request_
         503,
     )
     .await;
+}
+
+/// A task that goes on with a session when its request is over is told that its changes went with it.
+///
+/// Conformance 1.16, 1.28
+#[tokio::test]
+async fn a_save_after_the_request_has_failed_says_that_the_changes_are_gone() {
+    let app = App::new();
+    let alice = sign_in(&app).await;
+    let kept = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&kept);
+    let reply = alice
+        .act(move |session| {
+            session.set_visits(5)?;
+            *keep.lock().expect("no panic") = Some(session.clone());
+            Err::<(), _>(StatusCode::BAD_GATEWAY.into())
+        })
+        .await;
+    assert_eq!(reply.status, 502);
+    let session = kept.lock().expect("no panic").take().expect("it ran");
+    let error = session.save().await.expect_err("they were discarded");
+    assert!(matches!(error, SaveError::Discarded), "{error}");
+    session.set_visits(6).expect("it fits");
+    session.save().await.expect("this one was set since");
+    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 6);
+}
+
+/// Conformance 1.28
+#[tokio::test]
+async fn what_a_task_changes_when_the_response_has_left_is_kept() {
+    let app = App::new();
+    let alice = sign_in(&app).await;
+    let kept = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&kept);
+    alice
+        .act(move |session| {
+            *keep.lock().expect("no panic") = Some(session.clone());
+            Ok(())
+        })
+        .await;
+    let session = kept.lock().expect("no panic").take().expect("it ran");
+    session.set_visits(6).expect("it fits");
+    session.save().await.expect("it lives");
+    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 6);
 }
 
 /// A struct that claims a key of `Shop`.

@@ -246,6 +246,27 @@ async fn no_cookie_comes_of_an_early_save_when_the_session_ended_before_the_last
 
 /// Conformance 2.4
 #[tokio::test]
+async fn an_early_save_does_not_bring_an_old_cookie_over_a_newer_one() {
+    for (store, app) in apps().await {
+        let alice = sign_in(&app).await;
+        let slow = alice
+            .start_async(|session| async move {
+                session.set_visits(1)?;
+                Ok(session.save().await?)
+            })
+            .await;
+        alice.does(Session::regenerate).await;
+        let newest = alice.id();
+        let reply = slow.finish().await;
+        assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
+        assert_eq!(alice.id(), newest, "{store}");
+        let found = alice.ask(|s| Ok((s.user()?, s.visits()?))).await;
+        assert_eq!(found, (Some(7), 1), "{store}");
+    }
+}
+
+/// Conformance 2.4
+#[tokio::test]
 async fn a_slow_read_after_an_end_elsewhere_brings_nothing_back() {
     for (store, app) in apps().await {
         for (name, how) in ENDS {

@@ -278,12 +278,13 @@ async fn who_waits_for_the_end_of_a_session_does_not_take_its_renewal_for_one() 
         .await
         .expect("it lives");
     let waiting = tokio::spawn(async move { session.ended().await });
-    // Looks of the waiting one before the renewal, during its grace, and after.
-    for step in [Duration::ZERO, GRACE / 2, GRACE] {
+    // Looks of the waiting one before the renewal, during its grace, after it, and for hours of renewals.
+    let steps = [Duration::ZERO, GRACE / 2, GRACE];
+    for step in steps.into_iter().chain([Duration::from_mins(10); 18]) {
         app.pass(step);
         assert_eq!(user(&alice).await, Some(7));
         tokio::time::sleep(Duration::from_mins(1)).await;
-        assert!(!waiting.is_finished(), "{step:?} after the renewal");
+        assert!(!waiting.is_finished(), "{step:?} later");
     }
     alice.does(Session::destroy).await;
     waiting.await.expect("no panic");

@@ -205,6 +205,22 @@ async fn a_session_that_begins_before_the_upgrade_comes_with_it() {
     assert_eq!(saved_visits(&app).await, [2]);
 }
 
+/// Conformance 1.32, 5.4
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_end_learns_of_one_by_the_same_request() {
+    let app = App::new();
+    let session = app.sessions.create::<Shop>().expect("no key clashes");
+    session.save().await.expect("the store works");
+    let waiter = session.clone();
+    let waiting = tokio::spawn(async move { waiter.ended().await });
+    tokio::task::yield_now().await;
+    session.destroy();
+    session.save().await.expect("the store works");
+    let minute = std::time::Duration::from_mins(1);
+    let told = tokio::time::timeout(minute, waiting).await;
+    told.expect("it is told").expect("no panic");
+}
+
 /// What an event stream waits for before each event.
 #[derive(Clone, Default)]
 struct Turns(Arc<Notify>);

@@ -213,8 +213,13 @@ impl State {
         field: Field,
         value: Option<&Bytes>,
     ) -> Result<(), SetError> {
-        let limit = engine.limits.max_size;
         let Some(value) = value else { return Ok(()) };
+        let (key, size, limit) = (field.name, value.len(), engine.limits.max_value_size);
+        if size > limit {
+            return Err(SetError::ValueTooLarge { key, size, limit });
+        }
+        self.check_keys(engine, field)?;
+        let limit = engine.limits.max_size;
         // Cheap first: nearly every session is far below the limit.
         let pending: usize = self
             .changes
@@ -225,13 +230,23 @@ impl State {
         if room <= limit {
             return Ok(());
         }
-        let size = self.size_with(engine, field, value.len());
+        let size = self.size_with(engine, field, size);
         if size > limit {
-            return Err(SetError::TooLarge {
-                key: field.name,
-                size,
-                limit,
-            });
+            return Err(SetError::TooLarge { key, size, limit });
+        }
+        Ok(())
+    }
+
+    fn check_keys(&self, engine: &Engine, field: Field) -> Result<(), SetError> {
+        let (key, limit) = (field.name, engine.limits.max_keys);
+        let base = self.base();
+        if base.len() + self.changes.len() < limit || self.value(field).is_some() {
+            return Ok(());
+        }
+        let others = record::rewrite(&base, self.changes.values());
+        let keys = others.data().count() + 1;
+        if keys > limit && !record::is_own(key) {
+            return Err(SetError::TooManyKeys { key, keys, limit });
         }
         Ok(())
     }

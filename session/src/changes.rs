@@ -41,6 +41,10 @@ impl Changes {
         self.list.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// Whether nothing is lost with them but what would be shown once.
     pub(crate) fn are_passing(&self) -> bool {
         self.list

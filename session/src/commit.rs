@@ -404,6 +404,14 @@ impl State {
         if size > limit {
             return Err(SaveError::TooLarge { size, limit });
         }
+        let limit = engine.limits.max_keys;
+        if record.len() > limit {
+            let keys = record.data().count();
+            // What is there already, as since before the limit was lowered, may stay.
+            if keys > limit && keys > base.data().count() {
+                return Err(SaveError::TooManyKeys { keys, limit });
+            }
+        }
         let term = Term {
             created_at: record.created_at(),
             idle: record.idle_timeout(),

@@ -38,6 +38,10 @@ pub(crate) struct Engine {
 pub(crate) struct Limits {
     /// Bytes of one session's record.
     pub(crate) max_size: usize,
+    /// Bytes of one encoded value.
+    pub(crate) max_value_size: usize,
+    /// Keys of one session.
+    pub(crate) max_keys: usize,
     /// Time for one call of the store.
     pub(crate) store_timeout: Duration,
     /// Attempts to write a session that others write as well.

@@ -48,6 +48,30 @@ pub enum SetError {
         /// The value's type.
         type_name: &'static str,
     },
+    /// The value is larger than a value may be.
+    #[error(
+        "setting session key `{key}`: the value takes {size} bytes, over the limit of {limit} for one value"
+    )]
+    ValueTooLarge {
+        /// The key, with its namespace.
+        key: &'static str,
+        /// What the value takes, in bytes.
+        size: usize,
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// The session would have more keys than a session may have.
+    #[error(
+        "setting session key `{key}`: the session would have {keys} keys, over the limit of {limit}"
+    )]
+    TooManyKeys {
+        /// The key, with its namespace.
+        key: &'static str,
+        /// How many it would have.
+        keys: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The session would become larger than the size limit.
     #[error(
         "setting session key `{key}`: the session would take {size} bytes, over the limit of {limit}"
@@ -151,6 +175,14 @@ pub enum SaveError {
         /// What it would take, in bytes.
         size: usize,
         /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Merged with what another request wrote, the session has more keys than the limit.
+    #[error("saving a session: it would have {keys} keys, over the limit of {limit}")]
+    TooManyKeys {
+        /// How many it would have.
+        keys: usize,
+        /// The limit.
         limit: usize,
     },
     /// The session was locked, and the lease has run out: another request may hold it by now.

@@ -197,6 +197,22 @@
 //! **Faults.** With the store down or slow, requests that need a session get a 503 without details and the
 //! cookie is left alone; it recovers by itself. No error text, log line or `Debug` shows an id or a value.
 //!
+//! # Limits
+//!
+//! | of | default | setting | beyond it |
+//! |---|---|---|---|
+//! | one value | 64 KiB | [`max_value_size`](SessionsBuilder::max_value_size) | [`SetError::ValueTooLarge`] where it is set, 413 |
+//! | one session | 64 KiB | [`max_size`](SessionsBuilder::max_size) | [`SetError::TooLarge`] where it is set, [`SaveError::TooLarge`] once merged, 413 |
+//! | keys of one session | 256 | [`max_keys`](SessionsBuilder::max_keys) | [`SetError::TooManyKeys`], [`SaveError::TooManyKeys`], 413 |
+//! | sessions in memory | 1,048,576 | [`MemoryStore::builder`](store::MemoryStore::builder) | new ones are refused, or the oldest end: 503 |
+//! | a call of the store | 5 s | [`store_timeout`](SessionsBuilder::store_timeout) | 503 |
+//! | attempts of a write | 256 | [`max_attempts`](SessionsBuilder::max_attempts) | [`SaveError::Contended`], 503 |
+//! | waiting for a lock | 10 s | [`lock_wait`](SessionsBuilder::lock_wait) | [`LockError::TimedOut`], 503 |
+//! | a lock whose holder crashed | 15 s | [`lock_lease`](SessionsBuilder::lock_lease) | it ends; the holder can no longer write ([`SaveError::LeaseLost`], 409) |
+//!
+//! What is stored is read whole. It costs memory in proportion to its size, whoever wrote it: lengths that a
+//! record claims are not believed before they are seen.
+//!
 //! # Cargo features
 //!
 //! | feature | |

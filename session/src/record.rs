@@ -78,6 +78,11 @@ impl Record {
         &self.bytes
     }
 
+    /// How many entries it has.
+    pub(crate) fn len(&self) -> usize {
+        Input(&self.bytes).map_header().expect("a record is a map")
+    }
+
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         let mut input = Input(&self.bytes[self.start..]);
         std::iter::from_fn(move || input.entry())
@@ -154,10 +159,19 @@ impl Record {
         bytes.try_into().ok().map(PublicId::from_bytes)
     }
 
-    /// Whether anything but the library's own entries is in it.
-    pub(crate) fn has_data(&self) -> bool {
-        self.entries().any(|entry| !entry.key.starts_with('$'))
+    /// The entries that are not the library's own.
+    pub(crate) fn data(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries().filter(|entry| !is_own(entry.key))
     }
+
+    pub(crate) fn has_data(&self) -> bool {
+        self.data().next().is_some()
+    }
+}
+
+/// Whether a key is one of the library's own.
+pub(crate) fn is_own(key: &str) -> bool {
+    key.starts_with('$')
 }
 
 /// A duration as [`number`] encodes its milliseconds.

@@ -103,6 +103,20 @@ impl SessionsBuilder {
         self
     }
 
+    /// The largest value of one key, in bytes as it is stored. Default 64 KiB. Setting a larger one is an error
+    /// at that place.
+    pub fn max_value_size(mut self, bytes: usize) -> Self {
+        self.config.max_value_size = bytes;
+        self
+    }
+
+    /// The most keys that a session may have, those of all structs together. Default 256. Setting one more is an
+    /// error at that place.
+    pub fn max_keys(mut self, keys: usize) -> Self {
+        self.config.max_keys = keys;
+        self
+    }
+
     /// The time limit of one call of the store. Default 5 seconds.
     pub fn store_timeout(mut self, limit: Duration) -> Self {
         self.config.store_timeout = limit;

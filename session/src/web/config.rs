@@ -48,6 +48,10 @@ pub struct SessionConfig {
     pub id_from: Vec<IdSource>,
     /// The largest record, in bytes. Default 64 KiB.
     pub max_size: usize,
+    /// The largest value of one key, in bytes as it is stored. Default 64 KiB.
+    pub max_value_size: usize,
+    /// The most keys that a session may have, those of all structs together. Default 256.
+    pub max_keys: usize,
     /// The time limit of one call of the store. Default 5 seconds.
     #[serde(deserialize_with = "duration")]
     pub store_timeout: Duration,
@@ -84,6 +88,8 @@ impl Default for SessionConfig {
             cookie: CookieConfig::default(),
             id_from: vec![IdSource::Cookie],
             max_size: 64 * 1024,
+            max_value_size: 64 * 1024,
+            max_keys: 256,
             store_timeout: Duration::from_secs(5),
             max_attempts: 256,
             retired_for: Duration::from_secs(10),
@@ -120,17 +126,23 @@ impl SessionConfig {
                 });
             }
         }
-        if self.max_size < 256 {
-            return Err(BuildError::Invalid {
-                setting: "max_size",
-                why: "must be at least 256 bytes",
-            });
-        }
-        if self.max_attempts == 0 {
-            return Err(BuildError::Invalid {
-                setting: "max_attempts",
-                why: "must be at least 1",
-            });
+        for (fits, setting, why) in [
+            (
+                self.max_size >= 256,
+                "max_size",
+                "must be at least 256 bytes",
+            ),
+            (
+                self.max_value_size > 0,
+                "max_value_size",
+                "must be at least 1 byte",
+            ),
+            (self.max_keys > 0, "max_keys", "must be at least 1"),
+            (self.max_attempts > 0, "max_attempts", "must be at least 1"),
+        ] {
+            if !fits {
+                return Err(BuildError::Invalid { setting, why });
+            }
         }
         if self
             .absolute_timeout
@@ -180,6 +192,8 @@ impl SessionConfig {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             max_size: self.max_size,
+            max_value_size: self.max_value_size,
+            max_keys: self.max_keys,
             store_timeout: self.store_timeout,
             max_attempts: self.max_attempts,
             retired_for: self.retired_for,

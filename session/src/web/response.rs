@@ -48,7 +48,9 @@ respond! {
     };
     SetError, |this| match this {
         SetError::Encode { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        SetError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        SetError::ValueTooLarge { .. }
+        | SetError::TooManyKeys { .. }
+        | SetError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
     };
     UpdateError, |this| match this {
         UpdateError::Get(error) => error.status(),
@@ -79,7 +81,9 @@ respond! {
         SaveError::Ended | SaveError::LeaseLost => StatusCode::CONFLICT,
         SaveError::Contended { .. } => StatusCode::SERVICE_UNAVAILABLE,
         SaveError::Update(error) => error.status(),
-        SaveError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        SaveError::TooLarge { .. } | SaveError::TooManyKeys { .. } => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        },
         SaveError::ResponseSent | SaveError::Discarded => StatusCode::INTERNAL_SERVER_ERROR,
     };
     LockError, |this| match this {

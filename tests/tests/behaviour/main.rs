@@ -21,6 +21,7 @@ mod expiry;
 mod handlers;
 mod hostile;
 mod layers;
+mod limits;
 mod merging;
 mod misuse;
 mod outside;

@@ -188,32 +188,3 @@ async fn an_idle_timeout_and_a_change_both_stay() {
     app.pass(std::time::Duration::from_mins(1));
     assert_eq!(alice.ask(|s| Ok(s.user()?)).await, None);
 }
-
-/// Conformance 2.1
-#[tokio::test]
-async fn what_is_too_large_once_it_is_merged_is_refused_and_harms_nothing() {
-    let app = App::with(|builder| builder.max_size(1024));
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    let slow = alice.start(|s| Ok(s.set_notice("n".repeat(600))?)).await;
-    alice.act(|s| Ok(s.set_cart(vec!["c".repeat(600)])?)).await;
-    let reply = slow.finish().await;
-    assert_eq!(reply.status, 413);
-    assert_eq!(reply.cookie(), None);
-    let found = alice.ask(|s| Ok((s.user()?, s.keys().len()))).await;
-    assert_eq!(found, (Some(7), 2));
-}
-
-/// Conformance 2.1
-#[tokio::test]
-async fn an_update_that_grows_too_large_on_the_newer_value_is_refused() {
-    let app = App::with(|builder| builder.max_size(1024));
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    let slow = alice
-        .start(|s| Ok(s.update_cart(|cart| cart.push("a".repeat(600)))?))
-        .await;
-    alice.act(|s| Ok(s.set_cart(vec!["b".repeat(600)])?)).await;
-    assert_eq!(slow.finish().await.status, 413);
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["b".repeat(600)]);
-}

@@ -204,7 +204,7 @@
 //! | one value | 64 KiB | [`max_value_size`](SessionsBuilder::max_value_size) | [`SetError::ValueTooLarge`] where it is set, 413 |
 //! | one session | 64 KiB | [`max_size`](SessionsBuilder::max_size) | [`SetError::TooLarge`] where it is set, [`SaveError::TooLarge`] once merged, 413 |
 //! | keys of one session | 256 | [`max_keys`](SessionsBuilder::max_keys) | [`SetError::TooManyKeys`], [`SaveError::TooManyKeys`], 413 |
-//! | sessions in memory | 1,048,576 | [`MemoryStore::builder`](store::MemoryStore::builder) | new ones are refused, or the oldest end: 503 |
+//! | sessions in memory | 1,048,576 | [`MemoryStore::builder`](store::MemoryStore::builder) | new ones are refused with a 503, or another one ends (`OnFull`) |
 //! | a call of the store | 5 s | [`store_timeout`](SessionsBuilder::store_timeout) | 503 |
 //! | attempts of a write | 256 | [`max_attempts`](SessionsBuilder::max_attempts) | [`SaveError::Contended`], 503 |
 //! | waiting for a lock | 10 s | [`lock_wait`](SessionsBuilder::lock_wait) | [`LockError::TimedOut`], 503 |

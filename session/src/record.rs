@@ -36,6 +36,28 @@ pub(crate) struct Record {
     bytes: Bytes,
     /// Where the entries begin, behind the map's header.
     start: usize,
+    own: Own,
+}
+
+/// The library's own entries that each request asks for, told when the record is checked.
+#[derive(Clone, Copy, Default)]
+struct Own {
+    created: Option<u64>,
+    idle: Option<u64>,
+    /// Whether it is not of a session, but of what is left of one.
+    is_mark: bool,
+}
+
+impl Own {
+    fn note(&mut self, key: &str, value: &[u8]) {
+        let number = || rmp_serde::from_slice(value).ok();
+        match key {
+            "$created" => self.created = number(),
+            "$idle" => self.idle = number(),
+            "$ended" | "$moved" => self.is_mark = true,
+            _ => {}
+        }
+    }
 }
 
 /// The bytes are not a record.
@@ -56,6 +78,7 @@ impl Record {
         Self {
             bytes: Bytes::from_static(&[0x80]),
             start: 1,
+            own: Own::default(),
         }
     }
 
@@ -64,11 +87,15 @@ impl Record {
         let mut input = Input(&bytes);
         let count = input.map_header().ok_or(Malformed)?;
         let start = bytes.len() - input.0.len();
+        let mut own = Own::default();
         for _ in 0..count {
-            input.entry().ok_or(Malformed)?;
+            let entry = input.entry().ok_or(Malformed)?;
+            if is_own(entry.key) {
+                own.note(entry.key, entry.value);
+            }
         }
         if input.0.is_empty() {
-            Ok(Self { bytes, start })
+            Ok(Self { bytes, start, own })
         } else {
             Err(Malformed)
         }
@@ -108,11 +135,11 @@ impl Record {
     /// When the session began. A record that does not say counts as begun at the epoch: it can only end
     /// too early, never too late.
     pub(crate) fn created_at(&self) -> Timestamp {
-        Timestamp::from_millis(self.number(CREATED).unwrap_or(0))
+        Timestamp::from_millis(self.own.created.unwrap_or(0))
     }
 
     pub(crate) fn idle_timeout(&self) -> Option<Duration> {
-        self.find(IDLE.name).and_then(duration)
+        self.own.idle.map(Duration::from_millis)
     }
 
     /// When its id was last renewed on schedule, or made.
@@ -140,7 +167,8 @@ impl Record {
 
     /// Whether the session has ended here: `true` where it is over, `false` where another is in its place.
     pub(crate) fn ended(&self) -> Option<bool> {
-        self.find(ENDED.name).map(|value| value == [0xc3])
+        let is_over = |value: &[u8]| value == [0xc3];
+        self.own.is_mark.then(|| self.find(ENDED.name).map(is_over))?
     }
 
     /// Whether stored bytes are what is left of a session that is over.
@@ -155,7 +183,8 @@ impl Record {
 
     /// Where a session went that was renewed on schedule.
     pub(crate) fn moved_to(&self) -> Option<PublicId> {
-        let bytes = self.find(MOVED.name)?.strip_prefix(&[0xc4, 32])?;
+        let moved = || self.find(MOVED.name)?.strip_prefix(&[0xc4, 32]);
+        let bytes = self.own.is_mark.then(moved)??;
         bytes.try_into().ok().map(PublicId::from_bytes)
     }
 
@@ -230,17 +259,21 @@ pub(crate) fn rewrite<'a>(
     let mut out = Vec::with_capacity(base.bytes.len() + room + 5);
     write_map_header(&mut out, count);
     let start = out.len();
+    let mut own = Own::default();
     for entry in base.entries().filter(|entry| kept(entry)) {
         out.extend_from_slice(entry.raw);
+        own.note(entry.key, entry.value);
     }
     for (field, value) in changes {
         if let Some(value) = value {
             write_entry(&mut out, field, value);
+            own.note(field.name, value);
         }
     }
     Record {
         bytes: out.into(),
         start,
+        own,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A verb is a file: a module with a `VERB` of its own, listed in [`VERBS`].
 
+mod conformance;
 mod debian;
 mod features;
 mod help;
@@ -26,7 +27,7 @@ struct Verb {
 }
 
 /// Everything that `cargo xtask` does, in the order of the help text.
-const VERBS: &[Verb] = &[test::VERB, help::VERB];
+const VERBS: &[Verb] = &[test::VERB, conformance::VERB, help::VERB];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

@@ -1,6 +1,7 @@
 //! Steps of a task: each named, timed, and listed at the end with how it went.
 
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -99,6 +100,15 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     } else {
         Err(format!("`{line}` ended with {status}"))
     }
+}
+
+/// The root of the workspace.
+pub(crate) fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package
+        .parent()
+        .expect("the package is in the workspace")
+        .to_owned()
 }
 
 #[cfg(test)]

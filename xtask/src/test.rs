@@ -2,12 +2,11 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::need::{self, Need};
-use crate::steps::{Steps, run};
-use crate::{Verb, debian, features};
+use crate::steps::{Steps, root, run};
+use crate::{Verb, conformance, debian, features};
 
 /// Runs every check.
 pub(crate) const VERB: Verb = Verb {
@@ -27,9 +26,10 @@ const NEEDS: [Need; 4] = [need::REDIS, need::POSTGRES, need::MARIADB, need::BROW
 type Step = (&'static str, fn() -> Result<(), String>);
 
 /// The steps in their order: the fast ones first, so that a slip is seen early.
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("servers", servers),
     ("fmt", fmt),
+    ("conformance", conformance::check),
     ("clippy", clippy),
     ("docs", docs),
     ("features", each_feature_alone),
@@ -155,14 +155,6 @@ fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
-}
-
-fn root() -> PathBuf {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package
-        .parent()
-        .expect("the package is in the workspace")
-        .to_owned()
 }
 
 #[cfg(test)]

@@ -295,7 +295,8 @@ impl ActiveSession {
         self.loaded
             .get_or_try_init(|| async {
                 if let Some(Found { id, source }) = presented() {
-                    let origin = self.fetch(id, id.public(), Seen::New).await?;
+                    // Boxed: each handler's future would carry the room for it, and is moved many times.
+                    let origin = Box::pin(self.fetch(id, id.public(), Seen::New)).await?;
                     let mut state = self.state();
                     let live = matches!(origin, Origin::Stored(_));
                     state.fresh = !live;

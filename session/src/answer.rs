@@ -53,7 +53,9 @@ impl ActiveSession {
             return;
         };
         let load = self.engine.store.load(key, self.engine.now());
-        let load = self.engine.limited("looking after a session", load).await;
+        let load = self.engine.limited("looking after a session", load);
+        // Boxed, as it is rare and every request's future would carry the room for it.
+        let load = Box::pin(load).await;
         let unchanged = |stored: Option<Stored>| stored.is_some_and(|s| s.version == version);
         if !load.is_ok_and(unchanged) {
             self.state().answer = None;

@@ -158,7 +158,7 @@ impl ActiveSession {
                 let call = store.replace(key, version, next.write(), now);
                 match engine.limited("saving a session", call).await? {
                     Replaced::Replaced(version) => self.state().stored(key, next, version),
-                    Replaced::Conflict(current) => return self.meet(key, current).await,
+                    Replaced::Conflict(current) => return Box::pin(self.meet(key, current)).await,
                     Replaced::Gone => return Err(self.refused()),
                 }
             }
@@ -179,7 +179,7 @@ impl ActiveSession {
                     Replaced::Conflict(current) if self.is_signed_out(next.due, &current) => {
                         self.state().signed_out(next.due);
                     }
-                    Replaced::Conflict(current) => return self.meet(key, current).await,
+                    Replaced::Conflict(current) => return Box::pin(self.meet(key, current)).await,
                     Replaced::Gone => return Err(self.refused()),
                 }
             }
@@ -189,7 +189,7 @@ impl ActiveSession {
                     Replaced::Conflict(current) if self.is_signed_out(due, &current) => {
                         self.state().signed_out(due);
                     }
-                    Replaced::Conflict(current) => return self.meet(key, current).await,
+                    Replaced::Conflict(current) => return Box::pin(self.meet(key, current)).await,
                     // Gone: it has ended already, as was asked for.
                     Replaced::Replaced(_) | Replaced::Gone => {
                         self.state().ended(due);
@@ -223,7 +223,7 @@ impl ActiveSession {
             && Record::is_over_in(&current.data)
     }
 
-    /// Puts the changes onto what another request wrote.
+    /// Puts the changes onto what another request wrote. Rare, and so boxed by its callers.
     async fn meet(&self, key: PublicId, current: Stored) -> Result<Outcome, SaveError> {
         let newer = match self.engine.follow(key, current, Seen::Loaded).await {
             Ok(Followed::Live(newer)) => newer,

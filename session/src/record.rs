@@ -168,7 +168,9 @@ impl Record {
     /// Whether the session has ended here: `true` where it is over, `false` where another is in its place.
     pub(crate) fn ended(&self) -> Option<bool> {
         let is_over = |value: &[u8]| value == [0xc3];
-        self.own.is_mark.then(|| self.find(ENDED.name).map(is_over))?
+        self.own
+            .is_mark
+            .then(|| self.find(ENDED.name).map(is_over))?
     }
 
     /// Whether stored bytes are what is left of a session that is over.

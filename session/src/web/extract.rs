@@ -51,7 +51,8 @@ async fn take(layer: &Layer, req: &Request) -> Result<Arc<ActiveSession>> {
     let active = loaded.map_err(|error| layer.sessions.failure(error.into()))?;
     let before = std::mem::replace(&mut active.state().taking, Taking::Taken);
     if before == Taking::ToBeLocked {
-        let locked = active.lock_for_request().await;
+        // Boxed: few requests do it, and each one's future would carry the room for it.
+        let locked = Box::pin(active.lock_for_request()).await;
         locked.map_err(|error| layer.sessions.failure(error.into()))?;
     }
     Ok(Arc::clone(active))

@@ -4,6 +4,7 @@
 
 mod debian;
 mod features;
+mod fuzz;
 mod help;
 #[path = "../../tests/src/servers/need.rs"]
 mod need;
@@ -26,7 +27,7 @@ struct Verb {
 }
 
 /// Everything that `cargo xtask` does, in the order of the help text.
-const VERBS: &[Verb] = &[test::VERB, help::VERB];
+const VERBS: &[Verb] = &[test::VERB, fuzz::VERB, help::VERB];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

@@ -48,7 +48,7 @@ respond! {
     };
     SetError, |this| match this {
         SetError::Encode { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        SetError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        SetError::TooDeep { .. } | SetError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
     };
     UpdateError, |this| match this {
         UpdateError::Get(error) => error.status(),

@@ -161,7 +161,7 @@ impl CookieConfig {
         if !self.path.starts_with('/') || !self.path.bytes().all(is_attribute_byte) {
             return invalid(
                 "cookie path",
-                "must begin with `/` and hold no control characters or `;`",
+                "must begin with `/` and hold no spaces, control characters or `;`",
             );
         }
         if let Some(domain) = &self.domain {
@@ -207,9 +207,10 @@ impl CookieConfig {
             let life = time::Duration::seconds(i64::try_from(life).expect("at most 400 days"));
             let now = i64::try_from(now.as_millis() / 1000).unwrap_or(i64::MAX);
             cookie.set_max_age(life);
-            // A clock beyond the year 9999 leaves it to Max-Age.
-            if let Ok(now) = time::OffsetDateTime::from_unix_timestamp(now) {
-                cookie.set_expires(now + life);
+            // An end beyond the year 9999 is left to Max-Age.
+            let now = time::OffsetDateTime::from_unix_timestamp(now).ok();
+            if let Some(end) = now.and_then(|now| now.checked_add(life)) {
+                cookie.set_expires(end);
             }
         }
         cookie.to_string()
@@ -245,11 +246,26 @@ impl CookieConfig {
 }
 
 /// The first well-formed id that a `Cookie` header holds under `name`, which is compared to the letter.
-pub(crate) fn find_id(header: &str, name: &str) -> Option<SessionId> {
-    Cookie::split_parse(header)
-        .filter_map(Result::ok)
-        .filter(|cookie| cookie.name() == name)
-        .find_map(|cookie| SessionId::parse(cookie.value_trimmed()).ok())
+///
+/// Around it, only what is space to browsers as well is left out. They protect `__Host-id`, but let any
+/// neighbouring host set `\u{2003}__Host-id`: a parser that trims all that Unicode calls space, as that of
+/// `cookie` does, would take the one for the other.
+pub(crate) fn find_id(header: &[u8], name: &str) -> Option<SessionId> {
+    header
+        .split(|byte| *byte == b';')
+        .filter_map(|pair| {
+            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            let (given, value) = (&pair[..equals], &pair[equals + 1..]);
+            (given.trim_ascii() == name.as_bytes()).then(|| unquoted(value.trim_ascii()))
+        })
+        .find_map(|value| SessionId::parse(value).ok())
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value
+        .strip_prefix(b"\"")
+        .and_then(|value| value.strip_suffix(b"\""))
+        .unwrap_or(value)
 }
 
 /// RFC 9110, section 5.6.2.
@@ -258,7 +274,7 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 }
 
 fn is_attribute_byte(byte: u8) -> bool {
-    (0x20..0x7f).contains(&byte) && byte != b';'
+    byte.is_ascii_graphic() && byte != b';'
 }
 
 #[cfg(test)]
@@ -323,6 +339,18 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_no_date_can_say_is_left_to_max_age() {
+        // The last second of the year 9999, and the end of representable time.
+        for now in [253_402_300_799_000, u64::MAX - 90_000] {
+            let now = Timestamp::from_millis(now);
+            let end = now.saturating_add(Duration::from_secs(90));
+            let config = CookieConfig::default();
+            let cookie = config.issue("id", &SessionId::random(), end, now);
+            assert!(cookie.ends_with("Max-Age=90"), "{cookie}");
+        }
+    }
+
+    #[test]
     fn contradictions_are_refused() {
         let refused = |config: CookieConfig| config.check().unwrap_err().to_string();
         let plain = || CookieConfig::default().insecure_http();
@@ -338,7 +366,7 @@ mod tests {
         ] {
             assert!(refused(CookieConfig::new(name)).contains("name"), "{name}");
         }
-        for path in ["", "app", "/a;b", "/a\n"] {
+        for path in ["", "app", "/a;b", "/a\n", "/a b", "/ "] {
             refused(CookieConfig::default().path(path));
         }
         for domain in ["", "a b", "example..com", "https://example.com"] {
@@ -353,7 +381,7 @@ mod tests {
     #[test]
     fn ids_are_found_in_any_company() {
         let id = SessionId::random();
-        let found = |header: &str| find_id(header, "__Host-id");
+        let found = |header: &str| find_id(header.as_bytes(), "__Host-id");
         assert_eq!(found(&format!("__Host-id={}", id.expose())), Some(id));
         assert_eq!(
             found(&format!(
@@ -364,6 +392,25 @@ mod tests {
         );
         assert_eq!(found(&format!("__host-id={}", id.expose())), None);
         assert_eq!(found(&format!("__Host-id=\"{}\"", id.expose())), Some(id));
+        assert_eq!(found(&format!(" __Host-id\t=  {} ", id.expose())), Some(id));
         assert_eq!(found(""), None);
+        let not_text = [b"a=\xff; __Host-id=", id.expose().as_bytes()].concat();
+        assert_eq!(find_id(&not_text, "__Host-id"), Some(id));
+    }
+
+    #[test]
+    fn a_name_that_only_looks_protected_is_another_name() {
+        let id = SessionId::random();
+        for space in [
+            "\u{85}", "\u{a0}", "\u{2000}", "\u{2003}", "\u{2028}", "\u{3000}",
+        ] {
+            for header in [
+                format!("{space}__Host-id={}", id.expose()),
+                format!("__Host-id{space}={}", id.expose()),
+                format!("__Host-id={space}{}", id.expose()),
+            ] {
+                assert_eq!(find_id(header.as_bytes(), "__Host-id"), None, "{header:?}");
+            }
+        }
     }
 }

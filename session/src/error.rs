@@ -72,6 +72,16 @@ pub enum SetError {
         /// The limit.
         limit: usize,
     },
+    /// The value nests lists and maps deeper than can be read back safely.
+    #[error("setting session key `{key}`: the `{type_name}` nests more than {limit} deep")]
+    TooDeep {
+        /// The key, with its namespace.
+        key: &'static str,
+        /// The value's type.
+        type_name: &'static str,
+        /// How deep lists and maps may lie in each other.
+        limit: usize,
+    },
     /// The session would become larger than the size limit.
     #[error(
         "setting session key `{key}`: the session would take {size} bytes, over the limit of {limit}"

@@ -32,7 +32,8 @@
 //! # Session data
 //!
 //! A struct of session keys. Each field is an `Option<T>`, absent until it is set, or has a
-//! `#[session(default)]`; any type that serde can write and read will do.
+//! `#[session(default)]`; any type that serde can write and read will do, as long as its values nest
+//! lists and maps at most 128 deep.
 //!
 //! ```
 //! use poem_session::SessionData;

@@ -2,7 +2,7 @@
 //!
 //! # Format
 //! A map whose keys are strings. `namespace.field` holds a field's value as serde writes it (structs as
-//! maps with field names). Names that begin with `$` are the library's own:
+//! maps with field names), at most 128 lists and maps deep. Names that begin with `$` are the library's own:
 //!
 //! | key | value | meaning |
 //! |---|---|---|
@@ -337,41 +337,69 @@ impl<'a> Input<'a> {
     fn skip(&mut self) -> Option<()> {
         let mut pending: usize = 1;
         while pending > 0 {
-            pending -= 1;
-            let (bytes, values) = match self.marker()? {
-                Marker::FixPos(_)
-                | Marker::FixNeg(_)
-                | Marker::Null
-                | Marker::True
-                | Marker::False => (0, 0),
-                Marker::U8 | Marker::I8 => (1, 0),
-                Marker::U16 | Marker::I16 | Marker::FixExt1 => (2, 0),
-                Marker::FixExt2 => (3, 0),
-                Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
-                Marker::FixExt4 => (5, 0),
-                Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
-                Marker::FixExt8 => (9, 0),
-                Marker::FixExt16 => (17, 0),
-                Marker::FixStr(len) => (len.into(), 0),
-                Marker::Str8 | Marker::Bin8 => (self.length(1)?, 0),
-                Marker::Str16 | Marker::Bin16 => (self.length(2)?, 0),
-                Marker::Str32 | Marker::Bin32 => (self.length(4)?, 0),
-                Marker::Ext8 => (self.length(1)?.checked_add(1)?, 0),
-                Marker::Ext16 => (self.length(2)?.checked_add(1)?, 0),
-                Marker::Ext32 => (self.length(4)?.checked_add(1)?, 0),
-                Marker::FixArray(len) => (0, len.into()),
-                Marker::Array16 => (0, self.length(2)?),
-                Marker::Array32 => (0, self.length(4)?),
-                Marker::FixMap(len) => (0, usize::from(len) * 2),
-                Marker::Map16 => (0, self.length(2)? * 2),
-                Marker::Map32 => (0, self.length(4)?.checked_mul(2)?),
-                Marker::Reserved => return None,
-            };
-            self.take(bytes)?;
-            pending = pending.checked_add(values)?;
+            pending = (pending - 1).checked_add(self.begin_value()?)?;
         }
         Some(())
     }
+
+    /// Steps over one value, or into it where others are in it. Answers how many those are.
+    fn begin_value(&mut self) -> Option<usize> {
+        let (bytes, values) = match self.marker()? {
+            Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => {
+                (0, 0)
+            }
+            Marker::U8 | Marker::I8 => (1, 0),
+            Marker::U16 | Marker::I16 | Marker::FixExt1 => (2, 0),
+            Marker::FixExt2 => (3, 0),
+            Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
+            Marker::FixExt4 => (5, 0),
+            Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
+            Marker::FixExt8 => (9, 0),
+            Marker::FixExt16 => (17, 0),
+            Marker::FixStr(len) => (len.into(), 0),
+            Marker::Str8 | Marker::Bin8 => (self.length(1)?, 0),
+            Marker::Str16 | Marker::Bin16 => (self.length(2)?, 0),
+            Marker::Str32 | Marker::Bin32 => (self.length(4)?, 0),
+            Marker::Ext8 => (self.length(1)?.checked_add(1)?, 0),
+            Marker::Ext16 => (self.length(2)?.checked_add(1)?, 0),
+            Marker::Ext32 => (self.length(4)?.checked_add(1)?, 0),
+            Marker::FixArray(len) => (0, len.into()),
+            Marker::Array16 => (0, self.length(2)?),
+            Marker::Array32 => (0, self.length(4)?),
+            Marker::FixMap(len) => (0, usize::from(len) * 2),
+            Marker::Map16 => (0, self.length(2)? * 2),
+            Marker::Map32 => (0, self.length(4)?.checked_mul(2)?),
+            Marker::Reserved => return None,
+        };
+        self.take(bytes)?;
+        Some(values)
+    }
+}
+
+/// Whether lists and maps in an encoded value lie more than `limit` deep in each other.
+pub(crate) fn nests_deeper_than(limit: usize, encoded: &[u8]) -> bool {
+    // Each takes a byte at least: nearly every value is told by its length.
+    if encoded.len() <= limit {
+        return false;
+    }
+    let mut input = Input(encoded);
+    // How many values are still to come, at each depth.
+    let mut open = vec![1];
+    while let Some(left) = open.last_mut() {
+        if *left == 0 {
+            open.pop();
+            continue;
+        }
+        *left -= 1;
+        match input.begin_value() {
+            Some(0) => {}
+            Some(_) if open.len() > limit => return true,
+            Some(values) => open.push(values),
+            // Not well formed, which is for the decoder to say.
+            None => return false,
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -503,6 +531,22 @@ mod tests {
                 &bytes[..bytes.len().min(12)]
             );
         }
+    }
+
+    #[test]
+    fn depth_is_counted_in_lists_and_maps() {
+        // Each level a list of one, and an empty string behind the innermost.
+        let lists = |depth| [vec![0x91; depth], vec![0xa0]].concat();
+        assert!(!nests_deeper_than(128, &lists(128)));
+        assert!(nests_deeper_than(128, &lists(129)));
+        // A map in each map, beside a long text.
+        let map = |depth| [b"\x82\xa0\xa2xx\xa0".repeat(depth), vec![0xc0]].concat();
+        assert!(!nests_deeper_than(128, &map(128)));
+        assert!(nests_deeper_than(128, &map(129)));
+        // Wide is not deep.
+        let wide = packed(&vec![vec![vec![1]; 100]; 100]);
+        assert!(nests_deeper_than(2, &wide) && !nests_deeper_than(3, &wide));
+        assert!(!nests_deeper_than(128, &packed(&"x".repeat(1000))));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(crate) const VERB: Verb = Verb {
 const CHECKLIST: &str = "tests/conformance.txt";
 
 /// Where tests are.
-const ROOMS: [&str; 4] = ["session", "session-macros", "examples", "tests"];
+const ROOMS: [&str; 5] = ["session", "session-macros", "examples", "tests", "fuzz"];
 
 /// A line of the checklist: its number, what it asks for, and why it is open, if it is.
 #[derive(Debug, PartialEq)]

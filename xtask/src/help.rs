@@ -13,9 +13,11 @@ pub(crate) const VERB: Verb = Verb {
 #[expect(clippy::unnecessary_wraps, reason = "every verb has this signature")]
 fn run(_arguments: &[String]) -> Result<(), String> {
     println!("Usage: cargo xtask VERB\n");
+    let call = |verb: &Verb| format!("{} {}", verb.name, verb.arguments);
+    let lengths = VERBS.iter().map(|verb| call(verb).chars().count());
+    let width = lengths.max().unwrap_or(0);
     for verb in VERBS {
-        let call = format!("{} {}", verb.name, verb.arguments);
-        println!("  {call:<16}{}", verb.summary);
+        println!("  {:<width$}  {}", call(verb), verb.summary);
     }
     Ok(())
 }

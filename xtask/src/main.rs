@@ -5,6 +5,7 @@
 mod conformance;
 mod debian;
 mod features;
+mod fuzz;
 mod help;
 #[path = "../../tests/src/servers/need.rs"]
 mod need;
@@ -27,7 +28,7 @@ struct Verb {
 }
 
 /// Everything that `cargo xtask` does, in the order of the help text.
-const VERBS: &[Verb] = &[test::VERB, conformance::VERB, help::VERB];
+const VERBS: &[Verb] = &[test::VERB, conformance::VERB, fuzz::VERB, help::VERB];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

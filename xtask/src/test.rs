@@ -95,7 +95,9 @@ fn missing_packages() -> Vec<&'static str> {
 }
 
 fn fmt() -> Result<(), String> {
-    run(cargo().args(["fmt", "--all", "--check"]))
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    // A workspace of its own. What there is to lint and to test in `fuzz/` is in this one.
+    run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
 fn clippy() -> Result<(), String> {

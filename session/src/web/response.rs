@@ -48,7 +48,8 @@ respond! {
     };
     SetError, |this| match this {
         SetError::Encode { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-        SetError::ValueTooLarge { .. }
+        SetError::TooDeep { .. }
+        | SetError::ValueTooLarge { .. }
         | SetError::TooManyKeys { .. }
         | SetError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
     };

@@ -205,10 +205,7 @@ impl Source {
                 .headers()
                 .get_all(header::COOKIE)
                 .iter()
-                // Piece by piece: another cookie may hold what is no text.
-                .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
-                .filter_map(|piece| std::str::from_utf8(piece).ok())
-                .find_map(|piece| cookie::find_id(piece, cookie_name)),
+                .find_map(|header| cookie::find_id(header.as_bytes(), cookie_name)),
             Self::Header(name) => SessionId::parse(req.headers().get(name)?).ok(),
             Self::Authorization(scheme) => in_authorization(req.headers(), scheme),
             Self::Query(name) => in_pairs(req.uri().query()?.as_bytes(), name),

@@ -1,0 +1,24 @@
+//! The parts of the Redis store that read what others wrote, without the server.
+
+#[path = "../../../session/src/store/redis/address.rs"]
+#[allow(dead_code, reason = "who connects reads more of an address")]
+mod address;
+#[path = "../../../session/src/store/redis/fault.rs"]
+#[allow(dead_code, reason = "no server is asked, so none answers")]
+mod fault;
+#[path = "../../../session/src/store/redis/value.rs"]
+#[allow(dead_code, reason = "nothing is written")]
+mod value;
+
+use poem_session::clock::Timestamp;
+pub(crate) use poem_session::store::{LockOwner, StoreError, StoreErrorKind, Stored, Version};
+
+/// Whether the Redis store would try to connect to an address.
+pub(crate) fn is_address_of_redis(url: &str) -> bool {
+    address::Address::parse(url).is_ok()
+}
+
+/// The record in a value of Redis, if it has not ended, or an error where there is something else.
+pub(crate) fn record_in_redis(value: Vec<u8>, now: Timestamp) -> Result<Option<Stored>, ()> {
+    value::read(value, now).map_err(|_| ())
+}

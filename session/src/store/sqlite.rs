@@ -115,16 +115,22 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
     /// Creates the table if it is not there. [`open`](Self::open) has done so already.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written, or if the table has other columns.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let action = Self::ACTIONS.migrate;
         if self.table.schema().is_some() {
             return Err(misconfigured(action, "SQLite has no schemas"));
         }
-        let ddl = sqlx::AssertSqlSafe(Self::ddl(&self.table));
-        let done = sqlx::raw_sql(ddl).execute(&self.writer).await;
-        done.map(drop)
+        self.create_table()
+            .await
             .map_err(|error| store_error::<Self>(action, error))
+    }
+
+    async fn create_table(&self) -> sqlx::Result<()> {
+        let ddl = sqlx::AssertSqlSafe(Self::ddl(&self.table));
+        sqlx::raw_sql(ddl).execute(&self.writer).await?;
+        let columns = &self.statements.shared.columns;
+        execute(&self.writer, columns, &[]).await.map(drop)
     }
 
     /// Waits for what is being done and closes the file.
@@ -159,6 +165,7 @@ impl SqliteStatements {
 
 impl Backend for SqliteStore {
     const ACTIONS: Actions = actions!("SQLite");
+    const OF_ANOTHER_TYPE: StoreErrorKind = StoreErrorKind::Corrupt;
 
     fn statements(&self) -> &Statements {
         &self.statements.shared
@@ -170,9 +177,10 @@ impl Backend for SqliteStore {
         match code.map(|code| code & 0xff) {
             // Busy and locked, for as long as the connection was told to wait.
             Some(5 | 6) => StoreErrorKind::TimedOut,
-            // No such table or column; no permission; a table of other types; not a database.
-            Some(1 | 3 | 20 | 23 | 26) => StoreErrorKind::Misconfigured,
-            // A disk that is full or fails, a file that is read-only, damaged or cannot be opened.
+            Some(13) => StoreErrorKind::Full,
+            // No such table or column; no permission; a table of other types or rules; not a database.
+            Some(1 | 3 | 19 | 20 | 23 | 26) => StoreErrorKind::Misconfigured,
+            // A disk that fails, a file that is read-only, damaged or cannot be opened.
             _ => StoreErrorKind::Unavailable,
         }
     }

@@ -145,6 +145,9 @@ impl MySqlStatements {
 
 const NO_SUCH_TABLE: u16 = 1146;
 
+/// Bytes that are no text, as a table wants it that is not ours.
+const NO_TEXT: [u16; 4] = [1300, 1366, 3854, 3988];
+
 fn number(error: &dyn DatabaseError) -> Option<u16> {
     error
         .try_downcast_ref::<MySqlDatabaseError>()
@@ -166,11 +169,10 @@ impl Backend for MySqlStore {
             Some(1203 | 1226) => StoreErrorKind::Unavailable,
             // A disk, and a table that cannot grow.
             Some(1021 | 1114) => StoreErrorKind::Full,
-            // A host that may not connect, a password that has run out, an account that is locked. Another
-            // table than ours: values that do not fit, a column that has to be given.
-            Some(1130 | 1820 | 1862 | 3118 | 4151 | 1265 | 1364 | 1366) => {
-                StoreErrorKind::Misconfigured
-            }
+            // A host that may not connect, a password that has run out, an account that is locked; a
+            // column of another table than ours, which has to be given, or takes no value of ours.
+            Some(1130 | 1820 | 1862 | 3118 | 4151 | 1265 | 1364) => StoreErrorKind::Misconfigured,
+            Some(number) if NO_TEXT.contains(&number) => StoreErrorKind::Misconfigured,
             _ => by_sqlstate(error.code().as_deref().unwrap_or_default()),
         }
     }
@@ -182,8 +184,9 @@ impl Backend for MySqlStore {
 
     /// What does not fit a column is quoted, be it a record or a key.
     fn quotes_values(error: &dyn DatabaseError) -> bool {
-        number(error) == Some(1366)
-            || matches!(error.code().as_deref(), Some(state) if state.starts_with("22") || state.starts_with("23"))
+        let state = error.code().unwrap_or_default();
+        number(error).is_some_and(|number| NO_TEXT.contains(&number))
+            || ["22", "23"].iter().any(|class| state.starts_with(class))
     }
 
     async fn execute(&self, statement: &Statement, values: &[Value<'_>]) -> sqlx::Result<u64> {

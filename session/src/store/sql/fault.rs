@@ -124,3 +124,38 @@ pub(in crate::store) fn by_sqlstate(state: &str) -> StoreErrorKind {
         _ => StoreErrorKind::Unavailable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use StoreErrorKind::{Full, Misconfigured, TimedOut, Unavailable};
+
+    #[test]
+    fn each_state_is_the_trouble_that_it_says() {
+        for (state, kind) in [
+            // No space on the device; too many connections; out of memory.
+            ("53100", Full),
+            ("53300", Unavailable),
+            ("53200", Unavailable),
+            // For reading only; shutting down; a file that could not be written.
+            ("25006", Unavailable),
+            ("57P01", Unavailable),
+            ("58030", Unavailable),
+            // Cancelled; a lock that was not to be had.
+            ("57014", TimedOut),
+            ("55P03", TimedOut),
+            // A wrong password; no such database; no such table; no right to it; no such column.
+            ("28P01", Misconfigured),
+            ("3D000", Misconfigured),
+            ("42P01", Misconfigured),
+            ("42501", Misconfigured),
+            ("42703", Misconfigured),
+            // Too long for the column; a column that has to be given.
+            ("22001", Misconfigured),
+            ("23502", Misconfigured),
+            ("", Unavailable),
+        ] {
+            assert_eq!(by_sqlstate(state), kind, "{state}");
+        }
+    }
+}

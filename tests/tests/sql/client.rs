@@ -6,10 +6,23 @@ use std::{
 };
 
 use poem_session_tests::servers::Server;
-use sqlx::{AssertSqlSafe, MySqlPool, PgPool, SqlitePool, sqlite::SqliteConnectOptions};
+use sqlx::{
+    AssertSqlSafe, MySqlPool, PgPool, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
 use tokio::time::sleep;
 
 use crate::{Database, LIMIT};
+
+/// How an application of its own opens a file, new or not, but for waiting for the disk: others keep that
+/// busy, too, and nothing is switched off here.
+pub(crate) fn sqlite_options(file: &Path) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new().filename(file);
+    let options = options.create_if_missing(true);
+    options
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Off)
+}
 
 /// Connections with all rights, to look at what is there, and to do it harm.
 #[derive(Clone, Debug)]

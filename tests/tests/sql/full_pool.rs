@@ -11,6 +11,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     Database,
+    client::sqlite_options,
     contention::Other,
     key, now, said,
     site::{Ask, Site, Visitor},
@@ -54,8 +55,7 @@ async fn a_pool_that_the_application_has_used_up_is_an_error_in_time(database: D
 async fn a_sqlite_pool_that_the_application_has_used_up_is_an_error_in_time() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
-    let url = format!("sqlite:{}?mode=rwc", file.display());
-    let pool = SqlitePoolOptions::connect(small(), &url).await;
+    let pool = SqlitePoolOptions::connect_with(small(), sqlite_options(&file)).await;
     let pool = pool.expect("a file");
     let store = SqliteStore::from_pool(pool.clone());
     store.migrate().await.expect("a table");

@@ -1,12 +1,17 @@
 //! A database that may be read and not written.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use poem_session::store::{SessionStore as _, SqliteStore, StoreErrorKind};
 use poem_session_tests::servers::Options;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 
 use crate::{
     Database,
-    client::{Account, Client},
+    client::{Account, Client, sqlite_options},
     create, key, now, said,
     site::{Ask, Site},
     write,
@@ -65,23 +70,32 @@ async fn what_is_read_only_is_read_and_then_written_again(database: Database) {
 async fn sqlite_that_is_read_only_is_read_and_then_written_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
-    let options = SqliteConnectOptions::new().filename(&file);
-    let pool = SqlitePoolOptions::new().max_connections(1);
-    let pool = pool.connect_lazy_with(options.clone().create_if_missing(true));
-    let store = SqliteStore::from_pool(pool.clone());
+    let is = Arc::new(AtomicBool::new(false));
+    let pool = SqlitePoolOptions::new().after_connect({
+        let is = Arc::clone(&is);
+        move |connection, _| {
+            let set = is.load(Ordering::SeqCst).then_some("PRAGMA query_only = 1");
+            let set = sqlx::raw_sql(set.unwrap_or("PRAGMA query_only = 0"));
+            Box::pin(async move { set.execute(connection).await.map(drop) })
+        }
+    });
+    // Each call has a connection of its own, as on a file system that changes under those that are open.
+    let pool = pool.after_release(|_, _| Box::pin(async { Ok(false) }));
+    let pool = pool.connect_lazy_with(sqlite_options(&file));
+    let store = SqliteStore::from_pool(pool);
     store.migrate().await.expect("a table");
-    let site = Site::on(std::sync::Arc::new(store));
+    let site = Site::on(Arc::new(store));
     let mut guest = site.guest().await;
 
-    let set = |value| sqlx::raw_sql(value).execute(&pool);
-    set("PRAGMA query_only = 1").await.expect("a setting");
+    is.store(true, Ordering::SeqCst);
     site.refuses(&mut guest, &Ask::WRITES).await;
     guest.has_counted(1).await;
-    set("PRAGMA query_only = 0").await.expect("a setting");
+    is.store(false, Ordering::SeqCst);
     guest.goes_on(1).await;
 
     // As on a file system that may only be read.
-    let pool = SqlitePoolOptions::new().connect_lazy_with(options.read_only(true));
+    let pool = SqlitePoolOptions::new()
+        .connect_lazy_with(SqliteConnectOptions::new().filename(&file).read_only(true));
     let store = SqliteStore::from_pool(pool);
     let error = store.create(key(), write("x"), now()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");

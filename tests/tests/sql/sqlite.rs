@@ -16,7 +16,7 @@ use poem_session::{
         StoreErrorKind::{Full, Misconfigured, TimedOut, Unavailable},
     },
 };
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 
 use crate::{
     client::Client,
@@ -62,7 +62,8 @@ fn tell_parent(what: &str) {
 async fn a_file_that_another_process_has_locked_is_an_error_until_that_one_ends() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
-    let store = SqliteStore::builder(&file).busy_timeout(Duration::from_millis(200));
+    let store = SqliteStore::builder(&file).survives_power_loss(false);
+    let store = store.busy_timeout(Duration::from_millis(200));
     let store: Arc<dyn SessionStore> = Arc::new(store.open().await.expect("a new file"));
     let site = Site::on(Arc::clone(&store));
     let mut guest = site.guest().await;
@@ -151,22 +152,23 @@ async fn the_filler() {
 async fn a_file_that_was_overwritten_is_an_error_until_it_is_back() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
-    let options = SqliteConnectOptions::new().filename(&file);
-    // Without memory of what the file was.
-    let options = options
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .pragma("cache_size", "0");
+    let made = SqliteStore::open(&file).await.expect("a new file");
+    made.close().await;
     let pool = SqlitePoolOptions::new().max_connections(2);
-    let pool = pool.connect_lazy_with(options);
-    let store = SqliteStore::from_pool(pool.clone());
-    store.migrate().await.expect("a table");
-    let store: Arc<dyn SessionStore> = Arc::new(store);
+    let pool = pool.connect_lazy_with(
+        SqliteConnectOptions::new()
+            .filename(&file)
+            .synchronous(SqliteSynchronous::Off),
+    );
+    let store: Arc<dyn SessionStore> = Arc::new(SqliteStore::from_pool(pool.clone()));
     let site = Site::on(Arc::clone(&store));
     let mut guest = site.guest().await;
+    // A connection goes on with what it remembers. New ones see what is there.
+    for connection in [pool.acquire().await, pool.acquire().await] {
+        let closed = connection.expect("a connection").close().await;
+        closed.expect("the file is moved together");
+    }
 
-    let client = Client::Sqlite(pool);
-    client.run("PRAGMA wal_checkpoint(TRUNCATE)").await;
     let good = std::fs::read(&file).expect("the file");
     std::fs::write(&file, "no database. ".repeat(good.len() / 10)).expect("the file");
     site.refuses(&mut guest, &Ask::ALL).await;

@@ -1,18 +1,12 @@
 //! Sessions in a table of MySQL or MariaDB.
 
-use std::fmt;
-
-use sqlx::{
-    AssertSqlSafe, MySql, MySqlPool,
-    error::DatabaseError,
-    mysql::{MySqlConnectOptions, MySqlDatabaseError},
-};
+use sqlx::{AssertSqlSafe, MySql, MySqlPool, error::DatabaseError, mysql::MySqlDatabaseError};
 
 use super::{
     StoreError, StoreErrorKind,
     sql::{
-        Actions, Backend, DatabaseBuilder, Placeholders, Row, Statement, Statements, TableName,
-        Value, Written, actions, by_sqlstate, connect_error, pooled_calls, session_store,
+        Actions, Attempts, Backend, DatabaseBuilder, InUse, Placeholders, Row, Statement,
+        Statements, TableName, Value, Written, actions, by_sqlstate, server_store, session_store,
         statement_calls, store_error,
     },
 };
@@ -62,46 +56,6 @@ struct MySqlStatements {
 const BATCH: i64 = 1000;
 
 impl MySqlStore {
-    /// Connects to the database at this address, `mysql://user:password@host:port/database`. Creates
-    /// nothing: see [`migrate`](Self::migrate).
-    ///
-    /// # Errors
-    /// [`Misconfigured`](StoreErrorKind::Misconfigured) if the address cannot be understood or the
-    /// database refuses the user; [`TimedOut`](StoreErrorKind::TimedOut) if no server accepts within 3
-    /// seconds.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Self::builder(url).connect().await
-    }
-
-    /// Settings for a store on the database at this address.
-    pub fn builder(url: &str) -> MySqlStoreBuilder {
-        DatabaseBuilder::new(url)
-    }
-
-    /// A store on connections of your own, in the table `poem_sessions`. Creates nothing: see
-    /// [`migrate`](Self::migrate).
-    ///
-    /// The pool should have time limits below that of the sessions.
-    pub fn from_pool(pool: MySqlPool) -> Self {
-        Self::on_pool(pool, TableName::default())
-    }
-
-    /// The same store in another table; its schema is the name of a database of the same server.
-    /// Creates nothing: see [`migrate`](Self::migrate).
-    #[must_use]
-    pub fn in_table(self, table: TableName) -> Self {
-        Self::on_pool(self.pool, table)
-    }
-
-    fn on_pool(pool: MySqlPool, table: TableName) -> Self {
-        let statements = MySqlStatements::new(&table.quoted('`'));
-        Self {
-            pool,
-            table,
-            statements,
-        }
-    }
-
     /// The statement that creates what the store needs, for migration tools. It does nothing where it
     /// is there. A database that the table's name speaks of has to be there already.
     ///
@@ -133,7 +87,7 @@ CREATE TABLE IF NOT EXISTS {table} (
     /// it is there, no right to create anything is needed.
     ///
     /// # Errors
-    /// If the database refuses or cannot be reached.
+    /// If the database refuses or cannot be reached, or if the table has other columns.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.create_table()
             .await
@@ -142,36 +96,13 @@ CREATE TABLE IF NOT EXISTS {table} (
 
     async fn create_table(&self) -> sqlx::Result<()> {
         // The database looks at rights before it looks for the table.
-        let exists = AssertSqlSafe(format!("SELECT 1 FROM {} LIMIT 0", self.table.quoted('`')));
-        match sqlx::raw_sql(exists).execute(&self.pool).await {
+        match execute(&self.pool, &self.statements.shared.columns, &[]).await {
             Err(sqlx::Error::Database(error)) if number(&*error) == Some(NO_SUCH_TABLE) => {
                 let ddl = AssertSqlSafe(Self::ddl(&self.table));
                 sqlx::raw_sql(ddl).execute(&self.pool).await.map(drop)
             }
             other => other.map(drop),
         }
-    }
-
-    /// Waits for what is being done and closes the connections.
-    pub async fn close(&self) {
-        self.pool.close().await;
-    }
-}
-
-impl MySqlStoreBuilder {
-    /// Connects. Creates nothing: see [`MySqlStore::migrate`].
-    ///
-    /// # Errors
-    /// As [`MySqlStore::connect`].
-    pub async fn connect(self) -> Result<MySqlStore, StoreError> {
-        let options: MySqlConnectOptions =
-            self.url().parse().map_err(connect_error::<MySqlStore>)?;
-        let pool = self
-            .pool_options()
-            .connect_with(options)
-            .await
-            .map_err(connect_error::<MySqlStore>)?;
-        Ok(MySqlStore::on_pool(pool, self.into_table()))
     }
 }
 
@@ -214,6 +145,9 @@ impl MySqlStatements {
 
 const NO_SUCH_TABLE: u16 = 1146;
 
+/// Bytes that are no text, as a table wants it that is not ours.
+const NO_TEXT: [u16; 4] = [1300, 1366, 3854, 3988];
+
 fn number(error: &dyn DatabaseError) -> Option<u16> {
     error
         .try_downcast_ref::<MySqlDatabaseError>()
@@ -233,8 +167,26 @@ impl Backend for MySqlStore {
             Some(1205 | 1969 | 3024) => StoreErrorKind::TimedOut,
             // Too many connections of one user, which shares its SQLSTATE with rights that are missing.
             Some(1203 | 1226) => StoreErrorKind::Unavailable,
+            // A disk, and a table that cannot grow.
+            Some(1021 | 1114) => StoreErrorKind::Full,
+            // A host that may not connect, a password that has run out, an account that is locked; a
+            // column of another table than ours, which has to be given, or takes no value of ours.
+            Some(1130 | 1820 | 1862 | 3118 | 4151 | 1265 | 1364) => StoreErrorKind::Misconfigured,
+            Some(number) if NO_TEXT.contains(&number) => StoreErrorKind::Misconfigured,
             _ => by_sqlstate(error.code().as_deref().unwrap_or_default()),
         }
+    }
+
+    fn refuses_writes(error: &dyn DatabaseError) -> bool {
+        // `read_only` of the server, and of InnoDB.
+        matches!(number(error), Some(1290 | 1792 | 1836))
+    }
+
+    /// What does not fit a column is quoted, be it a record or a key.
+    fn quotes_values(error: &dyn DatabaseError) -> bool {
+        let state = error.code().unwrap_or_default();
+        number(error).is_some_and(|number| NO_TEXT.contains(&number))
+            || ["22", "23"].iter().any(|class| state.starts_with(class))
     }
 
     async fn execute(&self, statement: &Statement, values: &[Value<'_>]) -> sqlx::Result<u64> {
@@ -307,14 +259,10 @@ impl Backend for MySqlStore {
     }
 }
 
-impl fmt::Debug for MySqlStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MySqlStore")
-            .field("table", &self.table)
-            .finish_non_exhaustive()
-    }
+server_store! {
+    /// Connects to the database at this address, `mysql://user:password@host:port/database`. Creates
+    /// nothing: see [`migrate`](Self::migrate).
+    MySqlStore, MySqlStatements, '`', MySql
 }
-
 session_store!(MySqlStore);
 statement_calls!(MySql);
-pooled_calls!(MySql);

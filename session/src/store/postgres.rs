@@ -1,14 +1,12 @@
 //! Sessions in a PostgreSQL table.
 
-use std::fmt;
-
-use sqlx::{PgPool, Postgres, error::DatabaseError, postgres::PgConnectOptions};
+use sqlx::{PgPool, Postgres, error::DatabaseError};
 
 use super::{
     StoreError, StoreErrorKind,
     sql::{
-        Actions, Backend, DatabaseBuilder, Placeholders, Row, Statement, Statements, TableName,
-        UPSERT, Value, Written, actions, by_sqlstate, connect_error, pooled_calls, quoted,
+        Actions, Attempts, Backend, DatabaseBuilder, InUse, Placeholders, Row, Statement,
+        Statements, TableName, UPSERT, Value, Written, actions, by_sqlstate, quoted, server_store,
         session_store, statement_calls, store_error,
     },
 };
@@ -52,45 +50,6 @@ struct PostgresStatements {
 const MIGRATION_LOCK: i64 = 0x0070_6f65_6d2d_7373;
 
 impl PostgresStore {
-    /// Connects to the database at this address, `postgres://user:password@host:port/database`, with
-    /// the settings that libpq knows as parameters. Creates nothing: see [`migrate`](Self::migrate).
-    ///
-    /// # Errors
-    /// [`Misconfigured`](StoreErrorKind::Misconfigured) if the address cannot be understood or the
-    /// database refuses the user; [`TimedOut`](StoreErrorKind::TimedOut) if no server accepts within 3
-    /// seconds.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Self::builder(url).connect().await
-    }
-
-    /// Settings for a store on the database at this address.
-    pub fn builder(url: &str) -> PostgresStoreBuilder {
-        DatabaseBuilder::new(url)
-    }
-
-    /// A store on connections of your own, in the table `poem_sessions`. Creates nothing: see
-    /// [`migrate`](Self::migrate).
-    ///
-    /// The pool should have time limits below that of the sessions.
-    pub fn from_pool(pool: PgPool) -> Self {
-        Self::on_pool(pool, TableName::default())
-    }
-
-    /// The same store in another table. Creates nothing: see [`migrate`](Self::migrate).
-    #[must_use]
-    pub fn in_table(self, table: TableName) -> Self {
-        Self::on_pool(self.pool, table)
-    }
-
-    fn on_pool(pool: PgPool, table: TableName) -> Self {
-        let statements = PostgresStatements::new(&table.quoted('"'));
-        Self {
-            pool,
-            table,
-            statements,
-        }
-    }
-
     /// The statements that create what the store needs, separated by semicolons, for migration tools.
     /// They do nothing where it is there.
     ///
@@ -126,7 +85,7 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
     /// at the same time. Where the table is there, no right to create anything is needed.
     ///
     /// # Errors
-    /// If the database refuses or cannot be reached.
+    /// If the database refuses or cannot be reached, or if the table has other columns.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.create_table()
             .await
@@ -147,29 +106,8 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
             let ddl = sqlx::AssertSqlSafe(Self::ddl(&self.table));
             sqlx::raw_sql(ddl).execute(&mut *transaction).await?;
         }
+        execute(&mut *transaction, &self.statements.shared.columns, &[]).await?;
         transaction.commit().await
-    }
-
-    /// Waits for what is being done and closes the connections.
-    pub async fn close(&self) {
-        self.pool.close().await;
-    }
-}
-
-impl PostgresStoreBuilder {
-    /// Connects. Creates nothing: see [`PostgresStore::migrate`].
-    ///
-    /// # Errors
-    /// As [`PostgresStore::connect`].
-    pub async fn connect(self) -> Result<PostgresStore, StoreError> {
-        let options: PgConnectOptions =
-            self.url().parse().map_err(connect_error::<PostgresStore>)?;
-        let pool = self
-            .pool_options()
-            .connect_with(options)
-            .await
-            .map_err(connect_error::<PostgresStore>)?;
-        Ok(PostgresStore::on_pool(pool, self.into_table()))
     }
 }
 
@@ -260,14 +198,10 @@ impl Backend for PostgresStore {
     }
 }
 
-impl fmt::Debug for PostgresStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore")
-            .field("table", &self.table)
-            .finish_non_exhaustive()
-    }
+server_store! {
+    /// Connects to the database at this address, `postgres://user:password@host:port/database`, with
+    /// the settings that libpq knows as parameters. Creates nothing: see [`migrate`](Self::migrate).
+    PostgresStore, PostgresStatements, '"', Postgres
 }
-
 session_store!(PostgresStore);
 statement_calls!(Postgres);
-pooled_calls!(Postgres);

@@ -6,7 +6,10 @@ mod tests;
 
 use std::fmt;
 
-use sqlx::{Sqlite, SqlitePool, error::DatabaseError};
+use sqlx::{
+    Connection as _, Sqlite, SqliteConnection, SqlitePool, error::DatabaseError,
+    pool::PoolConnection,
+};
 
 pub use self::builder::SqliteStoreBuilder;
 use super::{
@@ -115,16 +118,38 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
     /// Creates the table if it is not there. [`open`](Self::open) has done so already.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// If the file cannot be written, or if the table has other columns.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let action = Self::ACTIONS.migrate;
         if self.table.schema().is_some() {
             return Err(misconfigured(action, "SQLite has no schemas"));
         }
-        let ddl = sqlx::AssertSqlSafe(Self::ddl(&self.table));
-        let done = sqlx::raw_sql(ddl).execute(&self.writer).await;
-        done.map(drop)
+        self.create_table()
+            .await
             .map_err(|error| store_error::<Self>(action, error))
+    }
+
+    async fn create_table(&self) -> sqlx::Result<()> {
+        let ddl = sqlx::AssertSqlSafe(Self::ddl(&self.table));
+        sqlx::raw_sql(ddl).execute(&self.writer).await?;
+        let columns = &self.statements.shared.columns;
+        execute(&self.writer, columns, &[]).await.map(drop)
+    }
+
+    async fn rename_and_leave_on(
+        &self,
+        connection: &mut SqliteConnection,
+        values: &[Value<'_>],
+    ) -> sqlx::Result<Written> {
+        // It is known from the start to write; begun as a reading one, it could fail to become that.
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        if execute(&mut *transaction, &self.statements.leave, values).await? == 0 {
+            transaction.rollback().await?;
+            return Ok(Written::NotKnown);
+        }
+        execute(&mut *transaction, &self.statements.put, values).await?;
+        transaction.commit().await?;
+        Ok(Written::Yes)
     }
 
     /// Waits for what is being done and closes the file.
@@ -157,28 +182,68 @@ impl SqliteStatements {
     }
 }
 
+async fn execute_on(
+    pool: &SqlitePool,
+    statement: &Statement,
+    values: &[Value<'_>],
+) -> sqlx::Result<u64> {
+    let mut connection = pool.acquire().await?;
+    let result = execute(&mut *connection, statement, values).await;
+    end(connection, result)
+}
+
+async fn fetch_on(
+    pool: &SqlitePool,
+    statement: &Statement,
+    values: &[Value<'_>],
+) -> sqlx::Result<Option<Row>> {
+    let mut connection = pool.acquire().await?;
+    let result = fetch(&mut *connection, statement, values).await;
+    end(connection, result)
+}
+
+/// Passes on what came of it, and closes the connection if that may hold on to a file which is no longer
+/// the one of that name, or remember what was wrong with it: it would go on failing when all is well again.
+fn end<T>(mut connection: PoolConnection<Sqlite>, result: sqlx::Result<T>) -> sqlx::Result<T> {
+    let error = result
+        .as_ref()
+        .err()
+        .and_then(sqlx::Error::as_database_error);
+    // Read-only; a failure of the disk; damaged; cannot be opened; not a database.
+    if error.is_some_and(|error| matches!(primary(error), Some(8 | 10 | 11 | 14 | 26))) {
+        connection.close_on_drop();
+    }
+    result
+}
+
+/// The low byte of SQLite's code; the rest says more precisely what is said by it already.
+fn primary(error: &dyn DatabaseError) -> Option<u32> {
+    let code: u32 = error.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
 impl Backend for SqliteStore {
     const ACTIONS: Actions = actions!("SQLite");
+    const OF_ANOTHER_TYPE: StoreErrorKind = StoreErrorKind::Corrupt;
 
     fn statements(&self) -> &Statements {
         &self.statements.shared
     }
 
     fn kind_of(error: &dyn DatabaseError) -> StoreErrorKind {
-        let code: Option<u32> = error.code().and_then(|code| code.parse().ok());
-        // The low byte; the rest says more precisely what is said here already.
-        match code.map(|code| code & 0xff) {
+        match primary(error) {
             // Busy and locked, for as long as the connection was told to wait.
             Some(5 | 6) => StoreErrorKind::TimedOut,
-            // No such table or column; no permission; a table of other types; not a database.
-            Some(1 | 3 | 20 | 23 | 26) => StoreErrorKind::Misconfigured,
-            // A disk that is full or fails, a file that is read-only, damaged or cannot be opened.
+            Some(13) => StoreErrorKind::Full,
+            // No such table or column; no permission; a table of other types or rules; not a database.
+            Some(1 | 3 | 19 | 20 | 23 | 26) => StoreErrorKind::Misconfigured,
+            // A disk that fails, a file that is read-only, damaged or cannot be opened.
             _ => StoreErrorKind::Unavailable,
         }
     }
 
     async fn execute(&self, statement: &Statement, values: &[Value<'_>]) -> sqlx::Result<u64> {
-        execute(&self.writer, statement, values).await
+        execute_on(&self.writer, statement, values).await
     }
 
     /// All that is fetched is read only, but for [`upsert`](Backend::upsert).
@@ -187,29 +252,23 @@ impl Backend for SqliteStore {
         statement: &Statement,
         values: &[Value<'_>],
     ) -> sqlx::Result<Option<Row>> {
-        fetch(&self.readers, statement, values).await
+        fetch_on(&self.readers, statement, values).await
     }
 
     async fn upsert(&self, values: &[Value<'_>]) -> sqlx::Result<Option<i64>> {
-        let row = fetch(&self.writer, &self.statements.upsert, values).await?;
+        let row = fetch_on(&self.writer, &self.statements.upsert, values).await?;
         Ok(row.map(|row| row.version))
     }
 
     async fn rename_and_leave(&self, values: &[Value<'_>]) -> sqlx::Result<Written> {
-        // It is known from the start to write; begun as a reading one, it could fail to become that.
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        if execute(&mut *transaction, &self.statements.leave, values).await? == 0 {
-            transaction.rollback().await?;
-            return Ok(Written::NotKnown);
-        }
-        execute(&mut *transaction, &self.statements.put, values).await?;
-        transaction.commit().await?;
-        Ok(Written::Yes)
+        let mut connection = self.writer.acquire().await?;
+        let written = self.rename_and_leave_on(&mut connection, values).await;
+        end(connection, written)
     }
 
     async fn sweep(&self, limit: i64, now: i64) -> sqlx::Result<u64> {
         let values = [Value::Integer(now), Value::Integer(limit)];
-        execute(&self.writer, &self.statements.sweep, &values).await
+        execute_on(&self.writer, &self.statements.sweep, &values).await
     }
 }
 

@@ -59,12 +59,13 @@ respond! {
         UpdateError::Overtaken { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     StoreError, |this| match this.kind() {
-        StoreErrorKind::Corrupt | StoreErrorKind::Misconfigured => {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
-        StoreErrorKind::Unavailable | StoreErrorKind::TimedOut | StoreErrorKind::Full => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        // It stays so, whenever the client comes again.
+        StoreErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
+        // Also a password that was changed, or a table that is not there yet: the session is.
+        StoreErrorKind::Unavailable
+        | StoreErrorKind::TimedOut
+        | StoreErrorKind::Full
+        | StoreErrorKind::Misconfigured => StatusCode::SERVICE_UNAVAILABLE,
     };
     LoadError, |this| match this {
         LoadError::Store(error) => error.status(),

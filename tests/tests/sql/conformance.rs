@@ -20,7 +20,7 @@ async fn passes_the_suite(database: Database) {
         return;
     };
     let url = server.new_database().await;
-    let suite = Suite::new(format!("{database:?}"), move |namespace| {
+    let suite = Suite::new(database.name(), move |namespace| {
         let url = url.clone();
         async move {
             // Two hundred calls at once take their turns, on whatever machine this is.

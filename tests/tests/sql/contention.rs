@@ -18,13 +18,13 @@ crate::on_each_database!(
 );
 
 /// Another client of the database, in a transaction that holds a record.
-enum Other {
+pub(crate) enum Other {
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
     MariaDb(sqlx::Transaction<'static, sqlx::MySql>),
 }
 
 impl Other {
-    async fn begin(database: Database, url: &str) -> Self {
+    pub(crate) async fn begin(database: Database, url: &str) -> Self {
         match database {
             Database::Postgres => {
                 let pool = sqlx::PgPool::connect(url).await.expect("it answers");
@@ -35,6 +35,21 @@ impl Other {
                 Self::MariaDb(pool.begin().await.expect("a transaction"))
             }
         }
+    }
+
+    /// Runs a statement on all records.
+    pub(crate) async fn run_on_all(&mut self, statement: &'static str) {
+        match self {
+            Self::Postgres(transaction) => {
+                let query = sqlx::query(statement);
+                query.execute(&mut **transaction).await.map(drop)
+            }
+            Self::MariaDb(transaction) => {
+                let query = sqlx::query(statement);
+                query.execute(&mut **transaction).await.map(drop)
+            }
+        }
+        .expect("a statement that the database understands");
     }
 
     /// Runs a statement that ends with the key.
@@ -63,7 +78,7 @@ impl Other {
         .expect("a commit");
     }
 
-    async fn rollback(self) {
+    pub(crate) async fn rollback(self) {
         match self {
             Self::Postgres(transaction) => transaction.rollback().await,
             Self::MariaDb(transaction) => transaction.rollback().await,

@@ -13,7 +13,7 @@ use poem_session::{
     store::{
         Replaced, SessionStore, StoreError,
         StoreErrorKind::{TimedOut, Unavailable},
-        Version,
+        TableName, Version,
     },
 };
 use poem_session_tests::{proxy::Proxy, servers::Options};
@@ -22,7 +22,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Database, LIMIT, create, key, load, now, write};
+use crate::{
+    Database, LIMIT, create, key, load, now,
+    site::{Ask, Site},
+    write,
+};
 
 crate::on_each_database!(
     a_server_is_killed_under_load_and_started_again,
@@ -88,11 +92,24 @@ async fn recovery(store: &Arc<dyn SessionStore>) {
     }
 }
 
+/// A store that does not wait for connections for long.
+async fn open(database: Database, url: &str) -> Arc<dyn SessionStore> {
+    let store = database.connect_within(PATIENCE, url, TableName::default());
+    let store = store.await.expect("the server answers");
+    store.migrate().await.expect("a table");
+    store.sessions()
+}
+
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Conformance 5.11, 6.10
 async fn a_server_is_killed_under_load_and_started_again(database: Database) {
     let Some(server) = database.private(Options::new()).await else {
         return;
     };
-    let store = database.open(&server.url()).await;
+    let store = open(database, &server.url()).await;
+    let site = Site::on(Arc::clone(&store));
+    let mut guest = site.guest().await;
     let (stop, done) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicU64::new(0)),
@@ -119,7 +136,7 @@ async fn a_server_is_killed_under_load_and_started_again(database: Database) {
         sleep(Duration::from_millis(1)).await;
     }
     server.kill().await;
-    sleep(Duration::from_millis(500)).await;
+    site.refuses(&mut guest, &Ask::ALL).await;
     server.restart().await;
     recovery(&store).await;
     let before = done.load(Ordering::Relaxed);
@@ -127,6 +144,7 @@ async fn a_server_is_killed_under_load_and_started_again(database: Database) {
         sleep(Duration::from_millis(1)).await;
     }
     stop.store(true, Ordering::Relaxed);
+    guest.goes_on(1).await;
 
     let mut failed = 0;
     for (counter, failures) in load.join_all().await {
@@ -144,13 +162,21 @@ async fn a_server_is_killed_under_load_and_started_again(database: Database) {
 }
 
 /// More calls are given up than the pool has connections; none of those may stay taken.
+///
+/// Conformance 5.11, 6.10
 async fn a_server_that_stalls_blocks_the_pool_no_longer_than_it_does(database: Database) {
     let Some(server) = database.private(Options::new().fast()).await else {
         return;
     };
     let store = database.open(&server.url()).await;
     let (known, _) = create(&store, "kept").await;
+    let site = Site::on(Arc::clone(&store));
+    let guest = site.guest().await;
     server.pause();
+    let mut visits = JoinSet::new();
+    for (mut visitor, ask) in [(guest.clone(), Ask::Look), (site.stranger(), Ask::Count)] {
+        visits.spawn(async move { visitor.ask(ask).await.is_refused() });
+    }
     let mut calls = JoinSet::new();
     for _ in 0..30 {
         let store = Arc::clone(&store);
@@ -161,11 +187,13 @@ async fn a_server_that_stalls_blocks_the_pool_no_longer_than_it_does(database: D
         let error = answer.expect_err("nobody answers");
         assert_eq!(error.kind(), TimedOut, "{error:?}");
     }
+    visits.join_all().await;
     server.resume();
     let begun = Instant::now();
     recovery(&store).await;
     assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
+    guest.goes_on(1).await;
 }
 
 /// Cuts the connections, and waits until they are.
@@ -176,6 +204,7 @@ async fn cut(proxy: &Proxy) {
     }
 }
 
+/// Conformance 6.10
 async fn reads_do_not_notice_that_connections_were_cut(database: Database) {
     let Some(server) = database.shared().await else {
         return;
@@ -202,14 +231,17 @@ async fn reads_do_not_notice_that_connections_were_cut(database: Database) {
     }
 }
 
+/// Conformance 5.11, 6.10
 async fn a_network_that_is_gone_and_comes_back(database: Database) {
     let Some(server) = database.shared().await else {
         return;
     };
     let proxy = Proxy::start(server.address()).await;
     let url = proxy.url(&server.new_database().await);
-    let store = database.open(&url).await;
+    let store = open(database, &url).await;
     let (known, _) = create(&store, "kept").await;
+    let site = Site::on(Arc::clone(&store));
+    let mut guest = site.guest().await;
 
     proxy.refuse().await;
     cut(&proxy).await;
@@ -217,12 +249,14 @@ async fn a_network_that_is_gone_and_comes_back(database: Database) {
     let error = store.load(known, now()).await.expect_err("nobody is there");
     assert!(begun.elapsed() < LIMIT, "{error:?}");
     assert!(matches!(error.kind(), Unavailable | TimedOut), "{error:?}");
+    site.refuses(&mut guest, &Ask::ALL).await;
     proxy.pass().await;
+    guest.goes_on(1).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
 
     proxy.stall().await;
     let begun = Instant::now();
-    let call = timeout(Duration::from_secs(1), store.load(known, now())).await;
+    let call = timeout(PATIENCE / 2, store.load(known, now())).await;
     assert!(call.is_err(), "nobody answers, after {:?}", begun.elapsed());
     // Whoever gave up waiting has closed the connection, and has not left it to the pool.
     proxy.pass().await;

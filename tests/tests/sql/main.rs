@@ -1,11 +1,20 @@
-//! The stores on database servers: what is asked of every store, what reaches the server, and what
-//! happens when it fails. Each test runs on PostgreSQL and on MariaDB.
+//! The SQL stores: what is asked of every store, what reaches the server, and what happens when it fails.
+//! Each test runs on PostgreSQL and on MariaDB, and those that need no server on SQLite, too.
 
+mod client;
 mod conformance;
 mod contention;
+mod credentials;
 mod faults;
+mod foreign_tables;
+mod full_disk;
+mod full_pool;
+mod read_only;
 mod round_trips;
 mod set_up;
+mod site;
+mod sizing;
+mod sqlite;
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,6 +54,13 @@ enum Database {
 }
 
 impl Database {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "PostgreSQL",
+            Self::MariaDb => "MariaDB",
+        }
+    }
+
     async fn shared(self) -> Option<Server> {
         match self {
             Self::Postgres => postgres::shared().await,
@@ -131,6 +147,11 @@ fn key() -> PublicId {
 fn write(data: impl Into<String>) -> Write {
     let end = now().saturating_add(Duration::from_mins(30));
     Write::new(data.into(), end)
+}
+
+/// All that an error says, in each of the ways that it may be printed.
+fn said(error: &StoreError) -> String {
+    format!("{error:?} {error:#?} {error}")
 }
 
 async fn create(store: &Arc<dyn SessionStore>, data: &str) -> (PublicId, Version) {

@@ -1,14 +1,25 @@
 //! How many statements each call is.
 
-use std::future::Future;
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
-use poem_session::store::{LockOwner, Replaced, StoreError, Version};
+use poem_session::store::{LockOwner, Replaced, SqliteStore, StoreError, TableName, Version};
 use poem_session_tests::{
     monitor::{Command, Monitor},
     servers::{Options, Server},
 };
+use tokio::time::sleep;
+use tracing::{Event, Metadata, Subscriber, field, span};
 
-use crate::{Database, create, key, now, write};
+use crate::{
+    Database, LIMIT, create, key, now,
+    site::{Ask, Site},
+    write,
+};
 
 crate::on_each_database!(a_call_is_one_statement);
 
@@ -75,4 +86,76 @@ async fn a_call_is_one_statement(database: Database) {
     let call = store.replace(key, version.next(), write("stale"), now());
     let answer = sends(server, stale, call).await;
     assert!(matches!(answer, Replaced::Conflict(_)), "{answer:?}");
+}
+
+/// SQLite has no server that could be asked what has reached it. Its driver tells what it has run.
+struct Driver;
+
+/// The statements on the table of [`COUNTED`].
+static RUN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+const COUNTED: &str = "statements of sqlite are counted";
+
+impl Subscriber for Driver {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "sqlx::query"
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut Statement);
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+fn run() -> MutexGuard<'static, Vec<String>> {
+    RUN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Statement;
+
+impl field::Visit for Statement {
+    fn record_str(&mut self, field: &field::Field, text: &str) {
+        if field.name() == "db.statement" && text.contains(COUNTED) {
+            let verb = text.split_whitespace().next().unwrap_or_default();
+            run().push(verb.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, _: &field::Field, _: &dyn fmt::Debug) {}
+}
+
+/// The beginning and the end of a transaction, which cost nothing where there is no network, are not
+/// counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_to_sqlite_is_few_statements() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let table = TableName::new(COUNTED).expect("a name");
+    let store = SqliteStore::builder(directory.path().join("sessions.db"));
+    let store = store.table(table).open().await.expect("a new file");
+    let mut visitor = Site::on(Arc::new(store)).stranger();
+    tracing::subscriber::set_global_default(Driver).expect("no other test wants it");
+    for (ask, expected) in [
+        (Ask::Look, &[][..]),
+        (Ask::Count, &["INSERT"]),
+        (Ask::Look, &["SELECT"]),
+        (Ask::Count, &["SELECT", "UPDATE"]),
+        (Ask::Renew, &["SELECT", "UPDATE", "INSERT"]),
+        (Ask::Leave, &["SELECT", "UPDATE"]),
+    ] {
+        visitor.ask(ask).await.is(poem::http::StatusCode::OK);
+        // It may tell a moment later than it answers.
+        let begun = Instant::now();
+        while run().len() < expected.len() && begun.elapsed() < LIMIT {
+            sleep(Duration::from_millis(5)).await;
+        }
+        sleep(Duration::from_millis(50)).await;
+        assert_eq!(std::mem::take(&mut *run()), expected, "{ask:?}");
+    }
 }

@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use poem_session::store::{
-    MySqlStore, PostgresStore, StoreError, StoreErrorKind, TableName, connect,
-};
+use poem_session::store::{MySqlStore, PostgresStore, StoreErrorKind, TableName, connect};
 use poem_session_tests::servers::Options;
 use tokio::task::JoinSet;
 
-use crate::{Database, create, key, load, now};
+use crate::{Database, client::Account, create, key, load, now, said};
 
 crate::on_each_database!(
     many_may_create_the_table_together,
@@ -19,10 +17,6 @@ crate::on_each_database!(
     what_the_server_refuses_is_misconfigured,
     nobody_there_is_an_error_in_time,
 );
-
-fn said(error: &StoreError) -> String {
-    format!("{error:?} {error:#?} {error}")
-}
 
 async fn many_may_create_the_table_together(database: Database) {
     // A server of its own: others would use up the connections that it accepts.
@@ -90,38 +84,15 @@ async fn a_user_without_rights_may_use_what_is_there(database: Database) {
         return;
     };
     let url = server.new_database().await;
-    let mut parts = url.rsplit('/');
-    let name = parts.next().expect("a name").to_owned();
-    let address = parts.next().expect("an address");
-    let (_, host) = address.rsplit_once('@').expect("a user");
     database.open(&url).await;
-    let (scheme, rights) = match database {
-        Database::Postgres => {
-            // Rights are given in the database that the table is in.
-            let pool = sqlx::PgPool::connect(&url).await.expect("it answers");
-            let rights = "CREATE USER clerk PASSWORD 'clerk-password'; \
-                GRANT SELECT, INSERT, UPDATE, DELETE ON poem_sessions TO clerk";
-            sqlx::raw_sql(rights).execute(&pool).await.expect("rights");
-            ("postgres", None)
-        }
-        Database::MariaDb => (
-            "mysql",
-            Some(format!(
-                "CREATE USER clerk@'127.0.0.1' IDENTIFIED BY 'clerk-password'; \
-                 GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO clerk@'127.0.0.1'"
-            )),
-        ),
-    };
-    if let Some(rights) = rights {
-        server.run(rights).await;
-    }
-    let url = format!("{scheme}://clerk:clerk-password@{host}/{name}");
-    let store = connect(&url).await.expect("the table is there");
+    let rights = "SELECT, INSERT, UPDATE, DELETE";
+    let clerk = Account::create(database, &url, "clerk", rights).await;
+    let store = connect(&clerk.url).await.expect("the table is there");
     let (key, _) = create(&store, "kept").await;
     assert_eq!(load(&store, key).await.as_deref(), Some("kept"));
 
     let other = TableName::new("another").expect("a name");
-    let store = database.connect(&url, other).await.expect("a user");
+    let store = database.connect(&clerk.url, other).await.expect("a user");
     let error = store.migrate().await.expect_err("no right to create");
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
 }
@@ -170,7 +141,9 @@ async fn nobody_there_is_an_error_in_time(database: Database) {
     drop(free);
     let url = format!("{scheme}://user:hunter2@{address}/sessions");
     let begun = Instant::now();
-    let error = connect(&url).await.expect_err("nobody is there");
+    let patience = Duration::from_millis(300);
+    let store = database.connect_within(patience, &url, TableName::default());
+    let error = store.await.expect_err("nobody is there");
     assert!(begun.elapsed() < crate::LIMIT, "{:?}", begun.elapsed());
     assert!(
         matches!(

@@ -135,12 +135,11 @@ macro_rules! statement_calls {
             rows.into_iter()
                 .next()
                 .map(|row| {
-                    let data: Option<Vec<u8>> = sqlx::Row::try_get(&row, 1)?;
-                    let expires_at: Option<i64> = sqlx::Row::try_get(&row, 2)?;
-                    Ok($crate::store::sql::Row {
-                        version: sqlx::Row::try_get(&row, 0)?,
-                        record: data.zip(expires_at),
-                    })
+                    $crate::store::sql::Row::new(
+                        sqlx::Row::try_get(&row, 0)?,
+                        sqlx::Row::try_get(&row, 1)?,
+                        sqlx::Row::try_get(&row, 2)?,
+                    )
                 })
                 .transpose()
         }

@@ -15,14 +15,15 @@ mod table;
 use std::{fmt, future::Future};
 
 use bytes::Bytes;
+use sqlx::error::DatabaseError;
 
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use self::server::DatabaseBuilder;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) use self::server::{Attempts, InUse, pooled_calls};
+pub(super) use self::server::{Attempts, InUse, server_store};
 pub use self::table::TableName;
 pub(super) use self::{
-    fault::{by_sqlstate, connect_error, is_broken, misconfigured, store_error},
+    fault::{by_sqlstate, is_broken, misconfigured, store_error},
     forward::{session_store, statement_calls},
     statement::{Placeholders, Statement, Statements, UPSERT},
     table::quoted,
@@ -99,10 +100,24 @@ pub(super) use actions;
 pub(super) trait Backend: fmt::Debug + Send + Sync + 'static {
     const ACTIONS: Actions;
 
+    /// What kind of trouble a value of another type is than its column should have: one of the whole
+    /// table, where columns have types.
+    const OF_ANOTHER_TYPE: StoreErrorKind = StoreErrorKind::Misconfigured;
+
     fn statements(&self) -> &Statements;
 
     /// What kind of trouble an error of the database is.
-    fn kind_of(error: &dyn sqlx::error::DatabaseError) -> StoreErrorKind;
+    fn kind_of(error: &dyn DatabaseError) -> StoreErrorKind;
+
+    /// Whether the server, or the part of it that the connection leads to, is for reading only.
+    fn refuses_writes(error: &dyn DatabaseError) -> bool {
+        error.code().as_deref() == Some("25006")
+    }
+
+    /// Whether the text of an error may hold a value that was bound.
+    fn quotes_values(_error: &dyn DatabaseError) -> bool {
+        false
+    }
 
     /// Runs a statement. Answers how many rows it has met.
     fn execute(
@@ -297,7 +312,7 @@ pub(super) async fn rename<B: Backend>(
 fn is_occupied(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
-        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+        .is_some_and(DatabaseError::is_unique_violation)
 }
 
 /// What a conditional write has come to; reads what is there where that is not known.
@@ -390,6 +405,23 @@ async fn meets_one<B: Backend>(
 }
 
 impl Row {
+    /// The row of these columns, if a store can have written it.
+    pub(super) fn new(
+        version: i64,
+        data: Option<Vec<u8>>,
+        expires_at: Option<i64>,
+    ) -> sqlx::Result<Self> {
+        let record = match (data, expires_at) {
+            (Some(data), Some(expires_at)) => Some((data, expires_at)),
+            (None, None) => None,
+            _ => return Err(foreign("it has no data or no end")),
+        };
+        if version < 1 {
+            return Err(foreign("its version is none"));
+        }
+        Ok(Self { version, record })
+    }
+
     pub(super) fn into_stored(self) -> Option<Stored> {
         let version = version_from(self.version);
         self.record.map(|(data, expires_at)| Stored {
@@ -402,6 +434,11 @@ impl Row {
 
 fn bytes(bytes: &[u8]) -> Value<'_> {
     Value::Bytes(bytes)
+}
+
+/// A record that no store wrote.
+fn foreign(why: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(why.into())
 }
 
 /// A moment beyond what the database can count to is as good as never.

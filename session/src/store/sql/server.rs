@@ -1,5 +1,5 @@
-//! What the stores on database servers share beyond the statements: the pool, and what becomes of a
-//! connection that does not answer.
+//! What the stores on database servers share beyond the statements: how they are opened, the pool, and
+//! what becomes of a connection that is of no more use.
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
@@ -8,7 +8,11 @@ use sqlx::{
     pool::{PoolConnection, PoolOptions},
 };
 
-use super::{TableName, fault::is_broken};
+use super::{
+    Backend, TableName,
+    fault::{connect_error, is_broken},
+};
+use crate::store::StoreError;
 
 /// Sets up a store on a database server: see `PostgresStore::builder` and `MySqlStore::builder`.
 ///
@@ -55,11 +59,17 @@ impl<S> DatabaseBuilder<S> {
         self
     }
 
-    pub(in crate::store) fn url(&self) -> &str {
-        &self.url
+    /// The pool, with its first connection.
+    pub(in crate::store) async fn pool<DB: Database>(&self) -> Result<Pool<DB>, StoreError>
+    where
+        S: Backend,
+    {
+        let options = self.url.parse().map_err(connect_error::<S>)?;
+        let pool = self.pool_options().connect_with(options).await;
+        pool.map_err(connect_error::<S>)
     }
 
-    pub(in crate::store) fn pool_options<DB: Database>(&self) -> PoolOptions<DB> {
+    fn pool_options<DB: Database>(&self) -> PoolOptions<DB> {
         PoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.acquire_timeout)
@@ -104,12 +114,13 @@ impl<S> fmt::Debug for DatabaseBuilder<S> {
     }
 }
 
-/// A connection that is being used. It is closed, and not given back to the pool, if it fails, or if
-/// whoever waits for its answer stops waiting.
+/// A connection that is being used. It is closed, and not given back to the pool, if it fails, if
+/// whoever waits for its answer stops waiting, or if it leads to a server that refuses to write.
 ///
 /// Given back, it would be asked whether it is still there, and would count as one of the pool until it
 /// answers: a server that vanished without a word would block the pool for as long as the network takes
-/// to notice, which may be a quarter of an hour.
+/// to notice, which may be a quarter of an hour. And a server that refuses to write may have handed over
+/// to another one, which only a new connection finds.
 pub(in crate::store) struct InUse<DB: Database>(Option<PoolConnection<DB>>);
 
 impl<DB: Database> InUse<DB> {
@@ -124,10 +135,16 @@ impl<DB: Database> InUse<DB> {
     }
 
     /// Passes on what came of it, and gives the connection back if it can be used again.
-    pub(in crate::store) fn end<T>(mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
+    pub(in crate::store) fn end<B: Backend, T>(
+        mut self,
+        result: sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
         let usable = match &result {
             Ok(_) => true,
-            Err(error) => matches!(error, sqlx::Error::Database(_)) && !is_broken(error),
+            Err(error @ sqlx::Error::Database(said)) => {
+                !is_broken(error) && !B::refuses_writes(&**said)
+            }
+            Err(_) => false,
         };
         if usable {
             drop(self.0.take());
@@ -168,20 +185,86 @@ fn was_undone(error: &sqlx::Error) -> bool {
     matches!(code.as_deref(), Some("40001" | "40P01"))
 }
 
-/// Defines `execute_on` and `fetch_on`, which run a statement of
-/// [`statement_calls`](super::statement_calls) on a connection of a pool.
-macro_rules! pooled_calls {
-    ($database:ty) => {
+/// Defines what the store on a server of this kind would repeat word for word: how it is opened and
+/// closed, and `execute_on` and `fetch_on`, which run a statement of
+/// [`statement_calls`](super::statement_calls) on a connection of its pool. The documentation given is
+/// that of `connect`, and tells the form of the address.
+macro_rules! server_store {
+    ($(#[$address:meta])* $store:ident, $statements:ident, $quote:literal, $database:ty) => {
+        impl $store {
+            $(#[$address])*
+            ///
+            /// # Errors
+            /// [`Misconfigured`](StoreErrorKind::Misconfigured) if the address cannot be understood or the
+            /// database refuses the user; [`TimedOut`](StoreErrorKind::TimedOut) if no server accepts within
+            /// 3 seconds.
+            pub async fn connect(url: &str) -> Result<Self, StoreError> {
+                Self::builder(url).connect().await
+            }
+
+            /// Settings for a store on the database at this address.
+            pub fn builder(url: &str) -> DatabaseBuilder<Self> {
+                DatabaseBuilder::new(url)
+            }
+
+            /// A store on connections of your own, in the table `poem_sessions`. Creates nothing: see
+            /// [`migrate`](Self::migrate).
+            ///
+            /// The pool should have time limits below that of the sessions.
+            pub fn from_pool(pool: sqlx::Pool<$database>) -> Self {
+                Self::on_pool(pool, TableName::default())
+            }
+
+            /// The same store in another table. Creates nothing: see [`migrate`](Self::migrate).
+            #[must_use]
+            pub fn in_table(self, table: TableName) -> Self {
+                Self::on_pool(self.pool, table)
+            }
+
+            fn on_pool(pool: sqlx::Pool<$database>, table: TableName) -> Self {
+                let statements = $statements::new(&table.quoted($quote));
+                Self {
+                    pool,
+                    table,
+                    statements,
+                }
+            }
+
+            /// Waits for what is being done and closes the connections.
+            pub async fn close(&self) {
+                self.pool.close().await;
+            }
+        }
+
+        impl DatabaseBuilder<$store> {
+            #[doc = concat!("Connects. Creates nothing: see [`", stringify!($store), "::migrate`].")]
+            ///
+            /// # Errors
+            #[doc = concat!("As [`", stringify!($store), "::connect`].")]
+            pub async fn connect(self) -> Result<$store, StoreError> {
+                let pool = self.pool().await?;
+                Ok($store::on_pool(pool, self.into_table()))
+            }
+        }
+
+        impl std::fmt::Debug for $store {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($store))
+                    .field("table", &self.table)
+                    .finish_non_exhaustive()
+            }
+        }
+
         async fn execute_on(
             pool: &sqlx::Pool<$database>,
-            statement: &$crate::store::sql::Statement,
-            values: &[$crate::store::sql::Value<'_>],
+            statement: &Statement,
+            values: &[Value<'_>],
         ) -> sqlx::Result<u64> {
-            let mut attempts = $crate::store::sql::Attempts::default();
+            let mut attempts = Attempts::default();
             loop {
-                let mut in_use = $crate::store::sql::InUse::acquire(pool).await?;
+                let mut in_use = InUse::acquire(pool).await?;
                 let result = execute(in_use.connection(), statement, values).await;
-                let result = in_use.end(result);
+                let result = in_use.end::<$store, _>(result);
                 if !attempts.again(&result) {
                     return result;
                 }
@@ -190,14 +273,14 @@ macro_rules! pooled_calls {
 
         async fn fetch_on(
             pool: &sqlx::Pool<$database>,
-            statement: &$crate::store::sql::Statement,
-            values: &[$crate::store::sql::Value<'_>],
-        ) -> sqlx::Result<Option<$crate::store::sql::Row>> {
-            let mut attempts = $crate::store::sql::Attempts::default();
+            statement: &Statement,
+            values: &[Value<'_>],
+        ) -> sqlx::Result<Option<Row>> {
+            let mut attempts = Attempts::default();
             loop {
-                let mut in_use = $crate::store::sql::InUse::acquire(pool).await?;
+                let mut in_use = InUse::acquire(pool).await?;
                 let result = fetch(in_use.connection(), statement, values).await;
-                let result = in_use.end(result);
+                let result = in_use.end::<$store, _>(result);
                 if !attempts.again(&result) {
                     return result;
                 }
@@ -205,4 +288,4 @@ macro_rules! pooled_calls {
         }
     };
 }
-pub(in crate::store) use pooled_calls;
+pub(in crate::store) use server_store;

@@ -80,6 +80,8 @@ impl Statement {
 /// What every database is asked in the same words. `$1` is the key and `$2` the time, but where said.
 #[derive(Debug)]
 pub(in crate::store) struct Statements {
+    /// Nothing, from all columns: whether the table is one that a store made.
+    pub(in crate::store) columns: Statement,
     /// Version, data and expiry of the live record.
     pub(in crate::store) load: Statement,
     /// The version of the live record.
@@ -110,6 +112,9 @@ impl Statements {
     ) -> Self {
         let statement = |template: &str| Statement::new(template, table, placeholders);
         Self {
+            columns: statement(
+                "SELECT id, data, version, expires_at, lock_owner, lock_until FROM {table} LIMIT 0",
+            ),
             load: statement(
                 "SELECT version, data, expires_at FROM {table} WHERE id = $1 AND expires_at > $2",
             ),

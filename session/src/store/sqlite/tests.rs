@@ -191,7 +191,7 @@ async fn a_full_disk_is_an_error_that_passes() {
         .create(super::tests::key(), big.clone(), NOW)
         .await
         .expect_err("no room");
-    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error:?}");
+    assert_eq!(error.kind(), StoreErrorKind::Full, "{error:?}");
     assert!(said(&error).contains("full"), "{error:?}");
     assert_eq!(load(&store, key).await.as_deref(), Some(&b"kept"[..]));
 

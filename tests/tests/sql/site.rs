@@ -1,0 +1,218 @@
+//! An application on a store that gets into trouble, and its visitors.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use poem::{
+    Endpoint, EndpointExt, Request, Response, Route,
+    endpoint::BoxEndpoint,
+    get,
+    http::{Method, StatusCode, header},
+    post,
+};
+use poem_session::{Session, SessionData, Sessions, session, store::SessionStore};
+
+use crate::LIMIT;
+
+/// What a machine that is busy with other things may add to a time limit.
+const SLACK: Duration = Duration::from_secs(3);
+
+#[derive(SessionData)]
+#[session(namespace = "site")]
+struct Guest {
+    #[session(default)]
+    visits: u64,
+    #[session(default)]
+    note: String,
+}
+
+#[session]
+async fn look(guest: Guest) -> String {
+    guest.visits.to_string()
+}
+
+#[session]
+async fn count(guest: Session<Guest>) -> poem::Result<()> {
+    Ok(guest.update_visits(|visits| *visits += 1)?)
+}
+
+#[session]
+async fn take_note(guest: Session<Guest>, note: String) -> poem::Result<()> {
+    Ok(guest.set_note(note)?)
+}
+
+#[session(regenerate)]
+async fn renew(_guest: Session<Guest>) {}
+
+#[session(destroy)]
+async fn leave() {}
+
+/// What a visitor can ask for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Ask {
+    Look,
+    Count,
+    Renew,
+    Leave,
+}
+
+impl Ask {
+    pub(crate) const ALL: [Self; 4] = [Self::Look, Self::Count, Self::Renew, Self::Leave];
+    /// What a store cannot serve that may only read.
+    pub(crate) const WRITES: [Self; 3] = [Self::Count, Self::Renew, Self::Leave];
+
+    fn request(self) -> Request {
+        let (method, path) = match self {
+            Self::Look => (Method::GET, "/"),
+            Self::Count => (Method::POST, "/count"),
+            Self::Renew => (Method::POST, "/renew"),
+            Self::Leave => (Method::POST, "/leave"),
+        };
+        let request = Request::builder().method(method);
+        request.uri(path.parse().expect("a path")).finish()
+    }
+}
+
+/// The application.
+#[derive(Clone)]
+pub(crate) struct Site(Arc<BoxEndpoint<'static, Response>>);
+
+impl Site {
+    /// With the default settings.
+    pub(crate) fn on(store: Arc<dyn SessionStore>) -> Self {
+        Self::with_timeout(store, LIMIT)
+    }
+
+    /// With this time limit for calls to the store.
+    pub(crate) fn with_timeout(store: Arc<dyn SessionStore>, limit: Duration) -> Self {
+        let sessions = Sessions::builder(store).store_timeout(limit).build();
+        let routes = Route::new()
+            .at("/", get(look))
+            .at("/count", post(count))
+            .at("/note", post(take_note))
+            .at("/renew", post(renew))
+            .at("/leave", post(leave));
+        let sessions = sessions.expect("the settings go together");
+        Self(Arc::new(routes.with(sessions).map_to_response().boxed()))
+    }
+
+    /// A visitor who has not been here before.
+    pub(crate) fn stranger(&self) -> Visitor {
+        Visitor {
+            site: self.clone(),
+            cookie: None,
+        }
+    }
+
+    /// A visitor with a session, which has counted one visit.
+    pub(crate) async fn guest(&self) -> Visitor {
+        let mut guest = self.stranger();
+        guest.ask(Ask::Count).await.is(StatusCode::OK);
+        assert!(guest.cookie.is_some());
+        guest
+    }
+
+    /// A visitor asks for all this in vain and keeps the cookie, and a stranger gets none.
+    pub(crate) async fn refuses(&self, guest: &mut Visitor, asks: &[Ask]) {
+        let mut stranger = self.stranger();
+        stranger.ask(Ask::Count).await.is_refused();
+        for ask in asks {
+            guest.ask(*ask).await.is_refused();
+        }
+    }
+}
+
+/// A browser.
+#[derive(Clone)]
+pub(crate) struct Visitor {
+    site: Site,
+    cookie: Option<String>,
+}
+
+/// What a visitor got.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    status: StatusCode,
+    body: String,
+    cookie: Option<String>,
+    took: Duration,
+}
+
+impl Visitor {
+    pub(crate) async fn ask(&mut self, ask: Ask) -> Reply {
+        self.send(ask.request()).await
+    }
+
+    /// Leaves a note with the session.
+    pub(crate) async fn leave_note(&mut self, note: String) -> Reply {
+        let request = Request::builder().method(Method::POST);
+        let request = request.uri("/note".parse().expect("a path"));
+        self.send(request.body(note)).await
+    }
+
+    async fn send(&mut self, mut request: Request) -> Reply {
+        if let Some(cookie) = &self.cookie {
+            let cookie = cookie.parse().expect("a cookie");
+            request.headers_mut().insert(header::COOKIE, cookie);
+        }
+        let begun = Instant::now();
+        let mut response = self.site.0.get_response(request).await;
+        let cookie = response.header(header::SET_COOKIE).map(str::to_owned);
+        if let Some(cookie) = &cookie {
+            let (pair, attributes) = cookie.split_once(';').expect("attributes");
+            self.cookie = (!attributes.contains("Max-Age=0")).then(|| pair.to_owned());
+        }
+        let body = response.take_body().into_string().await;
+        Reply {
+            status: response.status(),
+            body: body.expect("text"),
+            cookie,
+            took: begun.elapsed(),
+        }
+    }
+
+    /// The session is there, and has counted so many visits.
+    pub(crate) async fn has_counted(&mut self, visits: u64) {
+        let reply = self.ask(Ask::Look).await;
+        assert_eq!(reply.body, visits.to_string(), "{reply:?}");
+    }
+
+    /// The session is as it was, the old cookie leads to it, and all works again.
+    pub(crate) async fn goes_on(mut self, visits: u64) {
+        self.has_counted(visits).await;
+        self.ask(Ask::Count).await.is(StatusCode::OK);
+        self.ask(Ask::Renew).await.is(StatusCode::OK);
+        self.has_counted(visits + 1).await;
+        self.ask(Ask::Leave).await.is(StatusCode::OK);
+        self.has_counted(0).await;
+    }
+}
+
+impl Reply {
+    /// Whether it is what a visitor is told while the store is in trouble.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    pub(crate) fn is(&self, status: StatusCode) {
+        assert_eq!(self.status, status, "{self:?}");
+    }
+
+    /// The store is in trouble: that is said in time and without a word too much, and the cookie is left
+    /// alone.
+    pub(crate) fn is_refused(&self) {
+        self.is(StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(self.body, "Service Unavailable");
+        assert_eq!(self.cookie, None);
+        assert!(self.took < LIMIT + SLACK, "{self:?}");
+    }
+
+    /// The record is corrupt: nobody needs to come again, and the cookie is left alone.
+    pub(crate) fn is_corrupt(&self) {
+        self.is(StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(self.body, "Internal Server Error");
+        assert_eq!(self.cookie, None);
+    }
+}

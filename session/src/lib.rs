@@ -234,6 +234,7 @@ mod key;
 mod lock;
 mod record;
 mod session;
+mod threads;
 mod value;
 mod web;
 

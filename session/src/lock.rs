@@ -8,10 +8,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -25,6 +22,7 @@ use crate::{
     error::{Chain, LoadError, LockError, SaveError},
     id::PublicId,
     store::{LockOwner, Locked, StoreError},
+    threads::atomic::{AtomicU64, Ordering},
 };
 
 /// Where the requests of this process wait for a session, each session in a line of its own.

@@ -19,8 +19,11 @@ pub use tokio::time::MissedTickBehavior;
 
 use self::timeline::{TIMELINE, Timer};
 
-/// Whoever waits for so long waits for ever.
-pub const NEVER: Duration = Duration::from_hours(24 * 365);
+/// No execution comes to a moment after this one.
+const END: Duration = Duration::from_hours(24 * 365);
+
+/// Whoever waits for so long, or a good part of it, waits for ever.
+pub const NEVER: Duration = Duration::from_hours(24 * 36_500);
 
 /// A moment of the execution, counted from its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,7 +73,7 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let until = self.until.0;
-        if until.saturating_sub(TIMELINE.now()) < NEVER {
+        if until < END {
             self.timer
                 .get_or_insert_with(|| Timer::new(until))
                 .wake(context.waker());

@@ -111,12 +111,8 @@ impl ActiveSession {
             }
             self.rerun_updates()?;
             self.check_lease()?;
-            let step = {
-                let mut state = self.state();
-                let step = state.next_step(&self.engine)?;
-                let Some(step) = step else { return Ok(()) };
-                state.changes.begin_save();
-                step
+            let Some(step) = self.begin_step()? else {
+                return Ok(());
             };
             let saving = Saving(self);
             let outcome = self.take_step(step).await?;
@@ -129,6 +125,16 @@ impl ActiveSession {
         Err(SaveError::Contended {
             attempts: self.engine.limits.max_attempts,
         })
+    }
+
+    /// The next step, if any. From the moment that it is made of them on, the changes are being saved.
+    fn begin_step(&self) -> Result<Option<Step>, SaveError> {
+        let mut state = self.state();
+        let step = state.next_step(&self.engine)?;
+        if step.is_some() {
+            state.changes.begin_save();
+        }
+        Ok(step)
     }
 
     fn line_of_writers(&self) -> Option<Arc<tokio::sync::Mutex<()>>> {

@@ -253,6 +253,7 @@ mod key;
 mod lock;
 mod record;
 mod session;
+mod threads;
 mod update;
 mod value;
 mod watch;

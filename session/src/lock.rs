@@ -8,10 +8,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -25,6 +22,7 @@ use crate::{
     error::{Chain, LoadError, LockError, SaveError},
     id::PublicId,
     store::{LockOwner, Locked, StoreError},
+    threads::atomic::{AtomicU64, Ordering},
 };
 
 /// Where the requests of this process wait for a session, each session in a line of its own.
@@ -59,9 +57,7 @@ impl fmt::Debug for SessionLock {
 
 /// A lease that this process holds, renewed until it is dropped.
 pub(crate) struct Lease {
-    engine: Arc<Engine>,
-    key: PublicId,
-    owner: LockOwner,
+    claim: Claim,
     /// Until when it is surely ours.
     until: Arc<AtomicU64>,
     renewal: JoinHandle<()>,
@@ -70,13 +66,49 @@ pub(crate) struct Lease {
 
 impl Lease {
     fn is_lost(&self) -> bool {
-        self.engine.now() >= Timestamp::from_millis(self.until.load(Ordering::Acquire))
+        self.claim.engine.now() >= Timestamp::from_millis(self.until.load(Ordering::Acquire))
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         self.renewal.abort();
+    }
+}
+
+/// One owner's claim on the lease of a session, which is given up when it is dropped.
+struct Claim {
+    engine: Arc<Engine>,
+    key: PublicId,
+    owner: LockOwner,
+    /// Whether the store may hold the lease for this owner.
+    may_hold: bool,
+}
+
+impl Claim {
+    fn new(engine: &Arc<Engine>, key: PublicId) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            key,
+            owner: LockOwner::random(),
+            may_hold: false,
+        }
+    }
+
+    async fn ask(&mut self) -> Result<(Locked, Timestamp), StoreError> {
+        // Who goes away before the answer comes, or gets none, may have been given the lease.
+        self.may_hold = true;
+        let (locked, until) = ask(&self.engine, self.key, self.owner).await?;
+        self.may_hold = locked == Locked::Acquired;
+        Ok((locked, until))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.may_hold {
+            return;
+        }
         let (engine, key, owner) = (Arc::clone(&self.engine), self.key, self.owner);
         // Without a runtime, or where this fails, the lease ends by time.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -108,7 +140,7 @@ impl ActiveSession {
                 Origin::Ended { .. } => return Err(LockError::Ended),
             };
             let held = self.state().lease.upgrade();
-            if let Some(lease) = held.filter(|lease| lease.key == key && !lease.is_lost()) {
+            if let Some(lease) = held.filter(|lease| lease.claim.key == key && !lease.is_lost()) {
                 return Ok(SessionLock(Some(lease)));
             }
             let lease = Arc::new(acquire(&self.engine, key).await?);
@@ -143,18 +175,16 @@ impl ActiveSession {
 
 async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError> {
     let place = engine.queues.line(key).lock_owned().await;
-    let owner = LockOwner::random();
+    let mut claim = Claim::new(engine, key);
     let mut pause = Duration::from_millis(2);
     loop {
-        let (locked, until) = ask(engine, key, owner).await.map_err(LoadError::from)?;
+        let (locked, until) = claim.ask().await.map_err(LoadError::from)?;
         match locked {
             Locked::Acquired => {
                 let until = Arc::new(AtomicU64::new(until.as_millis()));
-                let renewal = renew(Arc::clone(engine), key, owner, Arc::clone(&until));
+                let renewal = renew(Arc::clone(engine), key, claim.owner, Arc::clone(&until));
                 return Ok(Lease {
-                    engine: Arc::clone(engine),
-                    key,
-                    owner,
+                    claim,
                     until,
                     renewal: tokio::spawn(renewal),
                     _place: place,
@@ -190,9 +220,17 @@ async fn renew(engine: Arc<Engine>, key: PublicId, owner: LockOwner, until: Arc<
     loop {
         tokio::time::sleep_until(next).await;
         next += interval;
+        let held = Timestamp::from_millis(until.load(Ordering::Acquire));
+        // Once it has run out, another may have had it: it is not the same lease any more.
+        let is_lost = || engine.now() >= held;
+        if is_lost() {
+            return;
+        }
         match ask(&engine, key, owner).await {
-            Ok((Locked::Acquired, longer)) => until.store(longer.as_millis(), Ordering::Release),
-            // Ended or taken: what is left of the lease is all there is.
+            Ok((Locked::Acquired, longer)) if !is_lost() => {
+                until.store(longer.as_millis(), Ordering::Release);
+            }
+            // Ended, taken, or too late: what is left of the lease is all there is.
             Ok(_) => return,
             Err(error) => {
                 tracing::warn!(session = ?key, error = %Chain(&error), "could not renew the lock of a session");

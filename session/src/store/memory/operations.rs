@@ -20,6 +20,7 @@ use crate::{
         Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreErrorKind,
         StoreFuture, Stored, Version, Write,
     },
+    threads::yield_now,
 };
 
 /// Records that a new one makes a sweep look at. With four, a sweep has gone through a table before
@@ -309,7 +310,9 @@ impl MemoryStore {
                     if let Some(slot) = self.evict().or_else(|| self.slots.take()) {
                         return Ok(slot);
                     }
-                    // What was to be evicted has ended meanwhile, and its place went to somebody else.
+                    // What was to be evicted has ended meanwhile, and its place went to somebody else,
+                    // or every place is being filled right now.
+                    yield_now();
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! How many records a store may hold, counted without a lock.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::threads::atomic::{AtomicUsize, Ordering};
 
 /// Counts the places that are taken. A count that is a moment old does no harm, as a place is taken and
 /// given back by one atomic operation each; so the order of memory is left relaxed.

@@ -1,0 +1,45 @@
+//! What poem-session uses of the crate rand, from shuttle's generator: a schedule that is replayed meets
+//! the same numbers again.
+
+use std::convert::Infallible;
+
+pub use rand::Rng;
+use rand::{
+    RngExt as _, TryRng,
+    distr::{Distribution, StandardUniform},
+};
+use shuttle::rand::RngCore as _;
+
+/// Shuttle's generator.
+#[derive(Debug)]
+pub struct ShuttleRng(shuttle::rand::rngs::ThreadRng);
+
+impl TryRng for ShuttleRng {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.0.next_u32())
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.0.next_u64())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+/// The generator of the execution.
+pub fn rng() -> ShuttleRng {
+    ShuttleRng(shuttle::rand::thread_rng())
+}
+
+/// A random value.
+pub fn random<T>() -> T
+where
+    StandardUniform: Distribution<T>,
+{
+    rng().random()
+}

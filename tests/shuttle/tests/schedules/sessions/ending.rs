@@ -1,0 +1,200 @@
+//! A session that ends while others are at work with it.
+
+use poem_session::{SaveError, Session, id::SessionId};
+use shuttle::future::{JoinHandle, spawn};
+use tokio::time::NEVER;
+
+use super::world::{Page, World, settings};
+use crate::explore::explore;
+
+type Saved = Result<SessionId, SaveError>;
+
+/// Opens the session, does something with it, and saves it. Answers the id that its client is told then.
+fn act(world: &World, number: usize, id: SessionId, act: fn(&Session<Page>)) -> JoinHandle<Saved> {
+    let process = world.process(number);
+    spawn(async move {
+        // It may have ended already, as it does for a late request.
+        let session = process.sessions.open(&id).await;
+        let session = session.map_err(|_| SaveError::Ended)?;
+        act(&session);
+        session.save().await.map(|()| session.id())
+    })
+}
+
+/// Whether it was saved, rather than refused because the session had ended.
+fn is_saved(saved: &Saved) -> bool {
+    match saved {
+        Ok(_) => true,
+        Err(SaveError::Ended) => false,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Conformance 2.5
+#[test]
+fn of_parallel_regenerates_one_id_is_live_and_no_third_record_is_left() {
+    explore(|| async {
+        let world = World::new(settings);
+        let id = world.begin().await;
+        let tasks = [0, 1, 2].map(|number| act(&world, number, id, Session::regenerate));
+        let mut live = Vec::new();
+        for task in tasks {
+            let saved = task.await.expect("a task");
+            if is_saved(&saved) {
+                live.extend(saved);
+            }
+        }
+        assert_eq!(live.len(), 1, "regenerates that went through");
+        assert_eq!(
+            world.page(&live[0]).await.and_then(|page| page.three),
+            Some(3)
+        );
+        assert!(!world.lives(&id).await);
+        // The session, and the mark that the old one has ended.
+        assert_eq!(world.store.len(), 2);
+    });
+}
+
+/// Conformance 1.11
+#[test]
+fn an_end_that_is_asked_for_while_the_session_is_saved_is_not_forgotten() {
+    explore(|| async {
+        for end in [Session::regenerate, Session::destroy, Session::reset] {
+            let world = World::new(settings);
+            let id = world.begin().await;
+            let session = world.process(0).open(&id).await;
+            session.set_one(1).expect("it fits");
+            let (saving, ending) = (session.clone(), session);
+            let saving = spawn(async move { saving.save().await });
+            end(&ending);
+            ending.save().await.expect("nobody else ends it");
+            saving.await.expect("a task").expect("nobody else ends it");
+            assert!(!world.lives(&id).await);
+        }
+    });
+}
+
+/// Conformance 2.3, 2.4
+#[test]
+fn nothing_revives_a_session_that_was_destroyed() {
+    explore(|| async {
+        let world = World::new(settings);
+        let id = world.begin().await;
+        let writers = [
+            act(&world, 0, id, |session| {
+                session.set_one(1).expect("it fits");
+            }),
+            act(&world, 1, id, |session| {
+                session.update_count(|count| *count += 1).expect("a number");
+            }),
+        ];
+        let destroyer = act(&world, 1, id, Session::destroy);
+        assert!(is_saved(&destroyer.await.expect("a task")));
+        assert!(!world.lives(&id).await);
+        for writer in writers {
+            is_saved(&writer.await.expect("a task"));
+        }
+        assert!(!world.lives(&id).await);
+        assert_eq!(world.store.len(), 1, "the mark that it has ended");
+    });
+}
+
+/// Conformance 2.3
+#[test]
+fn what_was_saved_before_a_regenerate_goes_with_it_and_nothing_else_does() {
+    explore(|| async {
+        let world = World::new(settings);
+        let id = world.begin().await;
+        let one = act(&world, 0, id, |session| {
+            session.set_one(1).expect("it fits");
+        });
+        let two = act(&world, 1, id, |session| {
+            session.update_count(|count| *count += 1).expect("a number");
+        });
+        let next = act(&world, 1, id, Session::regenerate);
+        let next = next.await.expect("a task").expect("nobody else ends it");
+        let one = is_saved(&one.await.expect("a task"));
+        let two = is_saved(&two.await.expect("a task"));
+        let found = world.page(&next).await.expect("it lives");
+        assert_eq!((found.one.is_some(), found.count == 1), (one, two));
+        assert!(!world.lives(&id).await);
+        assert_eq!(world.store.len(), 2);
+    });
+}
+
+/// Conformance 2.3, 2.5
+#[test]
+fn of_a_destroy_and_a_regenerate_the_first_counts() {
+    explore(|| async {
+        let world = World::new(settings);
+        let id = world.begin().await;
+        let end = act(&world, 0, id, Session::destroy);
+        let next = act(&world, 1, id, Session::regenerate);
+        let end = end.await.expect("a task");
+        let next = next.await.expect("a task");
+        assert_ne!(is_saved(&end), is_saved(&next));
+        if let Ok(next) = next {
+            assert!(world.lives(&next).await);
+        }
+        assert!(!world.lives(&id).await);
+    });
+}
+
+/// Conformance 2.3
+#[test]
+fn a_session_can_be_destroyed_by_two_at_once() {
+    explore(|| async {
+        let world = World::new(settings);
+        let id = world.begin().await;
+        let one = world.process(0).open(&id).await;
+        let other = world.process(1).open(&id).await;
+        let tasks = [one, other].map(|session| {
+            session.destroy();
+            spawn(async move { session.save().await })
+        });
+        for task in tasks {
+            task.await.expect("a task").expect("it has ended");
+        }
+        assert!(!world.lives(&id).await);
+    });
+}
+
+/// Conformance 1.27, 2.3
+#[test]
+fn who_revokes_a_session_and_is_told_so_has_ended_it() {
+    explore(|| async {
+        let world = World::new(settings);
+        let id = world.begin().await;
+        let next = act(&world, 0, id, Session::regenerate);
+        let writer = act(&world, 0, id, |session| {
+            session.set_one(1).expect("it fits");
+        });
+        let process = world.process(1);
+        let revoking = spawn(async move { process.sessions.revoke(&id).await });
+        let revoked = revoking.await.expect("a task").expect("the store answers");
+        let next = next.await.expect("a task");
+        is_saved(&writer.await.expect("a task"));
+        assert_ne!(revoked, is_saved(&next), "either ends it, and only once");
+        if let Ok(next) = next {
+            assert!(world.lives(&next).await);
+        }
+        assert!(!world.lives(&id).await);
+    });
+}
+
+/// Nobody looks after it by the clock here. Conformance 1.32, 2.3
+#[test]
+fn who_waits_for_the_end_of_a_session_is_told_of_it() {
+    explore(|| async {
+        let world = World::of(1, |builder| builder.watch_every(NEVER));
+        let id = world.begin().await;
+        let session = world.process(0).open(&id).await;
+        let waiting = spawn(async move { session.ended().await });
+        let ends: [fn(&Session<Page>); 2] = [Session::destroy, Session::regenerate];
+        let tasks = [(1, ends[0]), (2, ends[1])].map(|(number, end)| act(&world, number, id, end));
+        for task in tasks {
+            is_saved(&task.await.expect("a task"));
+        }
+        waiting.await.expect("a task");
+    });
+}

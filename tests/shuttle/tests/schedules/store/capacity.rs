@@ -1,0 +1,141 @@
+//! A store that is full, or about to be.
+
+use std::sync::Arc;
+
+use poem_session::store::{
+    Created, MemoryStore, OnFull, SessionStore as _, StoreErrorKind, Version, Write,
+};
+use shuttle::future::spawn;
+
+use super::{
+    call::{Key, NOW, PAST, after},
+    is_counted,
+};
+use crate::explore::explore;
+
+fn store(capacity: usize, on_full: OnFull) -> Arc<MemoryStore> {
+    let builder = MemoryStore::builder().capacity(capacity).on_full(on_full);
+    Arc::new(builder.build())
+}
+
+/// Whether there was room for it.
+async fn create(store: &MemoryStore, key: Key) -> bool {
+    let write = Write::new("record", after(60));
+    match store.create(key.id(), write, NOW).await {
+        Ok(created) => created != Created::Exists,
+        Err(error) => {
+            assert_eq!(error.kind(), StoreErrorKind::Full);
+            false
+        }
+    }
+}
+
+async fn is_there(store: &MemoryStore, key: Key) -> bool {
+    let loaded = store.load(key.id(), NOW).await;
+    loaded.expect("memory").is_some()
+}
+
+/// Creates a record under each of the keys at once, and answers for how many there was room.
+async fn create_all(store: &Arc<MemoryStore>, keys: &[Key]) -> usize {
+    let tasks = keys.iter().map(|key| {
+        let (store, key) = (Arc::clone(store), *key);
+        spawn(async move {
+            let created = create(&store, key).await;
+            assert!(store.len() <= store.capacity(), "{store:?}");
+            created
+        })
+    });
+    let mut created = 0;
+    for task in tasks.collect::<Vec<_>>() {
+        created += usize::from(task.await.expect("a task"));
+    }
+    created
+}
+
+#[test]
+fn of_three_new_records_two_places_take_two() {
+    explore(|| async {
+        let store = store(2, OnFull::Refuse);
+        assert_eq!(create_all(&store, &Key::ALL).await, 2);
+        assert_eq!(store.len(), 2);
+        is_counted(&store).await;
+    });
+}
+
+#[test]
+fn what_has_expired_makes_room_and_what_lives_stays() {
+    explore(|| async {
+        let store = store(2, OnFull::Refuse);
+        assert!(create(&store, Key::A).await);
+        let expired = Write::new("expired", NOW);
+        let created = store.create(Key::B.id(), expired, PAST).await;
+        created.expect("room");
+        let created = create_all(&store, &[Key::BesideA, Key::B]).await;
+        assert_eq!(created, 1);
+        assert!(is_there(&store, Key::A).await);
+        is_counted(&store).await;
+    });
+}
+
+#[test]
+fn eviction_makes_room_for_everybody_and_holds_no_more_than_fits() {
+    explore(|| async {
+        for capacity in [1, 2] {
+            let store = store(capacity, OnFull::EvictSoonest);
+            assert_eq!(create_all(&store, &Key::ALL).await, 3);
+            assert_eq!(store.len(), capacity);
+            is_counted(&store).await;
+        }
+    });
+}
+
+/// With all that takes a place or gives one back.
+#[test]
+fn the_count_is_of_what_is_held() {
+    explore(|| async {
+        for on_full in [OnFull::Refuse, OnFull::EvictSoonest] {
+            let store = store(2, on_full);
+            assert!(create(&store, Key::A).await);
+            let (one, two, three) = (store.clone(), store.clone(), store.clone());
+            let tasks = [
+                spawn(async move {
+                    let write = || Write::new("moved", after(60));
+                    let (from, to) = (Key::A.id(), Key::B.id());
+                    let leave = Some(write());
+                    // Moved, gone, in the way or full.
+                    let _any = one
+                        .rename(from, Version::FIRST, to, write(), leave, NOW)
+                        .await;
+                    one.delete(to, NOW).await.expect("memory");
+                }),
+                spawn(async move {
+                    create(&two, Key::BesideA).await;
+                    two.delete(Key::A.id(), NOW).await.expect("memory");
+                    create(&two, Key::B).await;
+                }),
+                spawn(async move {
+                    create(&three, Key::B).await;
+                    three.delete_expired(1, after(60)).await.expect("memory");
+                }),
+            ];
+            for task in tasks {
+                task.await.expect("a task");
+            }
+            is_counted(&store).await;
+        }
+    });
+}
+
+#[test]
+fn a_clear_gives_every_place_back() {
+    explore(|| async {
+        let store = store(3, OnFull::Refuse);
+        assert!(create(&store, Key::A).await);
+        let clearing = store.clone();
+        let clearing = spawn(async move { clearing.clear().await });
+        create_all(&store, &[Key::BesideA, Key::B]).await;
+        clearing.await.expect("a task").expect("memory");
+        assert!(!is_there(&store, Key::A).await);
+        is_counted(&store).await;
+    });
+}

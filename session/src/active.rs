@@ -245,7 +245,7 @@ impl State {
         }
         let others = record::rewrite(&base, self.changes.values());
         let keys = others.data().count() + 1;
-        if keys > limit && !record::is_own(key) {
+        if keys > limit && !record::is_own(key.as_bytes()) {
             return Err(SetError::TooManyKeys { key, keys, limit });
         }
         Ok(())

@@ -141,5 +141,5 @@ fn shared_key(one: &'static [Field], other: &'static [Field]) -> Option<&'static
         |field: &'static Field| std::iter::once(field.name).chain(field.aliases.iter().copied());
     one.iter()
         .flat_map(names)
-        .find(|name| other.iter().any(|field| field.answers_to(name)))
+        .find(|name| other.iter().any(|field| field.answers_to(name.as_bytes())))
 }

@@ -173,8 +173,9 @@ impl Field {
     }
 
     /// Whether a value stored under `name` is this field's.
-    pub(crate) fn answers_to(&self, name: &str) -> bool {
-        self.name == name || self.aliases.contains(&name)
+    pub(crate) fn answers_to(&self, name: &[u8]) -> bool {
+        let mut names = std::iter::once(&self.name).chain(self.aliases);
+        names.any(|own| own.as_bytes() == name)
     }
 }
 

@@ -49,12 +49,12 @@ struct Own {
 }
 
 impl Own {
-    fn note(&mut self, key: &str, value: &[u8]) {
+    fn note(&mut self, key: &[u8], value: &[u8]) {
         let number = || rmp_serde::from_slice(value).ok();
         match key {
-            "$created" => self.created = number(),
-            "$idle" => self.idle = number(),
-            "$ended" | "$moved" => self.is_mark = true,
+            b"$created" => self.created = number(),
+            b"$idle" => self.idle = number(),
+            b"$ended" | b"$moved" => self.is_mark = true,
             _ => {}
         }
     }
@@ -66,7 +66,8 @@ pub(crate) struct Malformed;
 
 /// One entry of a record.
 pub(crate) struct Entry<'a> {
-    pub(crate) key: &'a str,
+    /// Text, which is checked once and compared as bytes from then on.
+    pub(crate) key: &'a [u8],
     /// The value, encoded.
     pub(crate) value: &'a [u8],
     /// Key and value, encoded.
@@ -90,6 +91,7 @@ impl Record {
         let mut own = Own::default();
         for _ in 0..count {
             let entry = input.entry().ok_or(Malformed)?;
+            std::str::from_utf8(entry.key).map_err(|_| Malformed)?;
             if is_own(entry.key) {
                 own.note(entry.key, entry.value);
             }
@@ -125,7 +127,7 @@ impl Record {
 
     fn find(&self, key: &str) -> Option<&[u8]> {
         self.entries()
-            .find_map(|entry| (entry.key == key).then_some(entry.value))
+            .find_map(|entry| (entry.key == key.as_bytes()).then_some(entry.value))
     }
 
     fn number(&self, field: Field) -> Option<u64> {
@@ -201,8 +203,8 @@ impl Record {
 }
 
 /// Whether a key is one of the library's own.
-pub(crate) fn is_own(key: &str) -> bool {
-    key.starts_with('$')
+pub(crate) fn is_own(key: &[u8]) -> bool {
+    key.starts_with(b"$")
 }
 
 /// A duration as [`number`] encodes its milliseconds.
@@ -269,7 +271,7 @@ pub(crate) fn rewrite<'a>(
     for (field, value) in changes {
         if let Some(value) = value {
             write_entry(&mut out, field, value);
-            own.note(field.name, value);
+            own.note(field.name.as_bytes(), value);
         }
     }
     Record {
@@ -310,7 +312,8 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn text(&mut self) -> Option<&'a str> {
+    /// The bytes of a string.
+    fn text(&mut self) -> Option<&'a [u8]> {
         let len = match self.marker()? {
             Marker::FixStr(len) => len.into(),
             Marker::Str8 => self.length(1)?,
@@ -318,7 +321,7 @@ impl<'a> Input<'a> {
             Marker::Str32 => self.length(4)?,
             _ => return None,
         };
-        std::str::from_utf8(self.take(len)?).ok()
+        self.take(len)
     }
 
     fn entry(&mut self) -> Option<Entry<'a>> {

@@ -52,6 +52,7 @@ fn write(key: PublicId, version: Version) -> Write {
     Write::new(content(key, version), far_off())
 }
 
+/// Conformance 6.10
 #[tokio::test]
 async fn sqlite_loses_no_acknowledged_write_to_a_kill() {
     let directory = tempfile::tempdir().expect("a directory");

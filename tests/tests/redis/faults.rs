@@ -60,6 +60,7 @@ async fn fails_in_time(store: &RedisStore) -> StoreErrorKind {
     error.kind()
 }
 
+/// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_killed_under_load_and_started_again() {
     let options = Options::new().arguments(["--appendfsync", "always"]);
@@ -98,6 +99,7 @@ async fn a_server_is_killed_under_load_and_started_again() {
     assert!(failed > 0, "the outage was not noticed");
 }
 
+/// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_stalls_is_an_error_in_time() {
     let Some(server) = redis::private(Options::new().fast()).await else {
@@ -131,6 +133,7 @@ async fn cut(proxy: &Proxy) {
     }
 }
 
+/// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_cut_are_made_anew_without_an_error() {
     let Some(server) = redis::shared().await else {
@@ -176,6 +179,7 @@ async fn a_server_that_takes_no_more_connections_is_waited_for() {
     recovery(&store, LIMIT).await;
 }
 
+/// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_server_refuses_writes_and_serves_reads() {
     let options = Options::new().fast();
@@ -208,6 +212,7 @@ async fn a_full_server_refuses_writes_and_serves_reads() {
     create(&store, b"data").await;
 }
 
+/// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_may_not_write_is_an_error_until_it_may() {
     let Some(server) = redis::private(Options::new().fast()).await else {
@@ -229,6 +234,7 @@ async fn a_server_that_may_not_write_is_an_error_until_it_may() {
     assert_eq!(counter.stored(&store).await, Some(1));
 }
 
+/// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_writes() {
     let options = Options::new().arguments(["--appendfsync", "always"]);
@@ -255,6 +261,7 @@ fn assert_is_silent(error: &StoreError, words: &[&str]) {
     }
 }
 
+/// Conformance 5.10
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_that_are_wrong_are_named_and_not_shown() {
     let Some(server) = redis::private(Options::new().fast()).await else {

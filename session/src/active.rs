@@ -201,10 +201,7 @@ impl State {
             .values()
             .filter(|(other, _)| other.name != field.name)
             .chain(std::iter::once((field, Some(&value))));
-        own + record::rewrite(&base, others.collect::<Vec<_>>().into_iter())
-            .bytes()
-            .len()
-            + len
+        own + record::rewrite(&base, others).bytes().len() + len
     }
 
     pub(crate) fn check_size(

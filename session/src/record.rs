@@ -247,18 +247,21 @@ fn write_entry(out: &mut Vec<u8>, field: Field, value: &[u8]) {
 /// field's name and aliases: a new value, or nothing.
 pub(crate) fn rewrite<'a>(
     base: &Record,
-    changes: impl Iterator<Item = (Field, Option<&'a Bytes>)> + Clone,
+    changes: impl IntoIterator<Item = (Field, Option<&'a Bytes>)>,
 ) -> Record {
+    let changes: Vec<_> = changes.into_iter().collect();
     let kept = |entry: &Entry<'_>| {
-        !changes
-            .clone()
-            .any(|(field, _)| field.answers_to(entry.key))
+        let mut fields = changes.iter().map(|(field, _)| field);
+        !fields.any(|field| field.answers_to(entry.key))
     };
-    let count = base.entries().filter(|entry| kept(entry)).count()
-        + changes.clone().filter(|(_, value)| value.is_some()).count();
-    let room: usize = changes
-        .clone()
-        .map(|(field, value)| field.name.len() + value.map_or(0, Bytes::len) + 5)
+    let set = || {
+        changes
+            .iter()
+            .filter_map(|(field, value)| Some((*field, (*value)?)))
+    };
+    let count = base.entries().filter(|entry| kept(entry)).count() + set().count();
+    let room: usize = set()
+        .map(|(field, value)| field.name.len() + value.len() + 5)
         .sum();
     let mut out = Vec::with_capacity(base.bytes.len() + room + 5);
     write_map_header(&mut out, count);
@@ -268,11 +271,9 @@ pub(crate) fn rewrite<'a>(
         out.extend_from_slice(entry.raw);
         own.note(entry.key, entry.value);
     }
-    for (field, value) in changes {
-        if let Some(value) = value {
-            write_entry(&mut out, field, value);
-            own.note(field.name.as_bytes(), value);
-        }
+    for (field, value) in set() {
+        write_entry(&mut out, field, value);
+        own.note(field.name.as_bytes(), value);
     }
     Record {
         bytes: out.into(),

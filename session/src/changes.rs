@@ -238,7 +238,7 @@ mod tests {
 
     fn base(value: Option<u8>) -> Record {
         let value = value.map(bytes);
-        rewrite(&Record::empty(), [(A, value.as_ref())].into_iter())
+        rewrite(&Record::empty(), [(A, value.as_ref())])
     }
 
     fn add(n: u8) -> Step {

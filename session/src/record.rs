@@ -471,7 +471,7 @@ mod tests {
     fn rewriting_replaces_removes_and_keeps() {
         let base = record(&[(A, packed(&1)), (B, packed(&2)), (CREATED, packed(&5u64))]);
         let two = packed(&"two");
-        let next = rewrite(&base, [(B, Some(&two)), (A, None)].into_iter());
+        let next = rewrite(&base, [(B, Some(&two)), (A, None)]);
         let next = Record::parse(next.bytes().clone()).unwrap();
         assert!(next.get(A).is_none());
         assert_eq!(next.get(B).unwrap(), two);
@@ -483,7 +483,7 @@ mod tests {
         let base = record(&[(A, packed(&1))]);
         assert_eq!(base.get(RENAMED).unwrap(), packed(&1));
         let two = packed(&2);
-        let next = rewrite(&base, [(RENAMED, Some(&two))].into_iter());
+        let next = rewrite(&base, [(RENAMED, Some(&two))]);
         assert_eq!(next.get(RENAMED).unwrap(), two);
         assert!(
             next.get(A).is_none(),

@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) plan_number: u64,
     /// How many stored sessions were left behind: ended, or replaced by another.
     pub(crate) left: u64,
+    /// Whether one of them was destroyed.
+    pub(crate) signed_out: bool,
     pub(crate) changes: Changes,
     /// Whether changes were thrown away that somebody may want to save still.
     pub(crate) discarded: bool,
@@ -262,6 +264,7 @@ impl ActiveSession {
                 plan: Plan::Keep,
                 plan_number: 0,
                 left: 0,
+                signed_out: false,
                 changes: Changes::default(),
                 discarded: false,
                 next_id: None,

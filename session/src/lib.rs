@@ -272,5 +272,8 @@ pub use crate::{
     key::{Absence, Defaulted, Field, Key, Optional, SessionData, SessionValue},
     lock::SessionLock,
     session::Session,
-    web::{DataSet, IdSource, SessionConfig, Sessions, SessionsBuilder, SessionsEndpoint, Sweeper},
+    web::{
+        DataSet, IdSource, SessionConfig, Sessions, SessionsBuilder, SessionsEndpoint, SiteData,
+        Sweeper,
+    },
 };

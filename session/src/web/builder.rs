@@ -18,6 +18,7 @@ use crate::{
     web::{
         config::SessionConfig,
         sessions::{Sessions, Web},
+        site_data::SiteData,
         source::{IdSource, Sources},
     },
 };
@@ -88,6 +89,24 @@ impl SessionsBuilder {
     /// The cookie that carries the id.
     pub fn cookie(mut self, cookie: CookieConfig) -> Self {
         self.config.cookie = cookie;
+        self
+    }
+
+    /// What the browser is asked to forget, beside the cookie, by a response to a request that has
+    /// [destroyed](crate::Session::destroy) its session. Default nothing. Browsers heed it over HTTPS. A handler's
+    /// own `Clear-Site-Data` header stays.
+    ///
+    /// ASVS 5.0 14.3.1: private data is cleared from the client when the session ends.
+    ///
+    /// ```
+    /// # use poem_session::{Sessions, SiteData, store::MemoryStore};
+    /// let sessions = Sessions::builder(MemoryStore::new())
+    ///     .clear_site_data([SiteData::Cache, SiteData::Storage])
+    ///     .build()?;
+    /// # Ok::<(), poem_session::BuildError>(())
+    /// ```
+    pub fn clear_site_data(mut self, kinds: impl Into<Vec<SiteData>>) -> Self {
+        self.config.clear_site_data = kinds.into();
         self
     }
 
@@ -267,6 +286,7 @@ impl SessionsBuilder {
             cookie: self.config.cookie,
             skip: self.skip,
             on_error: self.on_error,
+            clear_site_data: SiteData::value(&self.config.clear_site_data),
             declared: self.declared,
         }))
     }

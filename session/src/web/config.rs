@@ -9,7 +9,7 @@ use crate::{
     engine::{Limits, Rotation},
     error::BuildError,
     expiry::{Expiry, Touch},
-    web::source::IdSource,
+    web::{site_data::SiteData, source::IdSource},
 };
 
 /// The settings that need no code, with their defaults: from any serde source, to be handed to
@@ -44,6 +44,8 @@ pub struct SessionConfig {
     pub touch: Touch,
     /// The cookie.
     pub cookie: CookieConfig,
+    /// What browsers are asked to forget at a sign-out, as in `["cache", "storage"]`. Default nothing.
+    pub clear_site_data: Vec<SiteData>,
     /// Where a request may carry its session id, first match first. Default the cookie alone.
     pub id_from: Vec<IdSource>,
     /// The largest record, in bytes. Default 64 KiB.
@@ -86,6 +88,7 @@ impl Default for SessionConfig {
             absolute_timeout: None,
             touch: Touch::default(),
             cookie: CookieConfig::default(),
+            clear_site_data: Vec::new(),
             id_from: vec![IdSource::Cookie],
             max_size: 64 * 1024,
             max_value_size: 64 * 1024,

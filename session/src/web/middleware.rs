@@ -14,6 +14,7 @@ use crate::{
     error::{Chain, LoadError, SaveError, SessionError},
     web::{
         sessions::Sessions,
+        site_data,
         source::{self, Source},
     },
 };
@@ -148,17 +149,16 @@ impl Sessions {
         saved: std::result::Result<(), SaveError>,
         result: Result<Response>,
     ) -> Result<Response> {
-        let answer = {
+        let (answer, presented, signed_out) = {
             let mut state = active.state();
             state.response_sent = true;
-            let presented = state.presented;
-            state.answer.take().map(|answer| (answer, presented))
+            (state.answer.take(), state.presented, state.signed_out)
         };
         let result = match saved {
             Ok(()) => result,
             Err(error) => Err(self.failure(SessionError::Save(error))),
         };
-        let Some((answer, presented)) = answer else {
+        let Some(answer) = answer else {
             return result;
         };
         let sources = &self.web().sources;
@@ -174,19 +174,19 @@ impl Sessions {
         match (carrier, result) {
             (None, result) => result,
             (Some(carrier), Ok(mut response)) => {
-                self.tell(answer, carrier, response.headers_mut());
+                self.tell(answer, signed_out, carrier, response.headers_mut());
                 Ok(response)
             }
             (Some(carrier), Err(error)) => {
                 // Poem has no other way to add a header to an error; its type is lost to outer handlers.
                 let mut response = error.into_response();
-                self.tell(answer, carrier, response.headers_mut());
+                self.tell(answer, signed_out, carrier, response.headers_mut());
                 Err(Error::from_response(response))
             }
         }
     }
 
-    fn tell(&self, answer: Answer, carrier: &Source, headers: &mut HeaderMap) {
+    fn tell(&self, answer: Answer, signed_out: bool, carrier: &Source, headers: &mut HeaderMap) {
         let web = self.web();
         let now = web.engine.now();
         let value =
@@ -210,6 +210,10 @@ impl Sessions {
             }
             // Not answered.
             _ => return,
+        }
+        if let Some(kinds) = web.clear_site_data.as_ref().filter(|_| signed_out) {
+            let own = headers.entry(site_data::HEADER);
+            own.or_insert_with(|| kinds.clone());
         }
         // A cache must not hand this visitor's id to the next (ASVS 5.0 14.3.2).
         headers

@@ -8,6 +8,7 @@ pub(crate) mod handler;
 mod middleware;
 mod response;
 mod sessions;
+mod site_data;
 mod source;
 
 pub use self::{
@@ -15,5 +16,6 @@ pub use self::{
     config::SessionConfig,
     middleware::SessionsEndpoint,
     sessions::{Sessions, Sweeper},
+    site_data::SiteData,
     source::IdSource,
 };

@@ -2,6 +2,7 @@
 
 use std::{any::TypeId, fmt, sync::Arc, time::Duration};
 
+use poem::http::HeaderValue;
 use tokio::task::JoinHandle;
 
 use crate::{
@@ -48,6 +49,8 @@ pub(crate) struct Web {
     pub(crate) sources: Sources,
     pub(crate) cookie: CookieConfig,
     pub(crate) cookie_name: String,
+    /// What browsers are asked to forget at a sign-out.
+    pub(crate) clear_site_data: Option<HeaderValue>,
     pub(crate) skip: Option<Skip>,
     pub(crate) on_error: Option<ErrorHandler>,
     /// The structs that `data` named.

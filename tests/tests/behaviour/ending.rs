@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use poem_session::{CookieConfig, SameSite, SaveError, Session};
+use poem::IntoResponse;
+use poem_session::{CookieConfig, SameSite, SaveError, Session, SiteData};
 
 use crate::support::{App, Browser, COOKIE, Op, Reply, Shop, settings};
 
@@ -398,4 +399,38 @@ async fn an_ended_id_begins_a_new_session_once_no_request_can_be_under_way_with_
     let begun = late.act(|s| Ok(s.set_user(1)?)).await;
     assert_eq!(begun.status, 200);
     assert_ne!(late.signed_id(), old);
+}
+
+/// Conformance 5.4
+#[tokio::test]
+async fn browsers_are_asked_to_forget_what_the_settings_name_and_only_at_a_sign_out() {
+    let app = App::with(|builder| builder.clear_site_data([SiteData::Cache, SiteData::Storage]));
+    let header = |reply: &Reply| reply.header("clear-site-data").map(str::to_owned);
+    let asked = Some("\"cache\", \"storage\"".to_owned());
+    let alice = sign_in(&app).await;
+    for harmless in [Session::regenerate, Session::reset] {
+        assert_eq!(header(&alice.does(harmless).await), None);
+    }
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let tab = alice.fork();
+    assert_eq!(header(&alice.does(Session::destroy).await), asked);
+    // The browser has been told, and the response to the first sign-out may be out of date by now.
+    assert_eq!(header(&tab.does(Session::destroy).await), None);
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let farewell = alice
+        .act(|session| {
+            session.destroy();
+            Ok(session.set_notice("Good bye.".into())?)
+        })
+        .await;
+    assert_eq!(header(&farewell), asked);
+    let own = alice
+        .act(|session| {
+            session.destroy();
+            Ok("".with_header("clear-site-data", "\"cookies\""))
+        })
+        .await;
+    assert_eq!(header(&own), Some("\"cookies\"".to_owned()));
+    let plain = sign_in(&App::new()).await;
+    assert_eq!(header(&plain.does(Session::destroy).await), None);
 }

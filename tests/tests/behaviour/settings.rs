@@ -125,6 +125,7 @@ async fn settings_from_a_file_act_as_those_in_code() {
                 "touch": "1m",
                 "cookie": { "name": "sid", "same_site": "strict", "path": "/app" },
                 "id_from": [{ "header": "X-Session" }, "cookie"],
+                "clear_site_data": ["cache"],
                 "max_size": 300
             }"#,
         ))
@@ -149,6 +150,8 @@ async fn settings_from_a_file_act_as_those_in_code() {
     );
     let reply = alice.act(|s| Ok(s.set_notice("x".repeat(400))?)).await;
     assert_eq!(reply.status, 413);
+    let reply = alice.does(poem_session::Session::destroy).await;
+    assert_eq!(reply.header("clear-site-data"), Some("\"cache\""));
 }
 
 /// Conformance 1.17

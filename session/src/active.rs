@@ -44,10 +44,10 @@ pub(crate) struct State {
     pub(crate) plan: Plan,
     /// Counts what was planned.
     pub(crate) plan_number: u64,
-    /// How many stored sessions were left behind: ended, or replaced by another.
+    /// How many sessions were left behind: ended, or replaced by another.
     pub(crate) left: u64,
-    /// Whether one of them was destroyed.
-    pub(crate) signed_out: bool,
+    /// How many of them were signed out of.
+    pub(crate) sign_outs: u64,
     pub(crate) changes: Changes,
     /// Whether changes were thrown away that somebody may want to save still.
     pub(crate) discarded: bool,
@@ -264,7 +264,7 @@ impl ActiveSession {
                 plan: Plan::Keep,
                 plan_number: 0,
                 left: 0,
-                signed_out: false,
+                sign_outs: 0,
                 changes: Changes::default(),
                 discarded: false,
                 next_id: None,

@@ -353,7 +353,7 @@ impl State {
                 } else {
                     if plan == Plan::Destroy && self.presented.is_some() {
                         self.answer = Some(Answer::Withdraw);
-                        self.signed_out = true;
+                        self.sign_outs += 1;
                     }
                     None
                 }
@@ -475,7 +475,7 @@ impl State {
         if matches!(due.plan, Plan::Reset | Plan::Destroy) {
             self.left += 1;
         }
-        self.signed_out |= due.plan == Plan::Destroy;
+        self.sign_outs += u64::from(due.plan == Plan::Destroy);
         if self.plan_number == due.plan_number {
             self.plan = Plan::Keep;
             self.next_id = None;

@@ -152,7 +152,7 @@ impl Sessions {
         let (answer, presented, signed_out) = {
             let mut state = active.state();
             state.response_sent = true;
-            (state.answer.take(), state.presented, state.signed_out)
+            (state.answer.take(), state.presented, state.sign_outs > 0)
         };
         let result = match saved {
             Ok(()) => result,

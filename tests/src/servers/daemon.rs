@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::reaper::{PAUSED_FILE, PID_FILE};
-use super::user::User;
+use super::user::{User, become_user};
 
 /// The file in a daemon's directory that takes its output.
 const LOG_FILE: &str = "log";
@@ -29,7 +29,7 @@ read -r stat <"/proc/$$/stat"
 echo "$signal $$ $stat" >"$file" || exit 1
 if [ "$limit" != none ]; then
     trap '' XFSZ
-    ulimit -f "$limit"
+    ulimit -S -f "$limit"
 fi
 exec "$@"
 "#;
@@ -75,6 +75,7 @@ impl Launch {
 pub(crate) struct Daemon {
     child: Child,
     directory: PathBuf,
+    user: Option<User>,
     end: Signal,
 }
 
@@ -103,13 +104,12 @@ impl Daemon {
             .stderr(log)
             // Ctrl-C is for the tests; the reaper ends what they started.
             .process_group(0);
-        if let Some(User { uid, gid }) = launch.user {
-            command.uid(uid).gid(gid);
-        }
+        become_user(&mut command, launch.user);
         let child = command.spawn()?;
         Ok(Self {
             child,
             directory: directory.to_owned(),
+            user: launch.user,
             end: launch.end,
         })
     }
@@ -178,6 +178,20 @@ impl Daemon {
         }
         self.signal(Signal::SIGCONT);
         let _ = fs::remove_file(self.directory.join(PAUSED_FILE));
+    }
+
+    /// Takes away the limit of file sizes from it and its children.
+    pub(crate) fn lift_file_limit(&mut self) {
+        let mut processes = descendants(self.pid());
+        processes.push(self.pid());
+        for pid in processes {
+            // The processes are that user's, and root may not do all that it may elsewhere.
+            let mut prlimit = Command::new("prlimit");
+            prlimit.args(["--pid", &pid.to_string(), "--fsize=unlimited:"]);
+            become_user(&mut prlimit, self.user);
+            let status = prlimit.status().expect("`prlimit` is part of util-linux");
+            assert!(status.success() || !is_alive(pid), "prlimit: {status}");
+        }
     }
 
     /// Stops it and its children, and says which those are.

@@ -25,7 +25,8 @@ impl Options {
     }
 
     /// Makes the disk full for the server, in effect: no file of it can grow past this many bytes.
-    /// What is there at the start has to fit.
+    /// What is there at the start has to fit. [`Server::lift_file_limit`](super::Server::lift_file_limit)
+    /// makes room again.
     #[must_use]
     pub fn file_limit(mut self, bytes: u64) -> Self {
         self.file_limit = Some(bytes);

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use super::need::POSTGRES;
 use super::require::{is_present, program};
 use super::server::{Engine, Place, Server, blocking};
-use super::user::User;
+use super::user::{User, become_user};
 use super::{Launch, Options, log_file};
 
 /// The administrator of the server.
@@ -151,10 +151,7 @@ impl Engine for Postgres {
 
 /// Runs a set-up program as the server's user.
 pub(super) fn run_as(mut command: Command, user: Option<User>) -> Result<(), String> {
-    use std::os::unix::process::CommandExt;
-    if let Some(User { uid, gid }) = user {
-        command.uid(uid).gid(gid);
-    }
+    become_user(&mut command, user);
     let output = command.output().map_err(|error| error.to_string())?;
     if output.status.success() {
         return Ok(());

@@ -243,6 +243,13 @@ impl Server {
         }
     }
 
+    /// Frees the disk, in effect, that [`Options::file_limit`](super::Options::file_limit) has made full.
+    pub fn lift_file_limit(&self) {
+        if let Some(daemon) = self.daemon().as_mut() {
+            daemon.lift_file_limit();
+        }
+    }
+
     pub(crate) fn engine_name(&self) -> &'static str {
         self.inner.engine.name()
     }

@@ -1,7 +1,9 @@
 //! The user that a server runs as.
 
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::{fs, io};
 
 use nix::unistd::{User as Account, geteuid};
@@ -27,6 +29,13 @@ pub(crate) fn unprivileged(preferred: &str) -> Option<User> {
         uid: found.uid.as_raw(),
         gid: found.gid.as_raw(),
     })
+}
+
+/// Has a program run as that user.
+pub(crate) fn become_user(command: &mut Command, user: Option<User>) {
+    if let Some(User { uid, gid }) = user {
+        command.uid(uid).gid(gid);
+    }
 }
 
 /// Makes a directory that user's own, closed to others.

@@ -7,6 +7,7 @@ mod features;
 mod help;
 #[path = "../../tests/src/servers/need.rs"]
 mod need;
+mod shuttle;
 mod steps;
 mod test;
 
@@ -26,7 +27,7 @@ struct Verb {
 }
 
 /// Everything that `cargo xtask` does, in the order of the help text.
-const VERBS: &[Verb] = &[test::VERB, help::VERB];
+const VERBS: &[Verb] = &[test::VERB, shuttle::VERB, help::VERB];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

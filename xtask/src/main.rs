@@ -9,6 +9,7 @@ mod fuzz;
 mod help;
 #[path = "../../tests/src/servers/need.rs"]
 mod need;
+mod shuttle;
 mod steps;
 mod test;
 
@@ -28,7 +29,13 @@ struct Verb {
 }
 
 /// Everything that `cargo xtask` does, in the order of the help text.
-const VERBS: &[Verb] = &[test::VERB, conformance::VERB, fuzz::VERB, help::VERB];
+const VERBS: &[Verb] = &[
+    test::VERB,
+    conformance::VERB,
+    fuzz::VERB,
+    shuttle::VERB,
+    help::VERB,
+];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

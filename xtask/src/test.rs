@@ -153,7 +153,7 @@ fn tests() -> Result<(), String> {
 }
 
 /// The Cargo that runs this task, at the root of the workspace.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command

@@ -3,6 +3,7 @@
 
 use std::{
     future::{Ready, poll_fn, ready},
+    mem,
     task::Poll,
 };
 
@@ -108,9 +109,14 @@ impl SessionStore for MemoryStore {
     }
 
     fn clear(&self) -> StoreFuture<'_, ()> {
-        for shard in self.shards.iter() {
-            self.slots.give_back(shard.lock().clear());
-        }
+        // All tables at once: a record that moves to another one meanwhile does not slip through.
+        let mut tables: Vec<_> = self.shards.iter().map(Shard::lock).collect();
+        let cleared: Vec<_> = tables
+            .iter_mut()
+            .map(|table| mem::take(&mut **table))
+            .collect();
+        drop(tables);
+        self.slots.give_back(cleared.iter().map(Table::len).sum());
         boxed(Ok(()))
     }
 

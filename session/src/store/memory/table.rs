@@ -85,11 +85,6 @@ impl Table {
         removed
     }
 
-    /// Removes everything. Answers how much that was.
-    pub(super) fn clear(&mut self) -> usize {
-        std::mem::take(self).len()
-    }
-
     pub(super) fn lock(
         &mut self,
         key: PublicId,

@@ -59,6 +59,7 @@ pub(crate) enum Call {
     Unlock(Key, u128),
     /// Removes what has expired.
     Sweep,
+    Clear,
 }
 
 /// What a call answered.
@@ -72,8 +73,8 @@ pub(crate) enum Answer {
     Locked(Locked),
     /// A rename onto a live record.
     Refused,
-    /// Of a sweep, whose number depends on what others removed first.
-    Swept,
+    /// Of a sweep, whose number depends on what others removed first, or of a clear.
+    Done,
 }
 
 impl Call {
@@ -123,7 +124,11 @@ impl Call {
             }
             Self::Sweep => {
                 store.delete_expired(usize::MAX, NOW).await.expect("memory");
-                Answer::Swept
+                Answer::Done
+            }
+            Self::Clear => {
+                store.clear().await.expect("memory");
+                Answer::Done
             }
         }
     }

@@ -107,7 +107,11 @@ impl Model {
                 }
                 there == *unlocked
             }
-            (Call::Sweep, Answer::Swept) => true,
+            (Call::Sweep, Answer::Done) => true,
+            (Call::Clear, Answer::Done) => {
+                self.0.clear();
+                true
+            }
             _ => false,
         }
     }

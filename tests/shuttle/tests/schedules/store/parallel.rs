@@ -134,6 +134,7 @@ fn calls(data: &'static str) -> Vec<Call> {
         rename(Key::A, Key::B, Some("left")),
         rename(Key::A, Key::BesideA, Some("left")),
         rename(Key::B, Key::A, None),
+        Call::Clear,
     ]
 }
 
@@ -176,7 +177,7 @@ fn any_call() -> Call {
     let expected = one_of(&[1, 1, 1, 2, 2, 3].map(Version::new));
     let data = one_of(&["one", "two", "three"]);
     let owner = one_of(&[1, 2]);
-    match one_of(&[0, 1, 2, 2, 3, 4, 4, 5, 6, 7, 8]) {
+    match one_of(&[0, 1, 2, 2, 3, 4, 4, 5, 6, 7, 8, 9]) {
         0 => Call::Load(key),
         1 => Call::Create(key, data),
         2 => Call::Replace(key, expected, data),
@@ -191,7 +192,8 @@ fn any_call() -> Call {
         4 | 5 => Call::Delete(key),
         6 => Call::Lock(key, owner),
         7 => Call::Unlock(key, owner),
-        _ => Call::Sweep,
+        8 => Call::Sweep,
+        _ => Call::Clear,
     }
 }
 

@@ -195,8 +195,9 @@
 //! in it. A record is one MessagePack map, `namespace.field` to value, readable from any language. What does
 //! not decode is an error that names the key, never silently absent.
 //!
-//! **Faults.** With the store down or slow, requests that need a session get a 503 without details and the
-//! cookie is left alone; it recovers by itself. No error text, log line or `Debug` shows an id or a value.
+//! **Faults.** With the store down, slow, full or read-only, requests that need it get a 503 without details and
+//! the cookie is left alone; it recovers by itself (see [`store`]). No error text, log line or `Debug` shows an
+//! id or a value.
 //!
 //! # Limits
 //!

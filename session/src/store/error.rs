@@ -16,15 +16,16 @@ pub struct StoreError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// The backend cannot be reached, or refused: try again later.
+    /// The backend cannot be reached, or refuses for now, as one that is read-only does: try again later.
     Unavailable,
-    /// The backend took longer than the time limit.
+    /// The backend, or a free connection to it, took longer than the time limit.
     TimedOut,
-    /// There is no room for another record.
+    /// There is no room for another record: make some, or let expired ones be removed.
     Full,
     /// What lies under the key was not written by this store.
     Corrupt,
-    /// The store cannot be used as it is set up: the address is wrong, a feature is off, a table is missing.
+    /// The store cannot be used as it is set up: the address or the password is wrong, rights or a feature
+    /// are missing, the table is missing or another one.
     Misconfigured,
 }
 

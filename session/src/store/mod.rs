@@ -9,27 +9,74 @@
 //! |---|---|---|
 //! | [`MemoryStore`] | one process whose sessions may end with it; tests | – |
 //! | `SqliteStore` | one machine, sessions that outlive a restart, no server to run | `sqlite` |
-//! | `PostgresStore`, `MySqlStore` | several machines, a database that is there anyway | `postgres`, `mysql` |
+//! | `PostgresStore`, `MySqlStore` | several machines, a database that is there anyway; a sign-out that must hold whatever fails | `postgres`, `mysql` |
 //! | `RedisStore` | several machines, many requests a second, sessions that may be lost with a server | `redis` |
 //!
 //! [`connect`] opens any of them by its address, for applications that take it from their configuration.
+//! Changing the store later is a change of that address; sessions stay behind, and their users sign in
+//! again.
 //!
 //! # What each guarantees
 //! | | memory | SQLite | PostgreSQL | MySQL, MariaDB | Redis, Valkey |
 //! |---|---|---|---|---|---|
-//! | an acknowledged write survives the process | no | yes | yes | yes | yes |
-//! | … a crash of the server's process | – | – | yes | yes (default log flushing) | only with `appendonly` |
-//! | … a power cut | no | yes, unless turned off | yes (`synchronous_commit`) | yes (`innodb_flush_log_at_trx_commit = 1`) | with `appendfsync always` |
-//! | a lost node loses | all | all | nothing with a synchronous standby | nothing with semi-synchronous replication | what was not replicated yet: replication is asynchronous |
+//! | an acknowledged write survives the application's process | no | yes | yes | yes | yes |
+//! | … a crash of the server's process | – | – | yes | yes (`innodb_flush_log_at_trx_commit` not 0) | only with `appendonly` |
+//! | … a power cut | no | yes, unless turned off | yes (`synchronous_commit`, `fsync`) | yes (`innodb_flush_log_at_trx_commit = 1`) | with `appendfsync always` |
+//! | a lost node loses | all | all | nothing with a synchronous standby; else what was not replicated yet | nothing with semi-synchronous replication that does not fall back, or Galera; else what was not replicated yet | what was not replicated yet: replication is asynchronous |
+//! | a failover | – | – | is followed by new connections: the address has to lead to the new primary | as PostgreSQL | is followed through Sentinel and in a Cluster |
+//! | two writes at once of one record | one is done, the other sees it | the same | the same | the same | the same |
 //! | whose clock decides expiry | the application's | the application's | the application's | the application's | the application's; the server's only removes |
 //! | expired records are removed | along with writes | by sweeps | by sweeps | by sweeps | by the server |
 //! | processes that may share it | one | those of one machine | any number | any number | any number |
 //!
+//! Clocks of application servers should agree to well below the idle timeout: the one that is ahead ends
+//! sessions early. A write that was answered with an error may have been done all the same, if the
+//! connection broke before the answer came; it is then done as a whole.
+//!
 //! # Calls a request
-//! A visitor without a session costs none, a read one, a change two (one to read, one to write), a
-//! regenerate two, three on Redis and MySQL. Reads are followed by a write of the expiry at most once in a
-//! tenth of the idle timeout. Each call is one statement or command, and one round trip, where the backend
-//! can.
+//! | | memory | SQLite | PostgreSQL | MySQL, MariaDB | Redis, Valkey |
+//! |---|---|---|---|---|---|
+//! | a visitor without a session, a handler that takes none | 0 | 0 | 0 | 0 | 0 |
+//! | a new session | 1 | 1 | 1 | 1 | 1 |
+//! | a read | 1 | 1 | 1 | 1 | 1 |
+//! | a change, a sign-out (one reads, one writes) | 2 | 2 | 2 | 2 | 2 |
+//! | a regenerate | 2 | 3, in a transaction | 2 | 3 | 3 |
+//!
+//! Each call is one statement or command, and one round trip where there is a network. A read is followed
+//! by a write of the expiry at most once in a tenth of the idle timeout. What loses against a parallel
+//! request is read and written again.
+//!
+//! # Room a session takes
+//! In bytes, with its indexes, for data of so many bytes:
+//!
+//! | | 100 | 400 | 1000 |
+//! |---|---|---|---|
+//! | memory | 217 | 519 | 1112 |
+//! | SQLite | 220 | 518 | 1431 |
+//! | PostgreSQL 15 | 282 | 612 | 1271 |
+//! | MariaDB 10.11 | 347 | 820 | 1756 |
+//! | Redis 7.0 | 340 | 657 | 1234 |
+//!
+//! Measured with 400,000 sessions in memory, 20,000 in Redis, and 100,000 in the others. Sessions that have
+//! expired count until they are swept. PostgreSQL writes a row anew with each change and clears the old one
+//! away later: sessions of 100 bytes that were changed ten times each took between 600 and 2000 bytes
+//! before the first vacuum, which gives the room back to the table.
+//!
+//! # When a store fails
+//! A call ends with an error within its time limit, and the request with a response that says no more than
+//! its status. The client keeps its cookie, nothing is written by halves, and when the trouble is over the
+//! session is as it was, without a restart of the application.
+//!
+//! | what is wrong | [`StoreErrorKind`] | response |
+//! |---|---|---|
+//! | the server is down, starts or shuts down, cuts connections; it is a replica, or was made read-only | [`Unavailable`](StoreErrorKind::Unavailable) | 503 |
+//! | it does not answer in time; all connections of the pool are in use; another transaction or process holds a lock | [`TimedOut`](StoreErrorKind::TimedOut) | 503 |
+//! | the disk is full (of which Redis only says that it is unavailable), or the memory that may be used | [`Full`](StoreErrorKind::Full) | 503 |
+//! | a wrong password, rights that are missing, no table, or a table that is not the store's | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
+//! | a record that no store wrote; it stays as it is | [`Corrupt`](StoreErrorKind::Corrupt) | 500 |
+//!
+//! Where a store can still read, sessions are read: from a database that is read-only or full, or that has
+//! taken the right to write away.
 //!
 //! # Rules every store keeps
 //! - **Time is an argument.** A record is live while `now < expires_at`; one that is not is never

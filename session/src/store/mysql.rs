@@ -19,6 +19,9 @@ use super::{
 /// [`delete_expired`](super::SessionStore::delete_expired), which any number of processes may call at the
 /// same time.
 ///
+/// The user needs the rights `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and the right to create
+/// it only where it is not there.
+///
 /// Without TLS, MySQL 8 lets a user in only whose plugin is `mysql_native_password`, unless the
 /// application turns on the feature `mysql-rsa` of `sqlx`.
 ///

@@ -18,6 +18,9 @@ use super::{
 /// the table until they are swept: [`delete_expired`](super::SessionStore::delete_expired), which any
 /// number of processes may call at the same time.
 ///
+/// The user needs the rights `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and the right to create
+/// it only where it is not there.
+///
 /// ```no_run
 /// use poem_session::{Sessions, store::PostgresStore};
 ///

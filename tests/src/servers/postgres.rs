@@ -17,8 +17,8 @@ use super::{Launch, Options, log_file};
 const USER: &str = "sessions";
 const PASSWORD: &str = "pg-password";
 
-/// The password as the server keeps it (SCRAM-SHA-256, RFC 5803), hashed once instead of 4096 times: those
-/// took a fifth of a second for each connection of tests that are not optimised.
+/// The password as the server keeps it (SCRAM-SHA-256, RFC 5803), hashed once instead of 4096 times, which
+/// take a client that is not optimised the better part of a tenth of a second for each connection.
 const VERIFIER: &str = "SCRAM-SHA-256$1:cG9lbS1zZXNzaW9uLXRlcw==\
     $cmuWgrkg+crmSJzpdOAPo5aOykrLv9/BR5KWXpBb+s0=:k1VTnQF0TCGi0Wd3OlHjOeilMYcKRQ8ZSHNuf6/b58g=";
 

@@ -30,7 +30,7 @@ async fn a_user_who_is_no_longer_let_in_is_an_error_until_it_is(database: Databa
     let user = Account::create(database, &url, "porter", rights).await;
     let store = database.open(&user.url).await;
     let site = Site::on(store.clone());
-    let mut guest = site.guest().await;
+    let guest = site.guest().await;
     for (keep_out, let_in) in [
         (user.new_password("changed"), user.new_password(PASSWORD)),
         (user.may_enter(false), user.may_enter(true)),
@@ -47,7 +47,7 @@ async fn a_user_who_is_no_longer_let_in_is_an_error_until_it_is(database: Databa
             !said.contains(PASSWORD) && !said.contains("127.0.0.1:"),
             "{said}"
         );
-        site.refuses(&mut guest, &Ask::ALL).await;
+        site.refuses(&guest, &Ask::ALL).await;
         let debug = format!("{store:?}");
         assert!(
             !debug.contains(PASSWORD) && !debug.contains("porter"),
@@ -79,7 +79,7 @@ async fn a_user_who_may_only_read_is_served_what_that_allows(database: Database)
     let name = user.user();
     let writing = "INSERT, UPDATE, DELETE ON poem_sessions";
     client.run(format!("REVOKE {writing} FROM {name}")).await;
-    site.refuses(&mut guest, &Ask::WRITES).await;
+    site.refuses(&guest, &Ask::WRITES).await;
     guest.has_counted(1).await;
     let error = store.create(key(), write("x"), now()).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");

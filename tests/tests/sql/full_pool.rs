@@ -28,7 +28,7 @@ const CONNECTIONS: u32 = 2;
 fn small<DB: Driver>() -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(CONNECTIONS)
-        .acquire_timeout(Duration::from_millis(300))
+        .acquire_timeout(Duration::from_secs(1))
 }
 
 async fn a_pool_that_the_application_has_used_up_is_an_error_in_time(database: Database) {
@@ -55,10 +55,15 @@ async fn a_pool_that_the_application_has_used_up_is_an_error_in_time(database: D
 async fn a_sqlite_pool_that_the_application_has_used_up_is_an_error_in_time() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
+    // A new file takes its time.
+    SqliteStore::open(&file)
+        .await
+        .expect("a file")
+        .close()
+        .await;
     let pool = SqlitePoolOptions::connect_with(small(), sqlite_options(&file)).await;
     let pool = pool.expect("a file");
     let store = SqliteStore::from_pool(pool.clone());
-    store.migrate().await.expect("a table");
     used_up(store, pool).await;
 }
 
@@ -66,7 +71,7 @@ async fn a_sqlite_pool_that_the_application_has_used_up_is_an_error_in_time() {
 async fn used_up<DB: Driver>(store: impl SessionStore, pool: Pool<DB>) {
     let store: Arc<dyn SessionStore> = Arc::new(store);
     let site = Site::on(Arc::clone(&store));
-    let mut guest = site.guest().await;
+    let guest = site.guest().await;
     let mut held = Vec::new();
     for _ in 0..CONNECTIONS {
         held.push(pool.acquire().await.expect("a free connection"));
@@ -74,7 +79,7 @@ async fn used_up<DB: Driver>(store: impl SessionStore, pool: Pool<DB>) {
     let error = store.load(key(), now()).await.expect_err("all are taken");
     assert_eq!(error.kind(), StoreErrorKind::TimedOut, "{error:?}");
     assert!(said(&error).contains("all are in use"), "{error:?}");
-    site.refuses(&mut guest, &Ask::ALL).await;
+    site.refuses(&guest, &Ask::ALL).await;
     drop(held);
     guest.goes_on(1).await;
 }
@@ -101,7 +106,7 @@ async fn requests_that_wait_for_a_lock_hold_up_the_others_no_longer_than_they_ma
             Arc::new(MySqlStore::from_pool(pool.expect("it answers")))
         }
     };
-    let site = Site::with_timeout(store, Duration::from_secs(1));
+    let site = Site::with_timeout(store, Duration::from_secs(2));
     let mut other_guest = site.guest().await;
     let guest = site.guest().await;
     let mut holder = Other::begin(database, &url).await;

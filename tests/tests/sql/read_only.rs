@@ -49,7 +49,7 @@ async fn what_is_read_only_is_read_and_then_written_again(database: Database) {
     server.run(be_read_only(database, true)).await;
     user.disconnect(&server).await;
     guest.has_counted(1).await;
-    site.refuses(&mut guest, &Ask::WRITES).await;
+    site.refuses(&guest, &Ask::WRITES).await;
     guest.has_counted(1).await;
     for _ in 0..10 {
         let error = store.create(key(), write("x"), now()).await.unwrap_err();
@@ -88,7 +88,7 @@ async fn sqlite_that_is_read_only_is_read_and_then_written_again() {
     let mut guest = site.guest().await;
 
     is.store(true, Ordering::SeqCst);
-    site.refuses(&mut guest, &Ask::WRITES).await;
+    site.refuses(&guest, &Ask::WRITES).await;
     guest.has_counted(1).await;
     is.store(false, Ordering::SeqCst);
     guest.goes_on(1).await;

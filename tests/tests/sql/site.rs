@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use poem::{
     Endpoint, EndpointExt, Request, Response, Route,
     endpoint::BoxEndpoint,
@@ -114,12 +115,13 @@ impl Site {
         guest
     }
 
-    /// A visitor asks for all this in vain and keeps the cookie, and a stranger gets none.
-    pub(crate) async fn refuses(&self, guest: &mut Visitor, asks: &[Ask]) {
-        let mut stranger = self.stranger();
-        stranger.ask(Ask::Count).await.is_refused();
-        for ask in asks {
-            guest.ask(*ask).await.is_refused();
+    /// A visitor asks for all this at once, in vain, and keeps the cookie; a stranger gets none.
+    pub(crate) async fn refuses(&self, guest: &Visitor, asks: &[Ask]) {
+        let asks = asks.iter().map(|ask| (guest.clone(), *ask));
+        let asks = asks.chain([(self.stranger(), Ask::Count)]);
+        let replies = asks.map(|(mut visitor, ask)| async move { visitor.ask(ask).await });
+        for reply in join_all(replies).await {
+            reply.is_refused();
         }
     }
 }

@@ -63,14 +63,14 @@ async fn a_file_that_another_process_has_locked_is_an_error_until_that_one_ends(
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
     let store = SqliteStore::builder(&file).survives_power_loss(false);
-    let store = store.busy_timeout(Duration::from_millis(200));
+    let store = store.busy_timeout(Duration::from_millis(500));
     let store: Arc<dyn SessionStore> = Arc::new(store.open().await.expect("a new file"));
     let site = Site::on(Arc::clone(&store));
     let mut guest = site.guest().await;
 
     let mut holder = child("exec \"$@\"", "sqlite::the_holder", &file);
     assert_eq!(lines(&mut holder).next().as_deref(), Some("held"));
-    site.refuses(&mut guest, &Ask::WRITES).await;
+    site.refuses(&guest, &Ask::WRITES).await;
     guest.has_counted(1).await;
     let error = store.create(key(), write("x"), now()).await.unwrap_err();
     assert_eq!(error.kind(), TimedOut, "{error:?}");
@@ -162,7 +162,7 @@ async fn a_file_that_was_overwritten_is_an_error_until_it_is_back() {
     );
     let store: Arc<dyn SessionStore> = Arc::new(SqliteStore::from_pool(pool.clone()));
     let site = Site::on(Arc::clone(&store));
-    let mut guest = site.guest().await;
+    let guest = site.guest().await;
     // What connections remember is right, and not to be tested here.
     let mut connections = [pool.acquire().await, pool.acquire().await];
     for connection in &mut connections {
@@ -175,7 +175,7 @@ async fn a_file_that_was_overwritten_is_an_error_until_it_is_back() {
 
     let good = std::fs::read(&file).expect("the file");
     std::fs::write(&file, "no database. ".repeat(good.len() / 10)).expect("the file");
-    site.refuses(&mut guest, &Ask::ALL).await;
+    site.refuses(&guest, &Ask::ALL).await;
     let error = store.load(key(), now()).await.expect_err("no database");
     assert_eq!(error.kind(), Misconfigured, "{error:?}");
     assert!(said(&error).contains("not a database"), "{error:?}");

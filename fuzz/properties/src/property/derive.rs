@@ -13,7 +13,7 @@ pub(crate) fn check(input: &[u8]) {
         Data::Struct(data) => data.fields.iter().map(|field| &field.ty).collect(),
         Data::Enum(_) | Data::Union(_) => Vec::new(),
     };
-    if !types.into_iter().all(can_stand_anywhere) {
+    if !types.into_iter().all(can_be_an_argument) {
         return;
     }
     items(crate::data::derive(&item));
@@ -30,10 +30,10 @@ pub(crate) fn tokens(text: &[u8]) -> Option<TokenStream> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Whether a type can be written wherever types can. `A +`, a trait object of former days that `syn` still
-/// takes for the type of a field, can stand neither between brackets nor behind a reference.
-fn can_stand_anywhere(ty: &Type) -> bool {
-    syn::parse2::<Type>(quote!(fn(T<#ty, ()>, &mut #ty, ()))).is_ok()
+/// Whether a type can be written wherever a type is needed. `A +`, which was a trait object once and is a type
+/// to `syn` still, can not.
+pub(crate) fn can_be_an_argument(ty: &Type) -> bool {
+    syn::parse2::<Type>(quote!(fn(&mut #ty) -> T<#ty>)).is_ok()
 }
 
 /// What a macro made, which is items whatever it was given.

@@ -1,8 +1,8 @@
 //! `#[session]` on any tokens. An input is a line of options, and an item.
 
-use syn::{FnArg, Item};
+use syn::Item;
 
-use super::derive::{can_be_an_argument, items, tokens};
+use super::derive::{items, tokens};
 
 pub(crate) fn check(input: &[u8]) {
     let line = input.iter().position(|byte| *byte == b'\n');
@@ -13,13 +13,5 @@ pub(crate) fn check(input: &[u8]) {
     let Ok(item) = syn::parse2::<Item>(item) else {
         return;
     };
-    if let Item::Fn(function) = &item {
-        let mut inputs = function.sig.inputs.iter();
-        let is_plain =
-            |input: &FnArg| !matches!(input, FnArg::Typed(param) if !can_be_an_argument(&param.ty));
-        if !inputs.all(is_plain) {
-            return;
-        }
-    }
     items(crate::handler::expand(options, item));
 }

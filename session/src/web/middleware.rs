@@ -8,7 +8,7 @@ use poem::{
 };
 
 use crate::{
-    active::{ActiveSession, Answer, Plan},
+    active::{ActiveSession, Answer, Plan, Stage},
     error::{Chain, LoadError, SessionError},
     web::{sessions::Sessions, source::Source},
 };
@@ -120,12 +120,13 @@ impl Sessions {
             state.plan = Plan::Keep;
             Ok(())
         } else {
+            active.state().stage = Stage::Handled;
             active.save().await
         };
         active.unlock();
         let answer = {
             let mut state = active.state();
-            state.response_sent = true;
+            state.stage = Stage::Answered;
             let presented = state.presented;
             state.answer.take().map(|answer| (answer, presented))
         };

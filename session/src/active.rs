@@ -57,8 +57,8 @@ pub(crate) struct State {
     pub(crate) fresh: bool,
     /// What the client has yet to be told.
     pub(crate) answer: Option<Answer>,
-    /// Whether the response has left, so that the client can be told nothing more.
-    pub(crate) response_sent: bool,
+    /// How far the request is.
+    pub(crate) stage: Stage,
     /// The lease that is held, if any: who lost it must not write.
     pub(crate) lease: Weak<Lease>,
     /// The lock that lasts for the whole request.
@@ -134,6 +134,17 @@ pub(crate) enum Plan {
     Reset,
     /// None in its place, unless something is set afterwards.
     Destroy,
+}
+
+/// How far a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Its handler is at work.
+    Handling,
+    /// Its handler has returned: nothing follows what is saved now.
+    Handled,
+    /// Its response has left: the client can be told nothing more.
+    Answered,
 }
 
 impl Base {
@@ -270,7 +281,7 @@ impl ActiveSession {
                 next_id: None,
                 fresh: true,
                 answer: None,
-                response_sent: false,
+                stage: Stage::Handling,
                 lease: Weak::new(),
                 held: None,
             }),

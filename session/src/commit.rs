@@ -11,7 +11,7 @@ use std::{mem, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    active::{ActiveSession, Base, Origin, Plan, State},
+    active::{ActiveSession, Base, Origin, Plan, Stage, State},
     answer::Answer,
     clock::Timestamp,
     engine::Engine,
@@ -318,12 +318,17 @@ impl State {
         }
     }
 
-    /// Whether the id is to be renewed on schedule: only where the client can be told the new one.
+    /// Whether the id is to be renewed on schedule: only where the client can be told the new one. Not while
+    /// the session is locked and its handler at work: who follows the old id would find it unlocked.
     fn rotation_due(&self, base: &Base, engine: &Engine, now: Timestamp) -> bool {
         let client_listens = self.presented.is_some_and(|p| p.live && p.source.answered);
         engine.rotation.is_some_and(|rotation| {
             client_listens
-                && !self.response_sent
+                && match self.stage {
+                    Stage::Handling => self.lease.strong_count() == 0,
+                    Stage::Handled => true,
+                    Stage::Answered => false,
+                }
                 && !base.by_old_id
                 && now.saturating_since(base.record.rotated_at()) >= rotation.every
         })
@@ -388,7 +393,7 @@ impl State {
             }
         };
         let needs_new_id = matches!(step, Some(Step::Create(_) | Step::Rename { .. }));
-        if needs_new_id && self.response_sent {
+        if needs_new_id && self.stage == Stage::Answered {
             return Err(SaveError::ResponseSent);
         }
         Ok(step)

@@ -166,10 +166,21 @@ impl ActiveSession {
 
     /// Refuses to write where the session was locked and the lease has run out since.
     pub(crate) fn check_lease(&self) -> Result<(), SaveError> {
-        match self.state().lease.upgrade() {
-            Some(lease) if lease.is_lost() => Err(SaveError::LeaseLost),
-            _ => Ok(()),
+        let state = self.state();
+        let Some(lease) = state.lease.upgrade() else {
+            return Ok(());
+        };
+        // What this request itself has moved to a new id, nobody else has come to yet.
+        let is_moved = match &state.origin {
+            Origin::Stored(base) => base.key != lease.claim.key && !base.by_old_id,
+            Origin::New => true,
+            Origin::Ended { .. } => false,
+        };
+        drop(state);
+        if !is_moved && lease.is_lost() {
+            return Err(SaveError::LeaseLost);
         }
+        Ok(())
     }
 }
 

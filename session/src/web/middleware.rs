@@ -9,7 +9,7 @@ use poem::{
 };
 
 use crate::{
-    active::{ActiveSession, Plan},
+    active::{ActiveSession, Plan, Stage},
     answer::Answer,
     error::{Chain, LoadError, SaveError, SessionError},
     web::{
@@ -134,6 +134,7 @@ async fn finish(
         state.plan = Plan::Keep;
         Ok(())
     } else {
+        active.state().stage = Stage::Handled;
         active.save().await
     };
     active.confirm(early).await;
@@ -151,7 +152,7 @@ impl Sessions {
     ) -> Result<Response> {
         let (answer, presented, signed_out) = {
             let mut state = active.state();
-            state.response_sent = true;
+            state.stage = Stage::Answered;
             (state.answer.take(), state.presented, state.sign_outs > 0)
         };
         let result = match saved {

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use poem_session::{
-    SaveError,
+    SaveError, Session, SessionsBuilder,
     store::{LockOwner, Locked, SessionStore as _},
 };
 use shuttle::future::spawn;
 use tokio::{sync::Notify, time::NEVER};
 
-use super::world::World;
+use super::world::{Page, World};
 use crate::explore::{explore, repeat};
 
 const LEASE: Duration = Duration::from_millis(200);
@@ -35,6 +35,76 @@ fn critical_sections_do_not_overlap() {
             task.await.expect("a task");
         }
         assert_eq!(world.page(&id).await.expect("it lives").count, 3);
+    });
+}
+
+/// It is saved, and so renewed, in the middle of a section. Conformance 2.6, 2.7
+#[test]
+fn critical_sections_do_not_overlap_while_the_id_is_renewed() {
+    const EVERY: Duration = Duration::from_mins(15);
+    explore(|| async {
+        let configure = |builder: SessionsBuilder| {
+            let builder = builder.lock_lease(NEVER).lock_wait(NEVER);
+            builder.rotate_every(EVERY)
+        };
+        let world = World::new(configure);
+        let first = world.process(0);
+        let reply = first.visit(None, |session| Ok(session.set_three(3)?)).await;
+        let cookie = reply.cookie().expect("a new session");
+        tokio::time::sleep(EVERY).await;
+
+        let tasks = [0, 1].map(|number| {
+            let (process, cookie) = (world.process(number), cookie.clone());
+            spawn(async move {
+                let adds_two = |session: Session<Page>| async move {
+                    let lock = session.lock().await?;
+                    for _ in 0..2 {
+                        let count = session.count()?;
+                        session.set_count(count + 1)?;
+                        session.save().await?;
+                    }
+                    drop(lock);
+                    Ok(())
+                };
+                process.handle(Some(&cookie), adds_two).await
+            })
+        });
+        for task in tasks {
+            assert_eq!(task.await.expect("a task").status(), 200);
+        }
+        let looks = |session: &Session<Page>| {
+            assert_eq!(session.count()?, 4);
+            Ok(())
+        };
+        assert_eq!(first.visit(Some(&cookie), looks).await.status(), 200);
+    });
+}
+
+/// Nobody else knows of the session under its new id. Conformance 1.11, 2.6
+#[test]
+fn a_holder_that_regenerates_goes_on_for_longer_than_the_lease() {
+    explore(|| async {
+        let configure = |builder: SessionsBuilder| {
+            let builder = builder.lock_lease(LEASE).lock_wait(NEVER);
+            builder.retired_for(LEASE / 10)
+        };
+        let world = World::of(1, configure);
+        let id = world.begin().await;
+        let session = world.process(0).open(&id).await;
+        let lock = session.lock().await.expect("nobody holds it");
+        session.regenerate();
+        match session.save().await {
+            Ok(()) => {}
+            // Time passed that fast.
+            Err(SaveError::LeaseLost) => return,
+            Err(error) => panic!("{error}"),
+        }
+        tokio::time::sleep(2 * LEASE).await;
+        session.set_one(1).expect("it fits");
+        session.save().await.expect("it was saved");
+        drop(lock);
+        let found = world.page(&session.id()).await.expect("it lives");
+        assert_eq!(found.one, Some(1));
     });
 }
 

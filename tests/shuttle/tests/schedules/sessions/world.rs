@@ -1,6 +1,9 @@
 //! An application under test: one store, the processes that share it, and its time.
 
-use std::sync::Arc;
+use std::{
+    future::{Future, ready},
+    sync::Arc,
+};
 
 use poem::{
     Endpoint as _, EndpointExt as _, FromRequest as _, Request, Response, Result, endpoint::make,
@@ -116,13 +119,20 @@ impl Process {
     where
         F: Fn(&Session<Page>) -> Result<()> + Send + Sync + 'static,
     {
+        let act = move |session: Session<Page>| ready(act(&session));
+        self.handle(cookie, act).await
+    }
+
+    /// Sends a request, whose handler is `act`.
+    pub(crate) async fn handle<F, Fut>(&self, cookie: Option<&str>, act: F) -> Reply
+    where
+        F: Fn(Session<Page>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send,
+    {
         let act = Arc::new(act);
         let endpoint = make(move |request: Request| {
             let act = Arc::clone(&act);
-            async move {
-                let session = Session::from_request_without_body(&request).await?;
-                act(&session)
-            }
+            async move { act(Session::from_request_without_body(&request).await?).await }
         });
         let endpoint = endpoint.with(self.sessions.clone());
         let mut request = Request::builder();

@@ -55,12 +55,23 @@ pub(crate) struct State {
     pub(crate) fresh: bool,
     /// What the client has yet to be told.
     pub(crate) answer: Option<Answer>,
-    /// Whether the response has left, so that the client can be told nothing more.
-    pub(crate) response_sent: bool,
+    /// How far the request has come.
+    pub(crate) progress: Progress,
     /// The lease that is held, if any: who lost it must not write.
     pub(crate) lease: Weak<Lease>,
     /// The lock that lasts for the whole request.
     pub(crate) held: Option<SessionLock>,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Its handler runs.
+    Handling,
+    /// The handler has returned, and what it did is saved.
+    Finishing,
+    /// The response has left, so that the client can be told nothing more.
+    Answered,
 }
 
 /// Whether a request's handler takes a session.
@@ -270,7 +281,7 @@ impl ActiveSession {
                 next_id: None,
                 fresh: true,
                 answer: None,
-                response_sent: false,
+                progress: Progress::Handling,
                 lease: Weak::new(),
                 held: None,
             }),

@@ -251,6 +251,7 @@ mod follow;
 mod key;
 mod lock;
 mod record;
+mod rotation;
 mod session;
 mod update;
 mod value;

@@ -68,7 +68,35 @@ pub(crate) struct Lease {
     _place: OwnedMutexGuard<()>,
 }
 
+/// The end of a lease that is known to have ended: there is nothing to give back.
+const ENDED: u64 = 0;
+
 impl Lease {
+    fn begin(
+        engine: &Arc<Engine>,
+        key: PublicId,
+        owner: LockOwner,
+        until: Timestamp,
+        place: OwnedMutexGuard<()>,
+    ) -> Self {
+        let until = Arc::new(AtomicU64::new(until.as_millis()));
+        let renewal = renew(Arc::clone(engine), key, owner, Arc::clone(&until));
+        Self {
+            engine: Arc::clone(engine),
+            key,
+            owner,
+            until,
+            renewal: tokio::spawn(renewal),
+            _place: place,
+        }
+    }
+
+    /// Lets go of a lease that has ended already.
+    pub(crate) fn forget(self) {
+        self.renewal.abort();
+        self.until.store(ENDED, Ordering::Release);
+    }
+
     fn is_lost(&self) -> bool {
         self.engine.now() >= Timestamp::from_millis(self.until.load(Ordering::Acquire))
     }
@@ -77,6 +105,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.renewal.abort();
+        if self.until.load(Ordering::Acquire) == ENDED {
+            return;
+        }
         let (engine, key, owner) = (Arc::clone(&self.engine), self.key, self.owner);
         // Without a runtime, or where this fails, the lease ends by time.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -148,24 +179,27 @@ async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError
     loop {
         let (locked, until) = ask(engine, key, owner).await.map_err(LoadError::from)?;
         match locked {
-            Locked::Acquired => {
-                let until = Arc::new(AtomicU64::new(until.as_millis()));
-                let renewal = renew(Arc::clone(engine), key, owner, Arc::clone(&until));
-                return Ok(Lease {
-                    engine: Arc::clone(engine),
-                    key,
-                    owner,
-                    until,
-                    renewal: tokio::spawn(renewal),
-                    _place: place,
-                });
-            }
+            Locked::Acquired => return Ok(Lease::begin(engine, key, owner, until, place)),
             Locked::Gone => return Err(LockError::Ended),
             Locked::Held => {
                 // Another process holds it.
                 tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
                 pause = (pause * 2).min(Duration::from_millis(50));
             }
+        }
+    }
+}
+
+/// Takes the lease if nobody holds it or waits for it.
+pub(crate) async fn try_acquire(engine: &Arc<Engine>, key: PublicId) -> Option<Lease> {
+    let place = engine.queues.line(key).try_lock_owned().ok()?;
+    let owner = LockOwner::random();
+    match ask(engine, key, owner).await {
+        Ok((Locked::Acquired, until)) => Some(Lease::begin(engine, key, owner, until, place)),
+        Ok((Locked::Held | Locked::Gone, _)) => None,
+        Err(error) => {
+            tracing::warn!(session = ?key, error = %Chain(&error), "could not lock a session to renew its id");
+            None
         }
     }
 }

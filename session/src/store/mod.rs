@@ -27,7 +27,7 @@
 //!
 //! # Calls a request
 //! A visitor without a session costs none, a read one, a change two (one to read, one to write), a
-//! regenerate two, three on Redis and MySQL. Reads are followed by a write of the expiry at most once in a
+//! regenerate two, three on Redis and MySQL; a renewal on schedule one more, to lock the session. Reads are followed by a write of the expiry at most once in a
 //! tenth of the idle timeout. Each call is one statement or command, and one round trip, where the backend
 //! can.
 //!

@@ -9,7 +9,7 @@ use poem::{
 };
 
 use crate::{
-    active::{ActiveSession, Plan},
+    active::{ActiveSession, Plan, Progress},
     answer::Answer,
     error::{Chain, LoadError, SaveError, SessionError},
     web::{
@@ -133,6 +133,7 @@ async fn finish(
         state.plan = Plan::Keep;
         Ok(())
     } else {
+        active.state().progress = Progress::Finishing;
         active.save().await
     };
     active.confirm(early).await;
@@ -150,7 +151,7 @@ impl Sessions {
     ) -> Result<Response> {
         let answer = {
             let mut state = active.state();
-            state.response_sent = true;
+            state.progress = Progress::Answered;
             let presented = state.presented;
             state.answer.take().map(|answer| (answer, presented))
         };

@@ -22,7 +22,7 @@ mod saving;
 mod stored;
 mod world;
 
-use std::{future::Future, sync::Arc};
+use std::{cell::Cell, future::Future, sync::Arc};
 
 use poem_session::store::{MemoryStore, SessionStore, SqliteStore, connect};
 use poem_session_tests::servers::{Server, mariadb, postgres, redis};
@@ -35,8 +35,8 @@ fn explain_all(
     histories: u32,
     store: impl Fn() -> Arc<dyn SessionStore>,
 ) {
-    let histories = number("MODEL_HISTORIES").map_or(histories, |n| u32::try_from(n).unwrap());
-    let seed = number("MODEL_SEED").unwrap_or_else(rand::random);
+    let histories = setting("MODEL_HISTORIES").map_or(histories, |n| u32::try_from(n).unwrap());
+    let seed = setting("MODEL_SEED").unwrap_or_else(rand::random);
     println!("{name}: {histories} histories, MODEL_SEED={seed}");
     // Not all zero, which this generator does not leave.
     let mut bytes = [1; 16];
@@ -48,10 +48,15 @@ fn explain_all(
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::XorShift, &bytes);
+    // What comes after the first failure looks for a shorter history.
+    let (number, failed) = (Cell::new(0), Cell::new(None));
     let outcome = TestRunner::new_with_rng(config, rng).run(&history::strategy(), |history| {
-        stage
-            .block_on(play::play(store(), &history))
-            .map_err(TestCaseError::fail)
+        number.set(number.get() + 1);
+        let played = stage.block_on(play::play(store(), &history));
+        played.map_err(|why| {
+            failed.set(failed.get().or(Some(number.get())));
+            TestCaseError::fail(why)
+        })
     });
     match outcome {
         Ok(()) => {}
@@ -62,7 +67,7 @@ fn explain_all(
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
+fn setting(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 

@@ -57,12 +57,23 @@ pub(crate) struct State {
     pub(crate) fresh: bool,
     /// What the client has yet to be told.
     pub(crate) answer: Option<Answer>,
-    /// How far the request is.
-    pub(crate) stage: Stage,
+    /// How far the request has come.
+    pub(crate) progress: Progress,
     /// The lease that is held, if any: who lost it must not write.
     pub(crate) lease: Weak<Lease>,
     /// The lock that lasts for the whole request.
     pub(crate) held: Option<SessionLock>,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// Its handler runs.
+    Handling,
+    /// The handler has returned, and what it did is saved.
+    Finishing,
+    /// The response has left, so that the client can be told nothing more.
+    Answered,
 }
 
 /// Whether a request's handler takes a session.
@@ -134,17 +145,6 @@ pub(crate) enum Plan {
     Reset,
     /// None in its place, unless something is set afterwards.
     Destroy,
-}
-
-/// How far a request is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// Its handler is at work.
-    Handling,
-    /// Its handler has returned: nothing follows what is saved now.
-    Handled,
-    /// Its response has left: the client can be told nothing more.
-    Answered,
 }
 
 impl Base {
@@ -281,7 +281,7 @@ impl ActiveSession {
                 next_id: None,
                 fresh: true,
                 answer: None,
-                stage: Stage::Handling,
+                progress: Progress::Handling,
                 lease: Weak::new(),
                 held: None,
             }),

@@ -11,7 +11,7 @@ use std::{mem, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use crate::{
-    active::{ActiveSession, Base, Origin, Plan, Stage, State},
+    active::{ActiveSession, Base, Origin, Plan, Progress, State},
     answer::Answer,
     clock::Timestamp,
     engine::Engine,
@@ -98,6 +98,7 @@ impl ActiveSession {
     async fn commit(&self) -> Result<(), SaveError> {
         let _one_at_a_time = self.saving.lock().await;
         let mut turn = None;
+        let mut turn_to_rotate = None;
         for attempt in 0..self.engine.limits.max_attempts {
             if attempt > 0 {
                 // Those of this process write in turn from now on, so that only other processes are met.
@@ -111,14 +112,23 @@ impl ActiveSession {
             }
             self.rerun_updates()?;
             self.check_lease()?;
-            let Some(step) = self.begin_step()? else {
+            if self.engine.rotation.is_some() && turn_to_rotate.is_none() {
+                turn_to_rotate = Box::pin(self.turn_to_rotate()).await;
+            }
+            let Some(step) = self.begin_step(turn_to_rotate.is_some())? else {
                 return Ok(());
             };
+            let moves = matches!(step, Step::Rename { .. });
             let saving = Saving(self);
             let outcome = self.take_step(step).await?;
             drop(saving);
             match outcome {
-                Outcome::Done => return Ok(()),
+                Outcome::Done => {
+                    if let Some(turn) = turn_to_rotate.filter(|_| moves) {
+                        turn.end();
+                    }
+                    return Ok(());
+                }
                 Outcome::TryAgain => {}
             }
         }
@@ -128,9 +138,9 @@ impl ActiveSession {
     }
 
     /// The next step, if any. From the moment that it is made of them on, the changes are being saved.
-    fn begin_step(&self) -> Result<Option<Step>, SaveError> {
+    fn begin_step(&self, may_rotate: bool) -> Result<Option<Step>, SaveError> {
         let mut state = self.state();
-        let step = state.next_step(&self.engine)?;
+        let step = state.next_step(&self.engine, may_rotate)?;
         if step.is_some() {
             state.changes.begin_save();
         }
@@ -164,8 +174,10 @@ impl ActiveSession {
                 let call = store.replace(key, version, next.write(), now);
                 match engine.limited("saving a session", call).await? {
                     Replaced::Replaced(version) => self.state().stored(key, next, version),
-                    Replaced::Conflict(current) => return Box::pin(self.meet(key, current)).await,
-                    Replaced::Gone => return Err(self.refused()),
+                    Replaced::Conflict(current) => {
+                        return Box::pin(self.meet(key, current, next.due)).await;
+                    }
+                    Replaced::Gone => return self.refused(next.due),
                 }
             }
             Step::Rename {
@@ -182,20 +194,18 @@ impl ActiveSession {
                         self.state().stored(to, next, version);
                         engine.announce_end(key);
                     }
-                    Replaced::Conflict(current) if self.is_signed_out(next.due, &current) => {
-                        self.state().signed_out(next.due);
+                    Replaced::Conflict(current) => {
+                        return Box::pin(self.meet(key, current, next.due)).await;
                     }
-                    Replaced::Conflict(current) => return Box::pin(self.meet(key, current)).await,
-                    Replaced::Gone => return Err(self.refused()),
+                    Replaced::Gone => return self.refused(next.due),
                 }
             }
             Step::End { key, version, due } => {
                 let call = store.replace(key, version, engine.remains(now), now);
                 match engine.limited("ending a session", call).await? {
-                    Replaced::Conflict(current) if self.is_signed_out(due, &current) => {
-                        self.state().signed_out(due);
+                    Replaced::Conflict(current) => {
+                        return Box::pin(self.meet(key, current, due)).await;
                     }
-                    Replaced::Conflict(current) => return Box::pin(self.meet(key, current)).await,
                     // Gone: it has ended already, as was asked for.
                     Replaced::Replaced(_) | Replaced::Gone => {
                         self.state().ended(due);
@@ -222,18 +232,15 @@ impl ActiveSession {
         Ok(Outcome::Done)
     }
 
-    /// Whether another request has signed out first, and this one was only to do the same.
-    fn is_signed_out(&self, due: Due, current: &Stored) -> bool {
-        due.plan == Plan::Destroy
-            && self.state().changes.are_passing()
-            && Record::is_over_in(&current.data)
-    }
-
     /// Puts the changes onto what another request wrote. Rare, and so boxed by its callers.
-    async fn meet(&self, key: PublicId, current: Stored) -> Result<Outcome, SaveError> {
+    async fn meet(&self, key: PublicId, current: Stored, due: Due) -> Result<Outcome, SaveError> {
         let newer = match self.engine.follow(key, current, Seen::Loaded).await {
             Ok(Followed::Live(newer)) => newer,
-            Ok(Followed::Ended { .. } | Followed::Nowhere) => return Err(self.refused()),
+            Ok(Followed::Ended { over: true }) if self.only_signs_out(due) => {
+                self.state().signed_out(due);
+                return Ok(Outcome::Done);
+            }
+            Ok(Followed::Ended { .. } | Followed::Nowhere) => return self.refused(due),
             Err(LoadError::Store(error)) => return Err(error.into()),
             Err(_) => {
                 let action = "saving a session over a newer record";
@@ -253,16 +260,26 @@ impl ActiveSession {
         Ok(Outcome::TryAgain)
     }
 
+    /// Whether this request was to do no more than another one has done first.
+    fn only_signs_out(&self, due: Due) -> bool {
+        due.plan == Plan::Destroy && self.state().changes.are_passing()
+    }
+
     /// The session has ended elsewhere.
-    fn refused(&self) -> SaveError {
+    fn refused(&self, due: Due) -> Result<Outcome, SaveError> {
         let mut state = self.state();
+        // Of a save before this one: the client's newer cookie stays.
+        state.answer = None;
+        if due.plan == Plan::Rotate && state.changes.is_empty() {
+            // It was only read, and its id was old: there is nothing to refuse.
+            state.done(due);
+            return Ok(Outcome::Done);
+        }
         if let Origin::Stored(base) = &state.origin {
             tracing::warn!(session = ?base.key, "refused changes of a session that has ended meanwhile");
         }
         state.origin = Origin::Ended { over: false };
-        // Of a save before this one: the client's newer cookie stays.
-        state.answer = None;
-        SaveError::Ended
+        Err(SaveError::Ended)
     }
 }
 
@@ -318,26 +335,11 @@ impl State {
         }
     }
 
-    /// Whether the id is to be renewed on schedule: only where the client can be told the new one. Not while
-    /// the session is locked and its handler at work: who follows the old id would find it unlocked.
-    fn rotation_due(&self, base: &Base, engine: &Engine, now: Timestamp) -> bool {
-        let client_listens = self.presented.is_some_and(|p| p.live && p.source.answered);
-        engine.rotation.is_some_and(|rotation| {
-            client_listens
-                && match self.stage {
-                    Stage::Handling => self.lease.strong_count() == 0,
-                    Stage::Handled => true,
-                    Stage::Answered => false,
-                }
-                && !base.by_old_id
-                && now.saturating_since(base.record.rotated_at()) >= rotation.every
-        })
-    }
-
     /// What is to be asked of the store next, if anything.
-    fn next_step(&mut self, engine: &Engine) -> Result<Option<Step>, SaveError> {
+    fn next_step(&mut self, engine: &Engine, may_rotate: bool) -> Result<Option<Step>, SaveError> {
         let now = engine.now();
         if let Origin::Stored(base) = &self.origin
+            && may_rotate
             && self.plan == Plan::Keep
             && self.rotation_due(base, engine, now)
         {
@@ -393,7 +395,7 @@ impl State {
             }
         };
         let needs_new_id = matches!(step, Some(Step::Create(_) | Step::Rename { .. }));
-        if needs_new_id && self.stage == Stage::Answered {
+        if needs_new_id && self.progress == Progress::Answered {
             return Err(SaveError::ResponseSent);
         }
         Ok(step)

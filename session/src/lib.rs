@@ -253,6 +253,7 @@ mod follow;
 mod key;
 mod lock;
 mod record;
+mod rotation;
 mod session;
 mod threads;
 mod update;

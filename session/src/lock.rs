@@ -65,6 +65,23 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    fn begin(claim: Claim, until: Timestamp, place: OwnedMutexGuard<()>) -> Self {
+        let until = Arc::new(AtomicU64::new(until.as_millis()));
+        let engine = Arc::clone(&claim.engine);
+        let renewal = renew(engine, claim.key, claim.owner, Arc::clone(&until));
+        Self {
+            claim,
+            until,
+            renewal: tokio::spawn(renewal),
+            _place: place,
+        }
+    }
+
+    /// Lets go of a lease that has ended together with its record: there is nothing to give back.
+    pub(crate) fn forget(mut self) {
+        self.claim.may_hold = false;
+    }
+
     fn is_lost(&self) -> bool {
         self.claim.engine.now() >= Timestamp::from_millis(self.until.load(Ordering::Acquire))
     }
@@ -191,22 +208,27 @@ async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError
     loop {
         let (locked, until) = claim.ask().await.map_err(LoadError::from)?;
         match locked {
-            Locked::Acquired => {
-                let until = Arc::new(AtomicU64::new(until.as_millis()));
-                let renewal = renew(Arc::clone(engine), key, claim.owner, Arc::clone(&until));
-                return Ok(Lease {
-                    claim,
-                    until,
-                    renewal: tokio::spawn(renewal),
-                    _place: place,
-                });
-            }
+            Locked::Acquired => return Ok(Lease::begin(claim, until, place)),
             Locked::Gone => return Err(LockError::Ended),
             Locked::Held => {
                 // Another process holds it.
                 tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
                 pause = (pause * 2).min(Duration::from_millis(50));
             }
+        }
+    }
+}
+
+/// Takes the lease if nobody holds it or waits for it.
+pub(crate) async fn try_acquire(engine: &Arc<Engine>, key: PublicId) -> Option<Lease> {
+    let place = engine.queues.line(key).try_lock_owned().ok()?;
+    let mut claim = Claim::new(engine, key);
+    match claim.ask().await {
+        Ok((Locked::Acquired, until)) => Some(Lease::begin(claim, until, place)),
+        Ok((Locked::Held | Locked::Gone, _)) => None,
+        Err(error) => {
+            tracing::warn!(session = ?key, error = %Chain(&error), "could not lock a session to renew its id");
+            None
         }
     }
 }

@@ -175,11 +175,6 @@ impl Record {
             .then(|| self.find(ENDED.name).map(is_over))?
     }
 
-    /// Whether stored bytes are what is left of a session that is over.
-    pub(crate) fn is_over_in(bytes: &Bytes) -> bool {
-        Self::parse(bytes.clone()).is_ok_and(|record| record.ended() == Some(true))
-    }
-
     /// Until when a new request may follow [`moved_to`](Self::moved_to).
     pub(crate) fn followed_until(&self) -> Timestamp {
         Timestamp::from_millis(self.number(UNTIL).unwrap_or(u64::MAX))
@@ -558,8 +553,8 @@ mod tests {
         let over = Record::parse(Record::over()).unwrap();
         assert_eq!(over.ended(), Some(true));
         assert!(!over.has_data());
-        assert!(Record::is_over_in(&Record::over()));
-        assert!(!Record::is_over_in(&Record::left()));
+        let left = Record::parse(Record::left()).unwrap();
+        assert_eq!(left.ended(), Some(false));
         assert_eq!(record(&[(A, packed(&1))]).ended(), None);
         let (to, until) = (PublicId::from_bytes([7; 32]), Timestamp::from_millis(9));
         let moved = Record::parse(Record::moved(to, until)).unwrap();

@@ -6,6 +6,7 @@
 //! - [`monitor`]: the commands and statements that a server was given.
 //! - [`process`]: the workspace's own programs.
 //! - [`http`]: clients with cookies, over a real socket.
+//! - [`watched`]: a store whose every call can be held up, refused, or robbed of its answer.
 //!
 //! A failure of the harness itself is a panic: the test cannot go on. All of it needs Linux.
 
@@ -14,3 +15,4 @@ pub mod monitor;
 pub mod process;
 pub mod proxy;
 pub mod servers;
+pub mod watched;

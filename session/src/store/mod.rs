@@ -42,6 +42,8 @@
 //! | a change, a sign-out (one reads, one writes) | 2 | 2 | 2 | 2 | 2 |
 //! | a regenerate | 2 | 3, in a transaction | 2 | 3 | 3 |
 //!
+//! A renewal of the id on schedule costs one more than a regenerate, to lock the session.
+//!
 //! Each call is one statement or command, and one round trip where there is a network. A read is followed
 //! by a write of the expiry at most once in a tenth of the idle timeout. What loses against a parallel
 //! request is read and written again.

@@ -155,8 +155,8 @@ impl SessionsBuilder {
     }
 
     /// Renews a session's id by itself when it is this old, at the next request. Default: never. Requests that
-    /// are under way with the old id go on: see [`rotation_grace`](Self::rotation_grace). A request that holds
-    /// its session locked renews the id when its handler has returned.
+    /// are under way with the old id go on: see [`rotation_grace`](Self::rotation_grace). A session that is locked
+    /// keeps its id until it is free.
     ///
     /// OWASP Session Management Cheat Sheet, "Renewal Timeout".
     pub fn rotate_every(mut self, age: Duration) -> Self {

@@ -9,7 +9,7 @@ use poem::{
 };
 
 use crate::{
-    active::{ActiveSession, Plan, Stage},
+    active::{ActiveSession, Plan, Progress},
     answer::Answer,
     error::{Chain, LoadError, SaveError, SessionError},
     web::{
@@ -134,7 +134,7 @@ async fn finish(
         state.plan = Plan::Keep;
         Ok(())
     } else {
-        active.state().stage = Stage::Handled;
+        active.state().progress = Progress::Finishing;
         active.save().await
     };
     active.confirm(early).await;
@@ -152,7 +152,7 @@ impl Sessions {
     ) -> Result<Response> {
         let (answer, presented, signed_out) = {
             let mut state = active.state();
-            state.stage = Stage::Answered;
+            state.progress = Progress::Answered;
             (state.answer.take(), state.presented, state.sign_outs > 0)
         };
         let result = match saved {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use poem::http::Method;
-use poem_session::{IdSource, OpenError, Session, SessionsBuilder};
+use poem::{Route, get, http::Method};
+use poem_session::{IdSource, OpenError, Session, SessionsBuilder, session};
 
-use crate::support::{App, Browser, Op, Shop, request};
+use crate::support::{App, Browser, Op, Scripted, Shop, request};
 
 const EVERY: Duration = Duration::from_mins(15);
 const GRACE: Duration = Duration::from_secs(30);
@@ -110,32 +110,27 @@ async fn requests_under_way_during_a_renewal_go_on_and_sign_nobody_out() {
 
 /// Conformance 2.7
 #[tokio::test]
-async fn two_renewals_that_meet_in_the_store_are_one() {
+async fn two_requests_that_are_to_renew_an_id_renew_it_once() {
     let app = App::with(rotating);
+    let other = app.redeployed(rotating);
     let alice = due(&app).await;
-    let mut renames = Vec::new();
-    let mut requests = Vec::new();
-    for _ in 0..2 {
-        let mut rename = app.store.pause(Op::Rename);
-        requests.push(
-            alice
-                .start(|s| Ok(format!("{:?}", s.user()?)))
-                .await
-                .release(),
-        );
-        rename.arrived().await;
-        renames.push(rename);
+    let old = alice.signed_id();
+    let mut rename = app.store.pause(Op::Rename);
+    let first = alice.start(|s| Ok(format!("{:?}", s.user()?))).await;
+    let first = first.release();
+    rename.arrived().await;
+    // The second one leaves it to the first, in this process and in another.
+    for app in [&app, &other] {
+        assert_eq!(user(&alice.at(app)).await, Some(7));
+        assert_eq!(alice.signed_id(), old);
     }
-    for rename in renames {
-        rename.release();
-    }
-    for request in requests {
-        let reply = request.await.expect("no panic");
-        assert_eq!(
-            (reply.status.as_u16(), reply.body.as_str()),
-            (200, "Some(7)")
-        );
-    }
+    rename.release();
+    let reply = first.await.expect("no panic");
+    assert_eq!(
+        (reply.status.as_u16(), reply.body.as_str()),
+        (200, "Some(7)")
+    );
+    assert_ne!(alice.signed_id(), old);
     app.pass(GRACE);
     assert_eq!(user(&alice).await, Some(7));
     assert_eq!(app.store.sessions(app.now()).await.len(), 1);
@@ -178,6 +173,121 @@ async fn revoking_by_the_old_id_ends_the_session() {
     assert_ne!(alice.signed_id(), old);
     assert_eq!(app.sessions.revoke(old).await.ok(), Some(true));
     assert_eq!(user(&alice).await, None);
+}
+
+/// Conformance 2.4
+#[tokio::test]
+async fn a_slow_read_with_an_id_that_is_due_is_no_conflict_when_its_session_has_ended() {
+    let ends: [fn(&Session<Shop>); 3] = [Session::regenerate, Session::reset, Session::destroy];
+    for end in ends {
+        let app = App::with(rotating);
+        let alice = app.browser();
+        alice.act(|s| Ok(s.set_user(7)?)).await;
+        let slow = alice.start(|s| Ok(format!("{:?}", s.user()?))).await;
+        alice.does(end).await;
+        app.pass(EVERY);
+        let reply = slow.finish().await;
+        let found = (reply.status.as_u16(), reply.body.as_str(), reply.cookie());
+        assert_eq!(found, (200, "Some(7)", None));
+    }
+}
+
+/// Conformance 1.6, 2.4
+#[tokio::test]
+async fn a_slow_read_with_an_id_that_is_due_is_no_conflict_when_its_session_has_expired() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let slow = alice.start(|s| Ok(format!("{:?}", s.user()?))).await;
+    app.pass(Duration::from_mins(30));
+    let reply = slow.finish().await;
+    let found = (reply.status.as_u16(), reply.body.as_str(), reply.cookie());
+    assert_eq!(found, (200, "Some(7)", None));
+}
+
+/// Conformance 1.9, 2.7
+#[tokio::test]
+async fn a_second_sign_out_succeeds_also_where_the_id_was_renewed_before_the_first() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let slow = alice.fork().start_does(Session::destroy).await;
+    user(&alice).await;
+    alice.does(Session::destroy).await;
+    let reply = slow.finish().await;
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
+    assert!(app.store.sessions(app.now()).await.is_empty());
+}
+
+/// Conformance 2.6, 5.2
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_locked_keeps_its_id_until_it_is_free() {
+    let app = App::with(rotating);
+    let other = app.redeployed(rotating);
+    let alice = due(&app).await;
+    let old = alice.signed_id();
+    let holder = app.sessions.open::<Shop>(&old).await.expect("it lives");
+    let lock = holder.lock().await.expect("nobody holds it");
+    for app in [&app, &other] {
+        assert_eq!(user(&alice.at(app)).await, Some(7));
+        assert_eq!(alice.signed_id(), old, "its lock would end with it");
+    }
+    let session = other.sessions.open::<Shop>(&old).await.expect("it lives");
+    let waiting = tokio::spawn(async move { session.lock().await.map(drop) });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!waiting.is_finished(), "somebody holds it");
+    drop(lock);
+    waiting.await.expect("no panic").expect("it is free");
+    assert_eq!(user(&alice).await, Some(7));
+    assert_ne!(alice.signed_id(), old);
+}
+
+#[session(exclusive)]
+async fn save_early(shop: Session<Shop>) -> poem::Result<String> {
+    let before = shop.public_id();
+    shop.set_visits(1)?;
+    shop.save().await?;
+    assert_eq!(shop.public_id(), before, "the lock is of this id");
+    Ok(before.to_string())
+}
+
+/// Conformance 2.6, 5.2
+#[tokio::test]
+async fn a_handler_that_has_the_session_to_itself_renews_the_id_when_it_is_done() {
+    let routes = Route::new().at("/", Scripted).at("/early", get(save_early));
+    let app = App::serving(routes, rotating);
+    let alice = due(&app).await;
+    let old = alice.signed_id();
+    let reply = alice.get("/early").await;
+    assert_eq!(reply.body, old.public().to_string());
+    assert_ne!(alice.signed_id(), old);
+    assert_eq!(
+        alice.ask(|s| Ok((s.user()?, s.visits()?))).await,
+        (Some(7), 1)
+    );
+}
+
+/// Conformance 2.6
+#[tokio::test]
+async fn whoever_renews_an_id_leaves_no_lock_behind() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    app.store.calls();
+    user(&alice).await;
+    tokio::task::yield_now().await;
+    assert_eq!(app.store.calls(), [Op::Load, Op::Lock, Op::Rename]);
+
+    // Not renewed after all: another process was faster.
+    app.pass(EVERY);
+    let mut lock = app.store.pause(Op::Lock);
+    let slow = alice.fork().start(|s| Ok(s.set_visits(1)?)).await.release();
+    lock.arrived().await;
+    let other = app.redeployed(rotating);
+    user(&alice.at(&other)).await;
+    lock.release();
+    assert_eq!(slow.await.expect("no panic").status, 200);
+    let session = app.sessions.open::<Shop>(&alice.signed_id()).await;
+    let session = session.expect("it lives");
+    session.lock().await.map(drop).expect("nobody holds it");
+    assert_eq!(session.visits(), Ok(1));
 }
 
 /// Conformance 1.26

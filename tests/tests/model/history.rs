@@ -14,7 +14,7 @@ pub(crate) enum Field {
 }
 
 /// What a handler does with its session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     Read(Field),
     Set(Field, u64),
@@ -24,48 +24,155 @@ pub(crate) enum Op {
     Regenerate,
     Reset,
     Destroy,
+    /// Saves what was done so far; the handler goes on when that is done.
+    Save,
 }
 
+/// The id that a request comes with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cookie {
+    /// What the browser holds.
+    Current,
+    /// One of those that were ever given out, brought by somebody else: the browser is not told the answer.
+    Old(usize),
+}
+
+/// A request.
+#[derive(Debug, Clone)]
+pub(crate) struct Visit {
+    pub(crate) process: usize,
+    pub(crate) cookie: Cookie,
+    /// Whether its handler has the session to itself.
+    pub(crate) exclusive: bool,
+    pub(crate) ops: Vec<Op>,
+    /// What its handler answers.
+    pub(crate) status: u16,
+}
+
+impl Visit {
+    /// What its handler does: between two parts it saves.
+    pub(crate) fn parts(&self) -> Vec<Vec<Op>> {
+        let parts = self.ops.split(|op| *op == Op::Save);
+        parts.map(<[Op]>::to_vec).collect()
+    }
+}
+
+/// Numbers choose among those that there are at that moment.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    /// A request arrives; its handler does this.
-    Begin(Vec<Op>),
-    /// One of the requests under way answers with this status.
-    Finish(usize, u16),
-    /// The client of one of the requests under way goes away.
-    Drop(usize),
-    /// The browser's session is revoked elsewhere.
-    Revoke,
+    /// A request arrives, and gets as far as its first call of the store.
+    Begin(Visit),
+    /// A session is revoked outside of requests: one of those ids that were ever given out.
+    Revoke { process: usize, which: usize },
+    /// One of those that stand still gets as far as it can without passing another gate: its call of the
+    /// store is carried out, or is answered, or its handler goes on.
+    Step(usize),
+    /// The same, through all gates to the end.
+    Finish(usize),
+    /// The call of one that stands before or after one fails there.
+    Fail(usize),
+    /// The client of one of the requests goes away.
+    Leave(usize),
+    /// A process dies, and another takes its place.
+    Crash(usize),
     /// Minutes pass.
     Pass(u64),
+    /// Expired records are removed.
+    Sweep,
+    /// All sessions are removed.
+    Clear,
 }
 
+/// Processes that share the store.
+pub(crate) const PROCESSES: usize = 2;
+
+/// How often what happens, beside requests that read and write.
+#[derive(Debug, Clone, Copy)]
+struct Mood {
+    /// Handlers that have the session to themselves, of ten.
+    exclusive: u32,
+    /// Handlers that end the session or renew its id.
+    ends: u32,
+    /// Clients that go away, stores that fail, processes that die.
+    trouble: u32,
+    /// Time passes.
+    time: u32,
+}
+
+/// Histories of several moods: what is rare in all of them together would never meet.
 pub(crate) fn strategy() -> impl Strategy<Value = Vec<Event>> {
-    vec(event(), 1..24)
-}
-
-fn event() -> impl Strategy<Value = Event> {
-    let status = prop_oneof![8 => Just(200), 1 => Just(400), 1 => Just(500)];
+    let mood = |exclusive, ends, trouble, time| {
+        let mood = Mood {
+            exclusive,
+            ends,
+            trouble,
+            time,
+        };
+        vec(event(mood), 8..64)
+    };
     prop_oneof![
-        9 => vec(op(), 0..5).prop_map(Event::Begin),
-        9 => (any::<usize>(), status).prop_map(|(which, status)| Event::Finish(which, status)),
-        1 => any::<usize>().prop_map(Event::Drop),
-        1 => Just(Event::Revoke),
-        2 => prop_oneof![Just(1), Just(4), Just(20), Just(31)].prop_map(Event::Pass),
+        mood(0, 1, 0, 2),
+        mood(1, 4, 1, 4),
+        mood(1, 2, 4, 14),
+        mood(5, 1, 1, 14),
     ]
 }
 
-fn op() -> impl Strategy<Value = Op> {
+fn event(mood: Mood) -> impl Strategy<Value = Event> {
+    let which = any::<usize>;
+    let minutes = prop_oneof![
+        6 => 1..4u64,
+        2 => 5..8u64,
+        1 => 25..32u64,
+    ];
+    prop_oneof![
+        24 => visit(mood).prop_map(Event::Begin),
+        60 => which().prop_map(Event::Step),
+        18 => which().prop_map(Event::Finish),
+        mood.ends => (0..PROCESSES, which()).prop_map(|(process, which)| Event::Revoke { process, which }),
+        2 * mood.trouble => which().prop_map(Event::Fail),
+        2 * mood.trouble => which().prop_map(Event::Leave),
+        mood.trouble => (0..PROCESSES).prop_map(Event::Crash),
+        mood.time => minutes.prop_map(Event::Pass),
+        1 => Just(Event::Sweep),
+        mood.ends => Just(Event::Clear),
+    ]
+}
+
+fn visit(mood: Mood) -> impl Strategy<Value = Visit> {
+    let cookie = prop_oneof![
+        9 => Just(Cookie::Current),
+        1 => any::<usize>().prop_map(Cookie::Old),
+    ];
+    let status = prop_oneof![12 => Just(200), 1 => Just(400), 1 => Just(500)];
+    let parts = (
+        0..PROCESSES,
+        cookie,
+        proptest::bool::weighted(f64::from(mood.exclusive) / 10.0),
+        vec(op(mood), 0..5),
+        status,
+    );
+    parts.prop_map(|(process, cookie, exclusive, ops, status)| Visit {
+        process,
+        cookie,
+        exclusive,
+        ops,
+        status,
+    })
+}
+
+fn op(mood: Mood) -> impl Strategy<Value = Op> {
     let plain = || prop_oneof![Just(Field::A), Just(Field::B), Just(Field::Count)];
     let any_field = || prop_oneof![3 => plain(), 1 => Just(Field::Flash)];
     prop_oneof![
-        3 => any_field().prop_map(Op::Read),
-        4 => (any_field(), 1..4u64).prop_map(|(field, value)| Op::Set(field, value)),
-        4 => (1..4u64).prop_map(Op::Add),
-        1 => any_field().prop_map(Op::Remove),
-        1 => any_field().prop_map(Op::Take),
-        1 => Just(Op::Regenerate),
-        1 => Just(Op::Reset),
-        1 => Just(Op::Destroy),
+        12 => any_field().prop_map(Op::Read),
+        16 => (any_field(), 1..4u64).prop_map(|(field, value)| Op::Set(field, value)),
+        16 => (1..4u64).prop_map(Op::Add),
+        4 => any_field().prop_map(Op::Remove),
+        6 => any_field().prop_map(Op::Take),
+        mood.ends => Just(Op::Regenerate),
+        mood.ends => Just(Op::Reset),
+        mood.ends => Just(Op::Destroy),
+        4 => Just(Op::Save),
     ]
 }

@@ -1,333 +1,259 @@
-//! The model: a session as one thing, and requests that see it as it was when they began.
+//! The model: what is stored, as one thing that nothing happens to at the same time as anything else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Field, Op};
+use poem_session::SessionId;
 
-/// Minutes.
-pub(crate) const IDLE: u64 = 30;
-pub(crate) const ABSOLUTE: u64 = 90;
-pub(crate) const RETIRED: u64 = 3;
+use crate::{
+    board::Actor,
+    request::{Base, Data, Known, Label, Plan, Request},
+    revoke::Revoke,
+    rules,
+};
 
-type Data = BTreeMap<Field, u64>;
-
-/// All that is true, in minutes since the beginning.
-#[derive(Default)]
+/// All that is true.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct World {
-    pub(crate) now: u64,
-    sessions: Vec<Stored>,
-    /// What the browser holds: the number of a session.
-    pub(crate) browser: Option<usize>,
+    records: Vec<Record>,
+    /// The records whose ids clients were given.
+    names: Vec<(SessionId, Label)>,
+    pub(crate) requests: BTreeMap<Actor, Request>,
+    pub(crate) revokes: BTreeMap<Actor, Revoke>,
 }
 
-struct Stored {
-    data: Data,
-    created: u64,
-    expires: u64,
-    /// How often it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Record {
+    state: State,
+    /// Counts how often it was written.
     version: u64,
-    /// Whether only a mark is left: `true` where the session is over, `false` where another took its place.
-    ended: Option<bool>,
+    expires: u64,
 }
 
-/// A request that is under way.
-pub(crate) struct Request {
-    base: Base,
-    plan: Plan,
-    brought: bool,
-    /// What was done to each field, in order.
-    done: BTreeMap<Field, Vec<Edit>>,
-}
-
-enum Base {
-    None,
-    Session {
-        number: usize,
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Live {
         data: Data,
-        version: u64,
-        expires: u64,
+        created: u64,
+        rotated: u64,
     },
+    /// Only a mark is left: the session is `over`, or another took its place.
     Ended {
         over: bool,
     },
+    /// It goes on under a newer id.
+    Moved {
+        to: Label,
+        until: u64,
+    },
+    Removed,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Plan {
-    Keep,
-    Regenerate,
-    Reset,
-    Destroy,
-}
-
-#[derive(Clone, Copy)]
-enum Edit {
-    Set(Option<u64>),
-    Add(u64),
-    /// Removes exactly this value.
-    Take(u64),
-}
-
-/// What the client must be told.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+/// Where a record leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
     Nothing,
-    Refused,
-    /// The id of the session with this number, which may be new.
-    Id(usize),
-    Withdrawn,
+    Ended { over: bool },
+    Live(Label),
 }
 
-fn apply(edits: &[Edit], value: Option<u64>) -> Option<u64> {
-    edits.iter().fold(value, |value, edit| match *edit {
-        Edit::Set(value) => value,
-        Edit::Add(n) => Some(value.unwrap_or(0) + n),
-        Edit::Take(seen) => value.filter(|value| *value != seen),
-    })
+/// What one record says.
+pub(crate) enum Step {
+    Nothing,
+    Ended { over: bool },
+    Live,
+    On { to: Label, until: u64 },
 }
 
-impl Request {
-    pub(crate) fn is_fresh(&self) -> bool {
-        !matches!(self.base, Base::Session { .. })
-    }
-
-    fn loaded(&self, field: Field) -> Option<u64> {
-        match (&self.base, self.plan) {
-            (Base::Session { data, .. }, Plan::Keep | Plan::Regenerate) => {
-                data.get(&field).copied()
-            }
-            _ => None,
-        }
-    }
-
-    fn value(&self, field: Field) -> Option<u64> {
-        apply(
-            self.done.get(&field).map_or(&[], Vec::as_slice),
-            self.loaded(field),
-        )
-    }
-
-    fn edit(&mut self, field: Field, edit: Edit) {
-        self.done.entry(field).or_default().push(edit);
-        if self.value(field) == self.loaded(field) {
-            // As it was: nothing was changed.
-            self.done.remove(&field);
-        }
-    }
-
-    /// Does what a handler does, and answers what it reads.
-    pub(crate) fn act(&mut self, op: Op) -> Option<u64> {
-        match op {
-            Op::Read(Field::Flash) => return self.act(Op::Take(Field::Flash)),
-            Op::Read(field) => return self.value(field),
-            Op::Set(field, value) => self.edit(field, Edit::Set(Some(value))),
-            Op::Add(n) => self.edit(Field::Count, Edit::Add(n)),
-            Op::Remove(field) => self.edit(field, Edit::Set(None)),
-            Op::Take(field) => {
-                let seen = self.value(field)?;
-                self.edit(field, Edit::Take(seen));
-                return Some(seen);
-            }
-            Op::Regenerate => {
-                if self.plan == Plan::Keep {
-                    self.plan = Plan::Regenerate;
-                }
-            }
-            Op::Reset => self.leave(Plan::Reset),
-            Op::Destroy => self.leave(Plan::Destroy),
-        }
-        None
-    }
-
-    fn leave(&mut self, plan: Plan) {
-        self.done.clear();
-        self.plan = plan;
-    }
-
-    fn onto(&self, data: &Data) -> Data {
-        let mut data = data.clone();
-        for (field, edits) in &self.done {
-            match apply(edits, data.get(field).copied()) {
-                Some(value) => data.insert(*field, value),
-                None => data.remove(field),
-            };
-        }
-        data
-    }
-}
+/// What is stored of a live session: the id, where a client was given it; the data; the expiry.
+pub(crate) type Snapshot = (Option<SessionId>, Data, u64);
 
 impl World {
-    fn is_there(&self, number: usize) -> bool {
-        self.sessions[number].expires > self.now
-    }
-
-    fn expiry(&self, created: u64) -> u64 {
-        (self.now + IDLE).min(created + ABSOLUTE)
-    }
-
-    pub(crate) fn begin(&self) -> Request {
-        let base = match self.browser {
-            Some(number) if self.is_there(number) => {
-                let session = &self.sessions[number];
-                match session.ended {
-                    Some(over) => Base::Ended { over },
-                    None => Base::Session {
-                        number,
-                        data: session.data.clone(),
-                        version: session.version,
-                        expires: session.expires,
-                    },
-                }
-            }
-            _ => Base::None,
-        };
-        Request {
-            base,
-            plan: Plan::Keep,
-            brought: self.browser.is_some(),
-            done: BTreeMap::new(),
+    /// One read of one record.
+    pub(crate) fn read(&self, label: Label, now: u64) -> Step {
+        let record = &self.records[label];
+        if record.expires <= now {
+            return Step::Nothing;
+        }
+        match record.state {
+            State::Live { .. } => Step::Live,
+            State::Ended { over } => Step::Ended { over },
+            State::Moved { to, until } => Step::On { to, until },
+            State::Removed => Step::Nothing,
         }
     }
 
-    /// Saves what a request did.
-    pub(crate) fn finish(&mut self, request: &Request) -> Told {
-        let told = self.save(request);
-        match told {
-            Told::Id(number) => self.browser = Some(number),
-            Told::Withdrawn => self.browser = None,
-            Told::Nothing | Told::Refused => {}
-        }
-        told
-    }
-
-    fn save(&mut self, request: &Request) -> Told {
-        let idle = request.plan == Plan::Keep && request.done.is_empty();
-        let begun = request.onto(&Data::new());
-        let ends = request.plan == Plan::Destroy && begun.is_empty();
-        match request.base {
-            Base::Ended { over } if idle || (over && ends) => Told::Nothing,
-            Base::Ended { .. } => Told::Refused,
-            Base::None if request.plan == Plan::Reset || !begun.is_empty() => self.create(begun),
-            Base::None if request.plan == Plan::Destroy && request.brought => Told::Withdrawn,
-            Base::None => Told::Nothing,
-            Base::Session {
-                number,
-                version,
-                expires,
-                ..
-            } => {
-                let there = self.is_there(number);
-                if let (true, Some(over)) = (there, self.sessions[number].ended) {
-                    let done = idle || (over && ends);
-                    return if done { Told::Nothing } else { Told::Refused };
-                }
-                match request.plan {
-                    _ if ends => {
-                        if there {
-                            self.end(number, true);
-                        }
-                        Told::Withdrawn
-                    }
-                    Plan::Keep if there && version != self.sessions[number].version => {
-                        self.save_second(number, request)
-                    }
-                    Plan::Keep if idle => {
-                        let later = self.expiry(self.sessions[number].created);
-                        let session = &mut self.sessions[number];
-                        if there && later > expires {
-                            session.expires = session.expires.max(later);
-                            Told::Id(number)
-                        } else {
-                            Told::Nothing
-                        }
-                    }
-                    _ if !there => Told::Refused,
-                    Plan::Keep => {
-                        let expires = self.expiry(self.sessions[number].created);
-                        let session = &mut self.sessions[number];
-                        session.data = request.onto(&session.data);
-                        session.version += 1;
-                        session.expires = expires;
-                        Told::Id(number)
-                    }
-                    Plan::Regenerate => {
-                        let (data, created) = {
-                            let session = &self.sessions[number];
-                            (request.onto(&session.data), session.created)
-                        };
-                        self.end(number, false);
-                        self.store(data, created)
-                    }
-                    Plan::Reset | Plan::Destroy => {
-                        self.end(number, request.plan == Plan::Destroy);
-                        self.create(begun)
-                    }
-                }
+    /// Where a record leads somebody who has known its session.
+    pub(crate) fn find(&self, mut label: Label, now: u64) -> Found {
+        let mut moved = false;
+        loop {
+            match self.read(label, now) {
+                Step::Nothing if moved => return Found::Ended { over: true },
+                Step::Nothing => return Found::Nothing,
+                Step::Ended { over } => return Found::Ended { over },
+                Step::Live => return Found::Live(label),
+                Step::On { to, .. } => (label, moved) = (to, true),
             }
         }
     }
 
-    /// Saves what a request did to a session that another has written meanwhile.
-    fn save_second(&mut self, number: usize, request: &Request) -> Told {
-        let later = self.expiry(self.sessions[number].created);
-        let session = &mut self.sessions[number];
-        if request.done.is_empty() {
-            // The one who wrote has told the client.
-            return Told::Nothing;
-        }
-        let set = |edits: &Vec<Edit>| edits.iter().any(|edit| matches!(edit, Edit::Set(_)));
-        let changes = request.done.iter().any(|(field, edits)| {
-            let current = session.data.get(field).copied();
-            set(edits) || apply(edits, current) != current
-        });
-        if !changes && later <= session.expires {
-            return Told::Nothing;
-        }
-        if changes {
-            session.data = request.onto(&session.data);
-            session.version += 1;
-        }
-        session.expires = later;
-        Told::Id(number)
-    }
-
-    fn create(&mut self, data: Data) -> Told {
-        self.store(data, self.now)
-    }
-
-    fn store(&mut self, data: Data, created: u64) -> Told {
-        self.sessions.push(Stored {
+    pub(crate) fn known(&self, label: Label, by_old_id: bool) -> Known {
+        let record = &self.records[label];
+        let State::Live {
             data,
             created,
-            expires: self.expiry(created),
-            version: 0,
-            ended: None,
-        });
-        Told::Id(self.sessions.len() - 1)
-    }
-
-    fn end(&mut self, number: usize, over: bool) {
-        let now = self.now;
-        let session = &mut self.sessions[number];
-        session.ended = Some(over);
-        session.version += 1;
-        session.expires = now + RETIRED;
-    }
-
-    /// Ends the browser's session; answers whether there was one.
-    pub(crate) fn revoke(&mut self) -> bool {
-        match self.browser {
-            Some(number) if self.is_there(number) && self.sessions[number].ended.is_none() => {
-                self.end(number, true);
-                true
-            }
-            _ => false,
+            rotated,
+        } = &record.state
+        else {
+            panic!("only live records are known");
+        };
+        Known {
+            label,
+            data: data.clone(),
+            version: record.version,
+            created: *created,
+            rotated: *rotated,
+            expires: record.expires,
+            by_old_id,
         }
     }
 
-    /// The data of a session, if it is live.
-    pub(crate) fn data(&self, number: usize) -> Option<&BTreeMap<Field, u64>> {
-        let session = &self.sessions[number];
-        (self.is_there(number) && session.ended.is_none()).then_some(&session.data)
+    pub(crate) fn version(&self, label: Label) -> u64 {
+        self.records[label].version
+    }
+
+    /// Begins a record.
+    pub(crate) fn store(&mut self, data: Data, created: u64, rotated: u64, now: u64) -> Label {
+        self.records.push(Record {
+            state: State::Live {
+                data,
+                created,
+                rotated,
+            },
+            version: 0,
+            expires: rules::expiry(created, now),
+        });
+        self.records.len() - 1
+    }
+
+    /// Writes other data to a record.
+    pub(crate) fn replace(&mut self, label: Label, new: Data, now: u64) {
+        let record = &mut self.records[label];
+        let State::Live { data, created, .. } = &mut record.state else {
+            panic!("only live records are replaced");
+        };
+        *data = new;
+        record.expires = rules::expiry(*created, now);
+        record.version += 1;
+    }
+
+    /// Notes the use of a session until then.
+    pub(crate) fn note_use(&mut self, label: Label, until: u64) {
+        let record = &mut self.records[label];
+        record.expires = record.expires.max(until);
+    }
+
+    /// Leaves a mark in place of a record.
+    pub(crate) fn end(&mut self, label: Label, over: bool, now: u64) {
+        self.leave(label, State::Ended { over }, now + rules::RETIRED);
+    }
+
+    /// Ends a record as that plan has it.
+    pub(crate) fn end_for(&mut self, label: Label, plan: Plan, now: u64) {
+        self.end(label, plan == Plan::Destroy, now);
+    }
+
+    /// Lets a record lead on to another.
+    pub(crate) fn lead_on(&mut self, label: Label, to: Label, now: u64) {
+        let until = now + rules::GRACE;
+        let expires = self.records[to].expires.max(until);
+        self.leave(label, State::Moved { to, until }, expires);
+    }
+
+    fn leave(&mut self, label: Label, state: State, expires: u64) {
+        let record = &mut self.records[label];
+        record.state = state;
+        record.version += 1;
+        record.expires = expires;
+    }
+
+    /// The worlds in which those records that have expired for others, and not yet for a call made a while
+    /// ago, are still there, or have been removed.
+    pub(crate) fn swept(&self, then: u64, now: u64) -> Vec<Self> {
+        let mut worlds = vec![self.clone()];
+        for (label, record) in self.records.iter().enumerate() {
+            if (then + 1..=now).contains(&record.expires) {
+                let removed: Vec<_> = worlds
+                    .iter()
+                    .map(|world| {
+                        let mut world = world.clone();
+                        world.records[label].state = State::Removed;
+                        world
+                    })
+                    .collect();
+                worlds.extend(removed);
+            }
+        }
+        worlds
+    }
+
+    /// Removes everything.
+    pub(crate) fn clear(&mut self) {
+        for record in &mut self.records {
+            record.state = State::Removed;
+        }
+    }
+
+    pub(crate) fn label(&self, id: &SessionId) -> Option<Label> {
+        let named = self.names.iter().find(|(known, _)| known == id);
+        named.map(|(_, label)| *label)
+    }
+
+    /// Whether a client was given its id.
+    pub(crate) fn is_named(&self, label: Label) -> bool {
+        self.names.iter().any(|(_, named)| *named == label)
+    }
+
+    /// Whether a client that is told this id is told of this record: the first time, it is its name.
+    pub(crate) fn name(&mut self, id: SessionId, label: Label) -> bool {
+        if let Some(known) = self.label(&id) {
+            return known == label;
+        }
+        if self.is_named(label) {
+            return false;
+        }
+        self.names.push((id, label));
+        true
+    }
+
+    /// All live sessions.
+    pub(crate) fn sessions(&self, now: u64) -> Vec<Snapshot> {
+        let mut sessions = Vec::new();
+        for (label, record) in self.records.iter().enumerate() {
+            if let (Step::Live, State::Live { data, .. }) = (self.read(label, now), &record.state) {
+                let named = self.names.iter().find(|(_, named)| *named == label);
+                sessions.push((named.map(|(id, _)| *id), data.clone(), record.expires));
+            }
+        }
+        sessions
+    }
+
+    /// Whether another request, of those at work, has this one's session to itself.
+    pub(crate) fn is_locked_by_another(
+        &self,
+        actor: Actor,
+        at_work: &BTreeSet<Actor>,
+        now: u64,
+    ) -> bool {
+        let Base::Session(own) = &self.requests[&actor].base else {
+            return false;
+        };
+        self.requests.iter().any(|(other, request)| {
+            let held = request.lock.filter(|lock| lock.held && now < lock.until);
+            *other != actor
+                && at_work.contains(other)
+                // When all is saved, nothing is left that must not be disturbed.
+                && !(request.is_at_the_end() && self.is_saved(*other))
+                && held.is_some_and(|lock| self.find(lock.label, now) == Found::Live(own.label))
+        })
     }
 }

@@ -1,0 +1,144 @@
+//! A store whose every call passes by somebody who can hold it up, refuse it, or lose its answer.
+
+use std::{fmt, future::Future, sync::Arc};
+
+use poem_session::{
+    PublicId,
+    clock::Timestamp,
+    store::{
+        Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreFuture, Stored,
+        Version, Write,
+    },
+};
+
+/// One call of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// [`SessionStore::load`] of this key.
+    Load(PublicId),
+    /// [`SessionStore::create`] under this key.
+    Create(PublicId),
+    /// [`SessionStore::replace`] under this key.
+    Replace(PublicId),
+    /// [`SessionStore::touch`] under this key.
+    Touch(PublicId),
+    /// [`SessionStore::rename`] of the first key to the second.
+    Rename(PublicId, PublicId),
+    /// [`SessionStore::delete`] of this key.
+    Delete(PublicId),
+    /// [`SessionStore::delete_expired`].
+    DeleteExpired,
+    /// [`SessionStore::clear`].
+    Clear,
+    /// [`SessionStore::lock`] of this key.
+    Lock(PublicId),
+    /// [`SessionStore::unlock`] of this key.
+    Unlock(PublicId),
+}
+
+/// Who sees the calls.
+pub trait Watch: fmt::Debug + Send + Sync + 'static {
+    /// Carries out `call`, which is what `work` does when it is awaited; or does not, or answers otherwise.
+    fn around<T: Send>(
+        &self,
+        call: Call,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send;
+}
+
+/// A store whose calls are seen by `W`.
+#[derive(Debug)]
+pub struct Watched<W> {
+    inner: Arc<dyn SessionStore>,
+    watch: W,
+}
+
+impl<W: Watch> Watched<W> {
+    /// Has `watch` see the calls of `inner`.
+    pub fn new(inner: Arc<dyn SessionStore>, watch: W) -> Self {
+        Self { inner, watch }
+    }
+}
+
+// The inner calls begin inside the futures: a store may do its work as soon as it is called.
+impl<W: Watch> SessionStore for Watched<W> {
+    fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>> {
+        let work = async move { self.inner.load(key, now).await };
+        Box::pin(self.watch.around(Call::Load(key), work))
+    }
+
+    fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created> {
+        let work = async move { self.inner.create(key, write, now).await };
+        Box::pin(self.watch.around(Call::Create(key), work))
+    }
+
+    fn replace(
+        &self,
+        key: PublicId,
+        expected: Version,
+        write: Write,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        let work = async move { self.inner.replace(key, expected, write, now).await };
+        Box::pin(self.watch.around(Call::Replace(key), work))
+    }
+
+    fn touch(
+        &self,
+        key: PublicId,
+        expected: Version,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, bool> {
+        let work = async move { self.inner.touch(key, expected, expires_at, now).await };
+        Box::pin(self.watch.around(Call::Touch(key), work))
+    }
+
+    fn rename(
+        &self,
+        from: PublicId,
+        expected: Version,
+        to: PublicId,
+        write: Write,
+        leave: Option<Write>,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Replaced> {
+        let work = async move {
+            self.inner
+                .rename(from, expected, to, write, leave, now)
+                .await
+        };
+        Box::pin(self.watch.around(Call::Rename(from, to), work))
+    }
+
+    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
+        let work = async move { self.inner.delete(key, now).await };
+        Box::pin(self.watch.around(Call::Delete(key), work))
+    }
+
+    fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize> {
+        let work = async move { self.inner.delete_expired(limit, now).await };
+        Box::pin(self.watch.around(Call::DeleteExpired, work))
+    }
+
+    fn clear(&self) -> StoreFuture<'_, ()> {
+        let work = async move { self.inner.clear().await };
+        Box::pin(self.watch.around(Call::Clear, work))
+    }
+
+    fn lock(
+        &self,
+        key: PublicId,
+        owner: LockOwner,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> StoreFuture<'_, Locked> {
+        let work = async move { self.inner.lock(key, owner, until, now).await };
+        Box::pin(self.watch.around(Call::Lock(key), work))
+    }
+
+    fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool> {
+        let work = async move { self.inner.unlock(key, owner).await };
+        Box::pin(self.watch.around(Call::Unlock(key), work))
+    }
+}

@@ -1,0 +1,254 @@
+//! Where everybody stands: requests and jobs stop at gates, and go on when they are told to.
+//!
+//! There is a gate before and after each call of the store, and one where a handler has done a part of its
+//! work. One thread runs everything, and only one of those that wait is let go at a time, so that a history
+//! happens the same way each time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use parking_lot::Mutex;
+use poem::Response;
+use poem_session::{
+    PublicId, SaveError,
+    store::{StoreError, StoreErrorKind},
+};
+use poem_session_tests::watched::{Call, Watch};
+use tokio::{
+    sync::{Notify, oneshot},
+    task,
+};
+
+/// A request, or a job, by its number.
+pub(crate) type Actor = usize;
+
+/// What a handler found in one part of its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) fresh: bool,
+    pub(crate) read: Vec<Option<u64>>,
+}
+
+/// A gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    Before(Call),
+    After(Call),
+    Handler(Seen),
+}
+
+/// How somebody came to the end.
+#[derive(Debug)]
+pub(crate) enum End {
+    Responded(Response),
+    Revoked(Result<bool, SaveError>),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    place: Place,
+    process: usize,
+    /// When it came here.
+    minute: u64,
+    /// Whether it may go on, or what it does fails.
+    go: oneshot::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Board {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    minute: u64,
+    actors: Actor,
+    tasks: HashMap<task::Id, Actor>,
+    waiting: BTreeMap<Actor, Waiting>,
+    arrived: Vec<Actor>,
+    ended: Vec<(Actor, End)>,
+    keys: BTreeSet<PublicId>,
+}
+
+impl Board {
+    /// Runs a task, as an actor of its own.
+    pub(crate) fn spawn<F: Future<Output = End> + Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(Actor) -> F,
+    ) -> (Actor, task::AbortHandle) {
+        let actor = self.state.lock().new_actor();
+        let (board, work) = (Arc::clone(self), work(actor));
+        let task = tokio::spawn(async move {
+            let end = work.await;
+            board.state.lock().ended.push((actor, end));
+        });
+        self.state.lock().tasks.insert(task.id(), actor);
+        (actor, task.abort_handle())
+    }
+
+    /// Stops here until it is let go on. Fails where the process dies, or the store is to.
+    pub(crate) async fn stop(
+        &self,
+        actor: Actor,
+        process: usize,
+        place: Place,
+    ) -> Result<(), StoreError> {
+        let (go, may_go) = oneshot::channel();
+        {
+            let mut state = self.state.lock();
+            let minute = state.minute;
+            let waiting = Waiting {
+                place,
+                process,
+                minute,
+                go,
+            };
+            state.waiting.insert(actor, waiting);
+            state.arrived.push(actor);
+        }
+        self.changed.notify_one();
+        let standing = Standing { board: self, actor };
+        let may_go = may_go.await.unwrap_or(false);
+        drop(standing);
+        // What is saved for a client that went away goes on in a task of its own.
+        self.state.lock().tasks.insert(task::id(), actor);
+        if may_go { Ok(()) } else { Err(refusal()) }
+    }
+
+    /// Lets one go on, or fail.
+    pub(crate) fn release(&self, actor: Actor, may_go: bool) {
+        if let Some(waiting) = self.state.lock().waiting.remove(&actor) {
+            let _ = waiting.go.send(may_go);
+        }
+    }
+
+    /// Lets all of a process fail that stand at gates.
+    pub(crate) fn kill(&self, process: usize) {
+        let of_it = |waiting: &Waiting| waiting.process == process;
+        for (actor, _) in self.waiting(of_it) {
+            self.release(actor, false);
+        }
+    }
+
+    /// Who stands where, in the order of their numbers.
+    pub(crate) fn everybody(&self) -> Vec<(Actor, Place)> {
+        self.waiting(|_| true)
+    }
+
+    fn waiting(&self, which: impl Fn(&Waiting) -> bool) -> Vec<(Actor, Place)> {
+        let state = self.state.lock();
+        let chosen = state.waiting.iter().filter(|(_, waiting)| which(waiting));
+        chosen
+            .map(|(actor, waiting)| (*actor, waiting.place.clone()))
+            .collect()
+    }
+
+    /// Where one stands, and since when.
+    pub(crate) fn place(&self, actor: Actor) -> Option<(Place, u64)> {
+        let state = self.state.lock();
+        let waiting = state.waiting.get(&actor)?;
+        Some((waiting.place.clone(), waiting.minute))
+    }
+
+    /// Who has come to a gate since this was last asked.
+    pub(crate) fn arrived(&self) -> Vec<Actor> {
+        std::mem::take(&mut self.state.lock().arrived)
+    }
+
+    /// Who has come to the end since this was last asked.
+    pub(crate) fn ended(&self) -> Vec<(Actor, End)> {
+        std::mem::take(&mut self.state.lock().ended)
+    }
+
+    /// Waits until somebody has moved.
+    pub(crate) fn changed(&self) -> impl Future<Output = ()> {
+        self.changed.notified()
+    }
+
+    pub(crate) fn set_minute(&self, minute: u64) {
+        self.state.lock().minute = minute;
+    }
+
+    /// Every key that was ever written.
+    pub(crate) fn keys(&self) -> BTreeSet<PublicId> {
+        self.state.lock().keys.clone()
+    }
+
+    /// Who is calling: somebody known, or a job that the library does by itself.
+    fn caller(&self) -> Actor {
+        let mut state = self.state.lock();
+        let id = task::id();
+        if let Some(actor) = state.tasks.get(&id) {
+            return *actor;
+        }
+        let actor = state.new_actor();
+        state.tasks.insert(id, actor);
+        actor
+    }
+}
+
+impl State {
+    fn new_actor(&mut self) -> Actor {
+        self.actors += 1;
+        self.actors
+    }
+}
+
+/// Takes the actor off the board where it is dropped at a gate.
+struct Standing<'a> {
+    board: &'a Board,
+    actor: Actor,
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.board.state.lock();
+        state.waiting.remove(&self.actor);
+        state.arrived.retain(|actor| *actor != self.actor);
+    }
+}
+
+fn refusal() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "asking a store under test")
+}
+
+/// The gates around the store, as one process has it.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    pub(crate) board: Arc<Board>,
+    pub(crate) process: usize,
+    pub(crate) alive: Arc<AtomicBool>,
+}
+
+impl Gates {
+    async fn stop(&self, actor: Actor, place: Place) -> Result<(), StoreError> {
+        if !self.alive.load(Ordering::Relaxed) {
+            return Err(refusal());
+        }
+        self.board.stop(actor, self.process, place).await
+    }
+}
+
+impl Watch for Gates {
+    async fn around<T: Send>(
+        &self,
+        call: Call,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        if let Call::Create(key) | Call::Rename(_, key) = call {
+            self.board.state.lock().keys.insert(key);
+        }
+        let actor = self.board.caller();
+        self.stop(actor, Place::Before(call)).await?;
+        let answer = work.await;
+        self.stop(actor, Place::After(call)).await?;
+        answer
+    }
+}

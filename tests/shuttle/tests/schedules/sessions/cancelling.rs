@@ -53,7 +53,9 @@ fn a_save_that_is_given_up_loses_nothing_and_holds_nobody_up() {
     });
 }
 
-/// The lease has no end here but that it is given back. Conformance 1.28, 2.6
+/// The lease has no end here but that it is given back.
+///
+/// Conformance 1.28, 2.6
 #[test]
 fn who_gives_up_waiting_for_a_lock_leaves_it_to_the_next() {
     explore(|| async {

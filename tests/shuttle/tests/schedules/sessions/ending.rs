@@ -79,7 +79,9 @@ fn an_end_that_is_asked_for_while_the_session_is_saved_is_not_forgotten() {
     });
 }
 
-/// Neither at once, nor when the mark of its end is gone as well. Conformance 2.3, 2.4
+/// Neither at once, nor when the mark of its end is gone as well.
+///
+/// Conformance 2.3, 2.4
 #[test]
 fn nothing_revives_a_session_that_was_destroyed() {
     const RETIRED: Duration = Duration::from_millis(1);
@@ -194,7 +196,9 @@ fn who_revokes_a_session_and_is_told_so_has_ended_it() {
     });
 }
 
-/// Nobody looks after it by the clock here. Conformance 1.32, 2.3
+/// Nobody looks after it by the clock here.
+///
+/// Conformance 1.32, 2.3
 #[test]
 fn who_waits_for_the_end_of_a_session_is_told_of_it() {
     explore(|| async {

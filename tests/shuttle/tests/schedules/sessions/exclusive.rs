@@ -14,7 +14,9 @@ use crate::explore::{explore, repeat};
 
 const LEASE: Duration = Duration::from_millis(200);
 
-/// Each writes what it read, plus one: nobody else may have written in between. Conformance 2.6
+/// Each writes what it read, plus one: nobody else may have written in between.
+///
+/// Conformance 2.6
 #[test]
 fn critical_sections_do_not_overlap() {
     explore(|| async {
@@ -38,7 +40,9 @@ fn critical_sections_do_not_overlap() {
     });
 }
 
-/// It is saved, and so renewed, in the middle of a section. Conformance 2.6, 2.7
+/// It is saved, and so renewed, in the middle of a section.
+///
+/// Conformance 2.6, 2.7
 #[test]
 fn critical_sections_do_not_overlap_while_the_id_is_renewed() {
     const EVERY: Duration = Duration::from_mins(15);
@@ -80,7 +84,9 @@ fn critical_sections_do_not_overlap_while_the_id_is_renewed() {
     });
 }
 
-/// Nobody else knows of the session under its new id. Conformance 1.11, 2.6
+/// Nobody else knows of the session under its new id.
+///
+/// Conformance 1.11, 2.6
 #[test]
 fn a_holder_that_regenerates_goes_on_for_longer_than_the_lease() {
     explore(|| async {
@@ -127,7 +133,9 @@ fn the_lease_of_a_holder_that_crashed_ends() {
     });
 }
 
-/// The holder's process does not reach the store for longer than the lease. Conformance 2.6
+/// The holder's process does not reach the store for longer than the lease.
+///
+/// Conformance 2.6
 #[test]
 fn a_holder_whose_lease_ran_out_cannot_write_over_the_next_one() {
     explore(|| async {
@@ -156,7 +164,9 @@ fn a_holder_whose_lease_ran_out_cannot_write_over_the_next_one() {
     });
 }
 
-/// Time passes whenever it is least welcome. Conformance 2.6
+/// Time passes whenever it is least welcome.
+///
+/// Conformance 2.6
 #[test]
 fn a_holder_who_saves_after_the_next_one_has_is_refused() {
     explore(|| async {

@@ -61,7 +61,9 @@ fn no_increment_is_lost() {
     });
 }
 
-/// With another request of the session under way. Conformance 2.1, 2.2
+/// With another request of the session under way.
+///
+/// Conformance 2.1, 2.2
 #[test]
 fn what_two_tasks_save_through_one_handle_is_stored_when_they_have() {
     explore(|| async {
@@ -128,7 +130,9 @@ fn reading_a_session_again_while_it_is_saved_loses_nothing() {
     });
 }
 
-/// One task sets the field back to what is stored while another one saves it. Conformance 2.1
+/// One task sets the field back to what is stored while another one saves it.
+///
+/// Conformance 2.1
 #[test]
 fn of_two_changes_made_through_one_handle_the_later_one_stands() {
     explore(|| async {

@@ -268,8 +268,9 @@ fn replaces_win_as_often_as_versions_move() {
     });
 }
 
-/// The holder prolongs its lease just before it runs out, and another asks for it just after. Conformance
-/// 6.9
+/// The holder prolongs its lease just before it runs out, and another asks for it just after.
+///
+/// Conformance 6.9
 #[test]
 fn a_lease_has_one_holder_also_at_the_moment_it_runs_out() {
     explore(|| async {

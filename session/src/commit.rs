@@ -21,6 +21,7 @@ use crate::{
     follow::{Followed, Seen},
     id::{PublicId, SessionId},
     record::{self, Record},
+    rotation::Turn,
     store::{Created, Replaced, StoreError, StoreErrorKind, Stored, Version, Write},
 };
 
@@ -115,7 +116,8 @@ impl ActiveSession {
             if self.engine.rotation.is_some() && turn_to_rotate.is_none() {
                 turn_to_rotate = Box::pin(self.turn_to_rotate()).await;
             }
-            let Some(step) = self.begin_step(turn_to_rotate.is_some())? else {
+            let Some(step) = self.begin_step(turn_to_rotate.as_ref().is_some_and(Turn::lasts))?
+            else {
                 return Ok(());
             };
             let moves = matches!(step, Step::Rename { .. });

@@ -77,11 +77,6 @@ impl Lease {
         }
     }
 
-    /// Lets go of a lease that has ended together with its record: there is nothing to give back.
-    pub(crate) fn forget(mut self) {
-        self.claim.may_hold = false;
-    }
-
     fn is_lost(&self) -> bool {
         self.claim.engine.now() >= Timestamp::from_millis(self.until.load(Ordering::Acquire))
     }
@@ -219,17 +214,39 @@ async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError
     }
 }
 
-/// Takes the lease if nobody holds it or waits for it.
-pub(crate) async fn try_acquire(engine: &Arc<Engine>, key: PublicId) -> Option<Lease> {
-    let place = engine.queues.line(key).try_lock_owned().ok()?;
-    let mut claim = Claim::new(engine, key);
-    match claim.ask().await {
-        Ok((Locked::Acquired, until)) => Some(Lease::begin(claim, until, place)),
-        Ok((Locked::Held | Locked::Gone, _)) => None,
-        Err(error) => {
-            tracing::warn!(session = ?key, error = %Chain(&error), "could not lock a session to renew its id");
-            None
+/// A lease for one step, which is not renewed.
+pub(crate) struct BriefLease {
+    claim: Claim,
+    until: Timestamp,
+    _place: OwnedMutexGuard<()>,
+}
+
+impl BriefLease {
+    /// Takes the lease if nobody holds it or waits for it.
+    pub(crate) async fn try_acquire(engine: &Arc<Engine>, key: PublicId) -> Option<Self> {
+        let _place = engine.queues.line(key).try_lock_owned().ok()?;
+        let mut claim = Claim::new(engine, key);
+        match claim.ask().await {
+            Ok((Locked::Acquired, until)) => Some(Self {
+                claim,
+                until,
+                _place,
+            }),
+            Ok((Locked::Held | Locked::Gone, _)) => None,
+            Err(error) => {
+                tracing::warn!(session = ?key, error = %Chain(&error), "could not lock a session to renew its id");
+                None
+            }
         }
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.claim.engine.now() >= self.until
+    }
+
+    /// Lets go of a lease that has ended together with its record: there is nothing to give back.
+    pub(crate) fn forget(mut self) {
+        self.claim.may_hold = false;
     }
 }
 

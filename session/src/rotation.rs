@@ -10,7 +10,7 @@ use crate::{
     active::{ActiveSession, Base, Origin, Plan, Progress, State},
     clock::Timestamp,
     engine::Engine,
-    lock::{self, Lease},
+    lock::BriefLease,
 };
 
 /// The right to renew the id.
@@ -18,10 +18,18 @@ pub(crate) enum Turn {
     /// The request holds the session, and is about to let go of it.
     Held,
     /// It was locked for this.
-    Locked(Lease),
+    Locked(BriefLease),
 }
 
 impl Turn {
+    /// Whether it is still one.
+    pub(crate) fn lasts(&self) -> bool {
+        match self {
+            Self::Held => true,
+            Self::Locked(lease) => !lease.is_lost(),
+        }
+    }
+
     /// The lock has ended together with the record.
     pub(crate) fn end(self) {
         if let Self::Locked(lease) = self {
@@ -64,6 +72,6 @@ impl ActiveSession {
                 _ => return None,
             }
         };
-        lock::try_acquire(engine, key).await.map(Turn::Locked)
+        BriefLease::try_acquire(engine, key).await.map(Turn::Locked)
     }
 }

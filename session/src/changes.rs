@@ -379,8 +379,9 @@ mod tests {
 
     #[test]
     fn closures_that_failed_or_were_given_back_stay_due_with_those_made_meanwhile() {
+        type End = fn(&mut Changes, Vec<(u64, Step)>, &Record);
         let newer = base(Some(10));
-        let ends: [fn(&mut Changes, Vec<(u64, Step)>, &Record); 2] = [
+        let ends: [End; 2] = [
             |changes, steps, _| changes.give_back(A, steps),
             |changes, steps, newer| {
                 let error = UpdateError::Overtaken { key: A.name };
@@ -415,6 +416,15 @@ mod tests {
         changes.end_save();
         changes.put(A, Some(bytes(1)), &stored);
         assert!(changes.is_empty());
+    }
+
+    #[test]
+    fn a_removal_loses_nothing_with_it_and_a_value_does() {
+        let mut changes = Changes::default();
+        changes.put(A, None, &base(Some(1)));
+        assert!(changes.are_passing());
+        changes.put(A, Some(bytes(2)), &base(Some(1)));
+        assert!(!changes.are_passing());
     }
 
     #[test]

@@ -63,17 +63,30 @@ async fn a_regenerate_after_a_sign_out_elsewhere_is_refused_also_without_changes
 async fn a_second_sign_out_that_was_saved_is_not_written_again_and_nothing_follows_it() {
     let app = App::new();
     let alice = sign_in(&app).await;
-    for signed_out_before_it_is_loaded in [false, true] {
+    app.sessions
+        .revoke(alice.signed_id())
+        .await
+        .expect("the store works");
+    // The other may come between, and this one may have a notice to show.
+    for (between, notice) in [(true, false), (true, true), (false, false), (false, true)] {
+        let alice = if between {
+            sign_in(&app).await
+        } else {
+            alice.fork()
+        };
         let other = alice.fork();
         let (sessions, store) = (app.sessions.clone(), app.store.clone());
         let reply = alice
             .fork()
             .visit(move |session| async move {
-                if !signed_out_before_it_is_loaded {
+                if between {
                     sessions.revoke(session.id()).await?;
                 }
                 session.set_visits(1)?;
                 session.destroy();
+                if notice {
+                    session.set_notice("Good bye.".into())?;
+                }
                 session.save().await?;
                 store.calls();
                 session.save().await?;

@@ -350,4 +350,101 @@ mod tests {
         changes.rerun(field, steps, Ok(Some(bytes(11))), &newer);
         assert_eq!(meet(&mut changes, &newer), Some(bytes(111)));
     }
+
+    #[test]
+    fn an_update_is_not_due_to_run_again_before_another_request_was_first() {
+        let mut changes = Changes::default();
+        changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
+        assert!(changes.next_stale().is_none());
+        changes.rebase();
+        assert!(changes.next_stale().is_some());
+        assert!(
+            changes.next_stale().is_none(),
+            "another task that looks meanwhile would run no closures and lose the change"
+        );
+    }
+
+    #[test]
+    fn an_update_made_while_closures_run_again_makes_them_due_once_more() {
+        let (newer, mut changes) = (base(Some(1)), Changes::default());
+        changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
+        changes.rebase();
+        let (field, steps) = changes.next_stale().unwrap();
+        changes.update(A, add(10), Some(bytes(11)), &newer);
+        // What is as stored for now is not so when the later closure has run.
+        changes.rerun(field, steps, Ok(Some(bytes(1))), &newer);
+        let (_, steps) = changes.next_stale().expect("due once more");
+        assert_eq!(steps.len(), 2);
+    }
+
+    #[test]
+    fn closures_that_failed_or_were_given_back_stay_due_with_those_made_meanwhile() {
+        type End = fn(&mut Changes, Vec<(u64, Step)>, &Record);
+        let newer = base(Some(10));
+        let ends: [End; 2] = [
+            |changes, steps, _| changes.give_back(A, steps),
+            |changes, steps, newer| {
+                let error = UpdateError::Overtaken { key: A.name };
+                changes.rerun(A, steps, Err(&error), newer);
+            },
+        ];
+        for end in ends {
+            for meanwhile in [false, true] {
+                let mut changes = Changes::default();
+                changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
+                changes.rebase();
+                let (_, steps) = changes.next_stale().unwrap();
+                if meanwhile {
+                    changes.update(A, add(100), Some(bytes(101)), &newer);
+                }
+                end(&mut changes, steps, &newer);
+                let (_, steps) = changes.next_stale().expect("due still");
+                let order: Vec<u64> = steps.iter().map(|(at, _)| *at).collect();
+                assert_eq!(order, if meanwhile { vec![1, 2] } else { vec![1] });
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_put_back_as_stored_is_forgotten_unless_it_is_being_saved() {
+        let stored = base(Some(1));
+        let mut changes = Changes::default();
+        changes.put(A, Some(bytes(2)), &stored);
+        changes.begin_save();
+        changes.put(A, Some(bytes(1)), &stored);
+        assert!(!changes.is_empty(), "2 may be what is stored by then");
+        changes.end_save();
+        changes.put(A, Some(bytes(1)), &stored);
+        assert!(changes.is_empty());
+    }
+
+    #[test]
+    fn a_removal_loses_nothing_with_it_and_a_value_does() {
+        let mut changes = Changes::default();
+        changes.put(A, None, &base(Some(1)));
+        assert!(changes.are_passing());
+        changes.put(A, Some(bytes(2)), &base(Some(1)));
+        assert!(!changes.are_passing());
+    }
+
+    #[test]
+    fn giving_flash_values_back_leaves_every_other_change() {
+        let flash = |name| Field {
+            flash: true,
+            ..Field::new(name)
+        };
+        let (read, set, removed) = (flash("ns.read"), flash("ns.set"), Field::new("ns.b"));
+        let one = bytes(1);
+        let entries = [read, removed].map(|field| (field, Some(&one)));
+        let stored = rewrite(&Record::empty(), entries.into_iter());
+        let mut changes = Changes::default();
+        changes.take(read, bytes(1), &stored);
+        changes.put(set, Some(bytes(2)), &stored);
+        changes.put(removed, None, &stored);
+        changes.put(A, Some(bytes(3)), &stored);
+        changes.restore_flash();
+        let mut left: Vec<_> = changes.values().map(|(field, _)| field.name).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["ns.a", "ns.b", "ns.set"]);
+    }
 }

@@ -372,10 +372,13 @@ mod tests {
         for domain in ["", "a b", "example..com", "https://example.com"] {
             refused(CookieConfig::default().domain(domain));
         }
-        assert_eq!(
-            CookieConfig::default().domain(".example.com").check(),
-            Ok(())
-        );
+        for config in [
+            CookieConfig::default().domain(".example.com"),
+            CookieConfig::default().domain("my-shop.example.com"),
+            CookieConfig::new("shop.id_1~"),
+        ] {
+            assert_eq!(config.check(), Ok(()));
+        }
     }
 
     #[test]

@@ -129,6 +129,12 @@ mod tests {
             ..RULES
         };
         assert_eq!(every.touch_due(term(None), at(30), at(1)), Some(at(31)));
+        // An interval as long as the session lives could never pass within its life.
+        let too_long = Expiry {
+            touch: Touch::Every(RULES.idle),
+            ..RULES
+        };
+        assert_eq!(too_long.touch_due(term(None), at(30), at(3)), Some(at(33)));
         let on_change = Expiry {
             touch: Touch::OnChange,
             ..RULES

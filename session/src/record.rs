@@ -501,6 +501,36 @@ mod tests {
         assert_eq!(record.get(fields[99].0).unwrap(), packed(&99));
     }
 
+    /// As encoders of other languages may write it: nothing has to be as short as it could be.
+    #[test]
+    fn long_forms_are_read_as_short_ones_are() {
+        let values: [&[u8]; 6] = [
+            b"\xc7\x02\x05xy",
+            b"\xc8\x00\x02\x05xy",
+            b"\xc9\x00\x00\x00\x02\x05xy",
+            b"\xde\x00\x02\xa1k\x01\xa1l\x02",
+            b"\xdf\x00\x00\x00\x02\xa1k\x01\xa1l\x02",
+            b"\xdd\x00\x00\x00\x02\x01\x02",
+        ];
+        let keys: [&[u8]; 3] = [
+            b"\xd9\x04ns.b",
+            b"\xda\x00\x04ns.b",
+            b"\xdb\x00\x00\x00\x04ns.b",
+        ];
+        let headers: [&[u8]; 3] = [b"\x82", b"\xde\x00\x02", b"\xdf\x00\x00\x00\x02"];
+        for header in headers {
+            for key in keys {
+                for value in values {
+                    let bytes = [header, key, value, b"\xa4ns.a\x07"].concat();
+                    let record = Record::parse(bytes.into()).expect("well formed");
+                    assert_eq!((record.len(), record.entries().count()), (2, 2));
+                    assert_eq!(record.get(B).unwrap(), value);
+                    assert_eq!(record.get(A).unwrap(), &b"\x07"[..]);
+                }
+            }
+        }
+    }
+
     #[test]
     fn hostile_bytes_are_malformed() {
         let good = record(&[(A, serde_json_like())]);

@@ -162,6 +162,29 @@ async fn an_id_given_by_an_early_save_is_told_however_often_the_session_is_saved
     assert_eq!(user(&app, with_header("x-session", &id)).await, Some(7));
 }
 
+/// A cookie is set again for its new end; a header has none.
+///
+/// Conformance 1.18
+#[tokio::test]
+async fn an_id_that_the_client_sent_in_a_header_is_not_repeated_to_it() {
+    let app = app(IdSource::Header("X-Session".into()));
+    let id = session_in(&app).await.expose().to_owned();
+    let changed = change(&app, with_header("x-session", &id)).await;
+    app.pass(Duration::from_mins(20));
+    let read = app
+        .browser()
+        .visit_by(
+            with_header("x-session", &id),
+            |session: Session<Shop>| async move { Ok(session.user()?.unwrap_or(0).to_string()) },
+        )
+        .await;
+    assert_eq!(read.body, "7");
+    for reply in [changed, read] {
+        assert_eq!(reply.header("x-session"), None);
+        assert_eq!(reply.header("cache-control"), None);
+    }
+}
+
 /// Conformance 1.18
 #[tokio::test]
 async fn the_first_source_that_has_an_id_wins_and_a_broken_one_is_skipped() {
@@ -289,6 +312,30 @@ async fn an_unknown_id_from_a_read_only_source_is_not_what_a_new_session_gets() 
             "{name}"
         );
         assert_eq!(user(&app, request(planted.expose())).await, None, "{name}");
+    }
+}
+
+/// Conformance 1.19
+#[tokio::test]
+async fn a_sign_out_by_an_unknown_id_from_a_read_only_source_removes_nobodys_cookie() {
+    for (source, request) in read_only() {
+        let name = format!("{source:?}");
+        let app = app(IdSource::Chain(vec![source, IdSource::Cookie]));
+        let reply = app
+            .browser()
+            .visit_by(
+                request(SessionId::random().expose()),
+                |session: Session<Shop>| async move {
+                    session.destroy();
+                    Ok(())
+                },
+            )
+            .await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.cookie()),
+            (200, None),
+            "{name}"
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use poem::{Route, get};
+use poem::{EndpointExt, Route, get, web::Data};
 use poem_session::{
     LockError, SaveError, Session, session,
     store::{LockOwner, Locked, SessionStore},
@@ -242,6 +242,21 @@ async fn who_lost_the_lease_cannot_write() {
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
+async fn who_lost_the_lease_and_has_nothing_to_write_has_not_failed() {
+    let app = App::new();
+    let alice = sign_in(&app).await;
+    let session = app
+        .sessions
+        .open::<Shop>(&alice.signed_id())
+        .await
+        .expect("it lives");
+    let _lock = session.lock().await.expect("nobody holds it");
+    app.pass(LEASE);
+    session.save().await.expect("nothing is to be written");
+}
+
+/// Conformance 2.6
+#[tokio::test(start_paused = true)]
 async fn a_holder_that_lives_keeps_its_lease() {
     let app = App::new();
     let alice = sign_in(&app).await;
@@ -317,6 +332,30 @@ async fn exclusive_append(shop: Session<Shop>) -> poem::Result<()> {
 #[session(exclusive)]
 async fn exclusive_visitor(shop: Session<Shop>) -> poem::Result<String> {
     Ok(shop.is_fresh().to_string())
+}
+
+/// What a handler gives away to a task that goes on when it has returned.
+#[derive(Clone, Default)]
+struct Given(Arc<std::sync::Mutex<Option<Session<Shop>>>>);
+
+#[session(exclusive)]
+async fn exclusive_give(shop: Session<Shop>, given: Data<&Given>) {
+    *given.0.0.lock().expect("no panic") = Some(shop);
+}
+
+/// Conformance 2.6
+#[tokio::test(start_paused = true)]
+async fn exclusive_as_an_option_ends_with_the_request_even_if_a_task_keeps_the_session() {
+    let given = Given::default();
+    let routes = Route::new()
+        .at("/", Scripted)
+        .at("/give", get(exclusive_give))
+        .at("/append", get(exclusive_append));
+    let app = App::serving(routes.data(given.clone()), settings);
+    let alice = sign_in(&app).await;
+    assert_eq!(alice.get("/give").await.status, 200);
+    assert!(given.0.lock().expect("no panic").is_some());
+    assert_eq!(alice.get("/append").await.status, 200);
 }
 
 /// Conformance 2.6

@@ -172,6 +172,20 @@ async fn an_idle_timeout_of_the_sessions_own_holds_from_then_on() {
 
 /// Conformance 1.5
 #[tokio::test]
+async fn an_idle_timeout_of_the_sessions_own_shows_before_it_is_saved() {
+    let app = office();
+    let alice = sign_in(&app).await;
+    let end = alice
+        .ask(|session| {
+            session.set_idle_timeout(minutes(5));
+            Ok(session.expires_at())
+        })
+        .await;
+    assert_eq!(end, Some(app.now().saturating_add(minutes(5)).into()));
+}
+
+/// Conformance 1.5
+#[tokio::test]
 async fn reading_keeps_a_session_whose_own_timeout_is_shorter_than_the_interval_of_noting() {
     let app = App::with(|builder| {
         builder

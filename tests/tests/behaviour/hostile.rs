@@ -1,12 +1,30 @@
 //! Requests that nobody sends by mistake.
 
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream::pending;
 use poem::{
-    Request, Route,
+    Body, Request, Route,
     http::{HeaderValue, Method, header},
 };
 use poem_session::{IdSource, Session, SessionId};
 
 use crate::support::{App, COOKIE, Scripted, Shop, form_request, request};
+
+/// Conformance 1.22, 5.13
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_comes_holds_up_no_handler_where_no_form_is_looked_into() {
+    let app = App::new();
+    let mut slow = form_request("/", "a=b");
+    slow.set_body(Body::from_bytes_stream(pending::<io::Result<Bytes>>()));
+    let stranger = app.browser();
+    let visit = stranger.visit_by(slow, |session: Session<Shop>| async move {
+        Ok(session.is_fresh().to_string())
+    });
+    let reply = tokio::time::timeout(Duration::from_secs(1), visit).await;
+    assert_eq!(reply.expect("it is answered").body, "true");
+}
 
 /// Bytes that a header can hold and nobody should send as an id.
 fn hostile_values() -> Vec<Vec<u8>> {

@@ -145,6 +145,21 @@ async fn the_keys_of_a_session_are_counted_over_all_structs() {
     assert_eq!(alice.ask(|s| Ok(s.keys().len())).await, 3);
 }
 
+/// Conformance 5.13
+#[tokio::test]
+async fn the_keys_that_one_request_sets_are_counted_where_they_are_set() {
+    let app = App::with(|builder| builder.max_keys(2));
+    let error = app
+        .browser()
+        .ask(|session| {
+            session.set_user(7)?;
+            session.set_visits(1)?;
+            Ok(session.set_notice("n".into()).expect_err("a third"))
+        })
+        .await;
+    assert!(error.to_string().contains("3 keys"), "{error}");
+}
+
 /// Conformance 2.1, 5.13
 #[tokio::test]
 async fn keys_that_are_too_many_once_they_are_merged_are_refused() {

@@ -31,5 +31,6 @@ mod saving;
 mod schema;
 mod security;
 mod settings;
+mod sign_out;
 mod streams;
 mod values;

@@ -298,6 +298,23 @@ async fn an_update_closure_that_panics_on_the_newer_value_overwrites_nothing() {
     assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 10);
 }
 
+/// Conformance 1.25, 2.1
+#[tokio::test]
+async fn an_update_closure_that_cannot_read_the_newer_value_is_an_error_and_overwrites_nothing() {
+    let app = App::new();
+    let alice = sign_in(&app).await;
+    let slow = alice
+        .start(|s| Ok(s.update_visits(|visits| *visits += 1)?))
+        .await;
+    let text = b"\x81\xabshop.visits\xa4many";
+    let id = alice.signed_id();
+    app.store.plant(&id, &text[..], app.now()).await;
+    let reply = slow.finish().await;
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (500, None));
+    let record = app.store.record(&id, app.now()).await.expect("it is there");
+    assert_eq!(record.data, &text[..]);
+}
+
 /// Whether what a request's update closure held is let go of when the request is over.
 async fn lets_go(end: fn(&App, &Browser) -> BoxFuture<'static, ()>, status: u16) {
     let app = App::new();
@@ -390,6 +407,53 @@ async fn what_a_task_changes_when_the_response_has_left_is_kept() {
     session.set_visits(6).expect("it fits");
     session.save().await.expect("it lives");
     assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 6);
+}
+
+/// A handler that has failed leaves nothing to be done by a task that goes on with its session.
+///
+/// Conformance 1.16
+#[tokio::test]
+async fn a_sign_out_of_a_request_that_failed_is_not_made_up_for_by_a_later_save() {
+    let app = App::new();
+    let alice = sign_in(&app).await;
+    let kept = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&kept);
+    alice
+        .act(move |session| {
+            session.destroy();
+            *keep.lock().expect("no panic") = Some(session.clone());
+            Err::<(), _>(StatusCode::BAD_GATEWAY.into())
+        })
+        .await;
+    let session = kept.lock().expect("no panic").take().expect("it ran");
+    session.save().await.expect("nothing is to be saved");
+    assert_eq!(session.user(), Ok(Some(7)));
+    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
+}
+
+/// Conformance 1.28
+#[tokio::test]
+async fn what_a_task_changes_while_the_response_is_held_up_by_the_store_is_kept() {
+    let app = App::new();
+    let alice = sign_in(&app).await;
+    let kept = Arc::new(Mutex::new(None));
+    let keep = Arc::clone(&kept);
+    let request = alice
+        .start(move |session| {
+            *keep.lock().expect("no panic") = Some(session.clone());
+            Ok(session.set_user(8)?)
+        })
+        .await;
+    let mut save = app.store.pause(Op::Replace);
+    let request = request.release();
+    save.arrived().await;
+    let session = kept.lock().expect("no panic").take().expect("it ran");
+    session.set_visits(6).expect("it fits");
+    save.release();
+    assert_eq!(request.await.expect("no panic").status, 200);
+    session.save().await.expect("it lives");
+    let found = alice.ask(|s| Ok((s.user()?, s.visits()?))).await;
+    assert_eq!(found, (Some(8), 6));
 }
 
 /// A struct that claims a key of `Shop`.

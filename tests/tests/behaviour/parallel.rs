@@ -137,6 +137,38 @@ async fn increments_on_several_threads_are_all_counted() {
     }
 }
 
+/// Else many writers of one process would use up each other's attempts.
+///
+/// Conformance 2.2
+#[tokio::test(start_paused = true)]
+async fn who_has_met_another_writer_waits_while_a_third_has_its_turn() {
+    let app = App::new();
+    let alice = sign_in(&app).await;
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let count = |s: &Session<Shop>| Ok(s.update_visits(|visits| *visits += 1)?);
+        slow.push(alice.start(count).await);
+    }
+    alice
+        .act(|s| Ok(s.update_visits(|visits| *visits += 1)?))
+        .await;
+    app.store.calls();
+    let [mut met, mut turn] = [Op::Replace; 2].map(|op| app.store.pause(op));
+    let first = slow.remove(0).release();
+    met.arrived().await;
+    met.release();
+    turn.arrived().await;
+    let second = slow.remove(0).release();
+    // Longer than anybody backs off, and shorter than the store may take.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(app.store.calls(), [Op::Replace; 3], "the second, once");
+    turn.release();
+    for reply in [first, second] {
+        assert_eq!(reply.await.expect("no panic").status, 200);
+    }
+    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 3);
+}
+
 /// Conformance 2.3
 #[tokio::test]
 async fn a_slow_write_after_an_end_elsewhere_is_refused() {

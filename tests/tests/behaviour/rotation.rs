@@ -421,3 +421,119 @@ async fn a_stream_that_outlives_the_grace_of_a_renewal_can_still_save() {
     assert_eq!(stream.user(), Ok(Some(7)), "it has not ended");
     assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 2);
 }
+
+/// Conformance 1.11, 2.7, 5.2
+#[tokio::test]
+async fn what_was_asked_for_while_another_request_renewed_the_id_is_done() {
+    let plans: [fn(&Session<Shop>); 3] = [Session::destroy, Session::regenerate, Session::reset];
+    for (plan, user_after) in plans.into_iter().zip([None, Some(7), None]) {
+        let app = App::with(rotating);
+        let alice = due(&app).await;
+        let late = alice.fork();
+        let under_way = late.start_does(plan).await;
+        assert_eq!(user(&alice).await, Some(7));
+        let reply = under_way.finish().await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(user(&late).await, user_after);
+        assert_eq!(user(&alice).await, None, "by the id of the renewal");
+    }
+}
+
+/// Conformance 1.11, 5.2
+#[tokio::test]
+async fn an_end_that_is_asked_for_when_the_id_is_due_leaves_no_grace() {
+    let plans: [fn(&Session<Shop>); 3] = [Session::destroy, Session::regenerate, Session::reset];
+    for (plan, user_after) in plans.into_iter().zip([None, Some(7), None]) {
+        let app = App::with(rotating);
+        let alice = due(&app).await;
+        let thief = alice.fork();
+        let reply = alice.does(plan).await;
+        assert!(reply.cookie().is_some());
+        assert_eq!(user(&thief).await, None, "by the old id");
+        assert_eq!(user(&alice).await, user_after);
+    }
+}
+
+/// Conformance 2.7
+#[tokio::test]
+async fn a_request_that_outlives_the_grace_of_a_renewal_loses_nothing() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let slow = alice.fork().start(|s| Ok(s.set_visits(5)?)).await;
+    assert_eq!(user(&alice).await, Some(7));
+    app.pass(GRACE * 2);
+    let reply = slow.finish().await;
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
+    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 5);
+}
+
+/// Conformance 2.4, 5.2
+#[tokio::test]
+async fn a_request_that_came_by_the_old_id_renews_nothing() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let old = alice.fork();
+    assert_eq!(user(&alice).await, Some(7));
+    let slow = old.start(|s| Ok(s.set_visits(5)?)).await;
+    app.pass(EVERY);
+    let reply = slow.finish().await;
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
+    assert_eq!(user(&alice).await, Some(7));
+}
+
+/// Conformance 1.32, 5.2
+#[tokio::test]
+async fn when_the_response_has_left_no_id_is_renewed_and_changes_are_saved() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    assert_eq!(user(&alice).await, Some(7));
+    let (tell, told) = tokio::sync::oneshot::channel();
+    alice
+        .act(|session| {
+            let _ = tell.send(session.clone());
+            Ok(())
+        })
+        .await;
+    let session = told.await.expect("the handler ran");
+    app.pass(EVERY);
+    session.set_visits(5).expect("it fits");
+    session.save().await.expect("under the id it has");
+    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 5);
+}
+
+/// Conformance 1.11, 5.2
+#[tokio::test]
+async fn a_request_that_goes_on_until_an_id_of_its_own_is_due_gets_another() {
+    let app = App::with(rotating);
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let clock = app.clock.clone();
+    let reply = alice
+        .visit(|session| async move {
+            session.regenerate();
+            session.save().await?;
+            let first = session.id();
+            clock.advance(EVERY);
+            session.save().await?;
+            assert_ne!(session.id(), first);
+            Ok(())
+        })
+        .await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(user(&alice).await, Some(7));
+}
+
+/// Conformance 1.9, 2.7
+#[tokio::test]
+async fn a_sign_out_by_the_old_id_of_a_session_that_has_long_ended_is_no_error() {
+    let retired = GRACE / 3;
+    let app = App::with(|builder| rotating(builder).retired_for(retired));
+    let alice = due(&app).await;
+    let old = alice.fork();
+    assert_eq!(user(&alice).await, Some(7));
+    alice.does(Session::destroy).await;
+    // What was left of it is gone, and the way there is still open.
+    app.pass(retired);
+    let reply = old.does(Session::destroy).await;
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
+}

@@ -321,6 +321,30 @@ async fn an_explicit_save_is_not_repeated_after_the_handler() {
     assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(9));
 }
 
+/// Conformance 1.15
+#[tokio::test]
+async fn after_a_save_a_value_that_is_put_back_is_no_change_and_its_use_is_noted_once() {
+    let app = App::new();
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_visits(1)?)).await;
+    app.store.calls();
+    alice
+        .visit(|session| async move {
+            session.set_visits(2)?;
+            session.save().await?;
+            session.set_visits(3)?;
+            Ok(session.set_visits(2)?)
+        })
+        .await;
+    // At the end it is looked after once more, for the cookie that the early save asked for.
+    assert_eq!(app.store.calls(), [Op::Load, Op::Replace, Op::Load]);
+    app.pass(Duration::from_mins(20));
+    alice
+        .visit(|session| async move { Ok(session.save().await?) })
+        .await;
+    assert_eq!(app.store.calls(), [Op::Load, Op::Touch, Op::Load]);
+}
+
 #[handler]
 async fn two_structs(shop: Session<Shop>, prefs: Session<Prefs>) -> poem::Result<()> {
     shop.set_user(7)?;

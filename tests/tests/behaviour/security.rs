@@ -343,6 +343,26 @@ async fn a_generator_that_repeats_itself_gives_nobody_the_session_of_another() {
     assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
 }
 
+/// Conformance 5.1, 1.2
+#[tokio::test(start_paused = true)]
+async fn a_generator_that_repeats_itself_once_is_asked_for_another_id() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let app = App::with(|builder| {
+        builder.id_generator(move || {
+            let n = made.fetch_add(1, Ordering::SeqCst) / 2;
+            format!("{n:032}").parse().expect("an id")
+        })
+    });
+    let (alice, bob) = (app.browser(), app.browser());
+    for (visitor, number) in [(&alice, 7), (&bob, 8)] {
+        let reply = visitor.act(move |s| Ok(s.set_user(number)?)).await;
+        assert_eq!(reply.status, 200);
+    }
+    assert_ne!(alice.signed_id(), bob.signed_id());
+    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
+    assert_eq!(bob.ask(|s| Ok(s.user()?)).await, Some(8));
+}
+
 /// Conformance 5.1, 1.11
 #[tokio::test(start_paused = true)]
 async fn a_regenerate_onto_an_id_in_use_takes_nobodys_session() {

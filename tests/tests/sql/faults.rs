@@ -246,10 +246,11 @@ async fn a_network_that_is_gone_and_comes_back(database: Database) {
     proxy.refuse().await;
     cut(&proxy).await;
     let begun = Instant::now();
-    let error = store.load(known, now()).await.expect_err("nobody is there");
+    let refused = site.refuses(&guest, &Ask::ALL);
+    let (loaded, ()) = tokio::join!(store.load(known, now()), refused);
+    let error = loaded.expect_err("nobody is there");
     assert!(begun.elapsed() < LIMIT, "{error:?}");
     assert!(matches!(error.kind(), Unavailable | TimedOut), "{error:?}");
-    site.refuses(&guest, &Ask::ALL).await;
     proxy.pass().await;
     guest.goes_on(1).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));

@@ -76,10 +76,11 @@ async fn used_up<DB: Driver>(store: impl SessionStore, pool: Pool<DB>) {
     for _ in 0..CONNECTIONS {
         held.push(pool.acquire().await.expect("a free connection"));
     }
-    let error = store.load(key(), now()).await.expect_err("all are taken");
+    let refused = site.refuses(&guest, &Ask::ALL);
+    let (loaded, ()) = tokio::join!(store.load(key(), now()), refused);
+    let error = loaded.expect_err("all are taken");
     assert_eq!(error.kind(), StoreErrorKind::TimedOut, "{error:?}");
     assert!(said(&error).contains("all are in use"), "{error:?}");
-    site.refuses(&guest, &Ask::ALL).await;
     drop(held);
     guest.goes_on(1).await;
 }

@@ -63,16 +63,17 @@ async fn a_file_that_another_process_has_locked_is_an_error_until_that_one_ends(
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
     let store = SqliteStore::builder(&file).survives_power_loss(false);
-    let store = store.busy_timeout(Duration::from_millis(500));
+    let store = store.busy_timeout(Duration::from_millis(300));
     let store: Arc<dyn SessionStore> = Arc::new(store.open().await.expect("a new file"));
     let site = Site::on(Arc::clone(&store));
     let mut guest = site.guest().await;
 
     let mut holder = child("exec \"$@\"", "sqlite::the_holder", &file);
     assert_eq!(lines(&mut holder).next().as_deref(), Some("held"));
-    site.refuses(&guest, &Ask::WRITES).await;
+    let refused = site.refuses(&guest, &Ask::WRITES);
+    let (created, ()) = tokio::join!(store.create(key(), write("x"), now()), refused);
     guest.has_counted(1).await;
-    let error = store.create(key(), write("x"), now()).await.unwrap_err();
+    let error = created.expect_err("a lock elsewhere");
     assert_eq!(error.kind(), TimedOut, "{error:?}");
     assert!(said(&error).contains("locked"), "{error:?}");
 

@@ -16,6 +16,7 @@
 //! # }
 //! ```
 
+pub mod chromedriver;
 pub mod mariadb;
 pub mod postgres;
 pub mod redis;
@@ -32,7 +33,6 @@ mod server;
 mod user;
 
 pub use options::Options;
-pub use require::{Browser, browser};
 pub use server::Server;
 
 pub(crate) use daemon::{Daemon, Launch, log_file};

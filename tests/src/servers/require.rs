@@ -40,23 +40,6 @@ pub(crate) fn program(name: &str) -> PathBuf {
     need::program(name).unwrap_or_else(|| panic!("{name} was found a moment ago"))
 }
 
-/// A browser to drive.
-#[derive(Clone, Debug)]
-pub struct Browser {
-    /// Chromium itself.
-    pub chromium: PathBuf,
-    /// The program that drives it.
-    pub chromedriver: PathBuf,
-}
-
-/// The browser of this machine. `None`, and the test reported as not run, where there is none.
-pub fn browser() -> Option<Browser> {
-    is_present(&need::BROWSER).then(|| Browser {
-        chromium: program("chromium"),
-        chromedriver: program("chromedriver"),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

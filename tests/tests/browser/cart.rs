@@ -1,0 +1,71 @@
+//! The cart.
+
+use super::{driver::Browser, shop};
+
+const ADD_A_PEN: &str = "form:has([value=heron-pen]) button";
+
+async fn items(browser: &Browser) -> String {
+    browser
+        .script("return document.querySelector('.count').firstChild.data")
+        .await
+        .as_str()
+        .expect("a number in the header")
+        .to_owned()
+}
+
+/// Conformance 1.1, 3.4
+#[tokio::test]
+async fn a_notice_is_shown_once_and_the_cart_is_kept_in_every_tab() {
+    let Some(browser) = Browser::open().await else {
+        return;
+    };
+    let shop = shop("memory").await;
+    browser.visit(&shop.url("/")).await;
+    assert!(browser.cookie("id").await.is_none(), "who only looks");
+    browser.click(ADD_A_PEN).await;
+    assert_eq!(browser.path().await, "/cart");
+    assert!(browser.text(".notice").await.contains("is in your cart"));
+    assert_eq!(items(&browser).await, "1");
+    browser.reload().await;
+    assert!(!browser.has(".notice").await, "it was shown already");
+    assert_eq!(items(&browser).await, "1");
+
+    let first = browser.tab().await;
+    browser.new_tab().await;
+    browser.visit(&shop.url("/")).await;
+    assert_eq!(items(&browser).await, "1");
+    browser.click(ADD_A_PEN).await;
+    assert_eq!(items(&browser).await, "2");
+    browser.switch(&first).await;
+    browser.reload().await;
+    assert_eq!(items(&browser).await, "2");
+    assert!(
+        !browser.has(".notice").await,
+        "it was shown in the other tab"
+    );
+}
+
+/// Conformance 6.10
+#[tokio::test]
+async fn a_visitor_is_known_to_a_shop_that_was_killed_and_started_again() {
+    let Some(browser) = Browser::open().await else {
+        return;
+    };
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = format!("sqlite:{}", directory.path().join("shop.db").display());
+    let first = shop(&store).await;
+    browser.sign_in(&first.url("/login")).await;
+    browser.visit(&first.url("/")).await;
+    browser.click(ADD_A_PEN).await;
+    let id = browser.cookie("id").await.expect("a session");
+    first.kill().await;
+
+    // On another port: cookies know nothing of ports.
+    let second = shop(&store).await;
+    browser.visit(&second.url("/dashboard")).await;
+    assert_eq!(browser.path().await, "/dashboard");
+    assert!(browser.text("h1").await.ends_with("Emily"));
+    assert_eq!(items(&browser).await, "1");
+    let kept = browser.cookie("id").await.expect("a session");
+    assert_eq!(kept.value, id.value);
+}

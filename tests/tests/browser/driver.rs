@@ -1,0 +1,172 @@
+//! A browser, as a test uses it.
+
+use std::time::{Duration, Instant};
+
+use poem_session_tests::servers::chromedriver::{self, Chromedriver};
+use serde_json::{Map, Value};
+use thirtyfour::{By, Cookie, WebDriver, WebElement, WindowHandle, prelude::ElementWaitable};
+use tokio::time::sleep;
+
+/// How long a page may take to come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A browser with a profile of its own, and the tab in it that commands go to. What it cannot do is a
+/// panic.
+pub(crate) struct Browser {
+    driver: WebDriver,
+    /// Ends the browser when it is dropped.
+    _process: Chromedriver,
+}
+
+impl Browser {
+    /// `None`, and the test reported as not run, where there is no browser.
+    pub(crate) async fn open() -> Option<Self> {
+        let process = chromedriver::private().await?;
+        let Value::Object(capabilities) = process.capabilities() else {
+            unreachable!("capabilities have names");
+        };
+        let capabilities = Map::from_iter(capabilities);
+        let driver = WebDriver::new(process.url(), capabilities)
+            .await
+            .expect("a browser starts");
+        // It would say goodbye to the browser when it is dropped, and block meanwhile.
+        driver.clone().leak().expect("it has not quit");
+        Some(Self {
+            driver,
+            _process: process,
+        })
+    }
+
+    pub(crate) async fn visit(&self, url: &str) {
+        self.driver.goto(url).await.expect("an address");
+    }
+
+    pub(crate) async fn reload(&self) {
+        self.driver.refresh().await.expect("a page");
+    }
+
+    pub(crate) async fn back(&self) {
+        self.driver.back().await.expect("a page before");
+    }
+
+    /// The path of the page.
+    pub(crate) async fn path(&self) -> String {
+        let url = self.driver.current_url().await.expect("a page");
+        url.path().to_owned()
+    }
+
+    /// Waits until the page is the one at this path.
+    pub(crate) async fn arrive(&self, path: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let at = self.path().await;
+            if at == path {
+                return;
+            }
+            assert!(Instant::now() < deadline, "at {at} and not at {path}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) async fn element(&self, css: &str) -> WebElement {
+        let found = self.driver.find(By::Css(css)).await;
+        found.unwrap_or_else(|error| panic!("no `{css}`: {error}"))
+    }
+
+    pub(crate) async fn has(&self, css: &str) -> bool {
+        let found = self.driver.find_all(By::Css(css)).await;
+        !found.expect("a page").is_empty()
+    }
+
+    pub(crate) async fn text(&self, css: &str) -> String {
+        self.element(css).await.text().await.expect("it has text")
+    }
+
+    /// Clicks, and waits for the page that this leads to.
+    pub(crate) async fn click(&self, css: &str) {
+        let element = self.element(css).await;
+        element.click().await.expect("it can be clicked on");
+        gone(&element).await;
+    }
+
+    pub(crate) async fn double_click(&self, css: &str) {
+        let element = self.element(css).await;
+        let chain = self.driver.action_chain().double_click_element(&element);
+        chain.perform().await.expect("it can be clicked on");
+    }
+
+    /// Types into whatever has the focus.
+    pub(crate) async fn press(&self, keys: &str) {
+        let chain = self.driver.action_chain().send_keys(keys);
+        chain.perform().await.expect("a page takes keys");
+    }
+
+    pub(crate) async fn fill(&self, css: &str, text: &str) {
+        let element = self.element(css).await;
+        element.send_keys(text).await.expect("it takes text");
+    }
+
+    /// Runs what leads to another page, and waits for that.
+    pub(crate) async fn leave_by(&self, script: &str) {
+        let page = self.element("html").await;
+        self.script(script).await;
+        gone(&page).await;
+    }
+
+    /// Runs the body of a function in the page, and gives what it returns.
+    pub(crate) async fn script(&self, body: &str) -> Value {
+        let result = self.driver.execute(body, Vec::new()).await;
+        let result = result.unwrap_or_else(|error| panic!("`{body}`: {error}"));
+        result.json().clone()
+    }
+
+    pub(crate) async fn cookie(&self, name: &str) -> Option<Cookie> {
+        let cookies = self.driver.get_all_cookies().await.expect("a page");
+        cookies.into_iter().find(|cookie| cookie.name == name)
+    }
+
+    /// Puts a cookie into the browser. Whether it was taken.
+    pub(crate) async fn plant(&self, cookie: Cookie) -> bool {
+        self.driver.add_cookie(cookie).await.is_ok()
+    }
+
+    /// The tab that commands go to.
+    pub(crate) async fn tab(&self) -> WindowHandle {
+        self.driver.window().await.expect("a tab")
+    }
+
+    /// Opens one more tab, which commands go to from now on.
+    pub(crate) async fn new_tab(&self) -> WindowHandle {
+        let tab = self.driver.new_tab().await.expect("a browser has tabs");
+        self.switch(&tab).await;
+        tab
+    }
+
+    pub(crate) async fn switch(&self, tab: &WindowHandle) {
+        let switched = self.driver.switch_to_window(tab.clone()).await;
+        switched.expect("a tab of this browser");
+    }
+
+    /// What went wrong in the pages since this was asked the last time.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        let log = self.driver.browser_log().await.expect("a log is kept");
+        log.into_iter().map(|entry| entry.message).collect()
+    }
+
+    /// Signs in to the shop.
+    pub(crate) async fn sign_in(&self, login: &str) {
+        self.visit(login).await;
+        self.fill("#user", "emily").await;
+        self.fill("#password", "feathers").await;
+        self.click("main form button").await;
+        self.arrive("/dashboard").await;
+    }
+}
+
+/// Waits until the page of this element was left: a click returns before the answer is there.
+async fn gone(element: &WebElement) {
+    let wait = element
+        .wait_until()
+        .wait(PATIENCE, Duration::from_millis(10));
+    wait.stale().await.expect("another page comes");
+}

@@ -224,13 +224,13 @@ pub(crate) struct BriefLease {
 impl BriefLease {
     /// Takes the lease if nobody holds it or waits for it.
     pub(crate) async fn try_acquire(engine: &Arc<Engine>, key: PublicId) -> Option<Self> {
-        let _place = engine.queues.line(key).try_lock_owned().ok()?;
+        let place = engine.queues.line(key).try_lock_owned().ok()?;
         let mut claim = Claim::new(engine, key);
         match claim.ask().await {
             Ok((Locked::Acquired, until)) => Some(Self {
                 claim,
                 until,
-                _place,
+                _place: place,
             }),
             Ok((Locked::Held | Locked::Gone, _)) => None,
             Err(error) => {

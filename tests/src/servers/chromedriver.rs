@@ -1,4 +1,4 @@
-//! Chromium, driven from outside by the WebDriver protocol.
+//! Chromium, driven from outside by the `WebDriver` protocol.
 
 use std::fmt;
 use std::fs;
@@ -79,7 +79,7 @@ impl Chromedriver {
         }
     }
 
-    /// Where a WebDriver client connects.
+    /// Where a `WebDriver` client connects.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

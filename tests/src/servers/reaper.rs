@@ -43,6 +43,8 @@ each() {
 }
 end() {
     kill -s "$signal" "$pid"
+    # A driver that is killed cannot end its browser any more: both are in the group that it leads.
+    [ "$signal" != KILL ] || kill -s KILL -- "-$pid"
     for paused in $(cat "${file%pid}paused"); do kill -s CONT "$paused"; done
     kill -s CONT "$pid"
 }

@@ -61,7 +61,11 @@ fn explain_all(
     match outcome {
         Ok(()) => {}
         Err(TestError::Fail(why, history)) => {
-            panic!("{name}: the model cannot explain, with MODEL_SEED={seed}:\n{why}\n{history:?}")
+            let number = failed.get().expect("one has failed");
+            panic!(
+                "{name}: the model cannot explain history {number} of MODEL_SEED={seed}. It comes down to\n\
+                 {why}\n{history:?}"
+            )
         }
         Err(error) => panic!("{name}: {error}"),
     }

@@ -436,7 +436,7 @@ mod tests {
         let (read, set, removed) = (flash("ns.read"), flash("ns.set"), Field::new("ns.b"));
         let one = bytes(1);
         let entries = [read, removed].map(|field| (field, Some(&one)));
-        let stored = rewrite(&Record::empty(), entries.into_iter());
+        let stored = rewrite(&Record::empty(), entries);
         let mut changes = Changes::default();
         changes.take(read, bytes(1), &stored);
         changes.put(set, Some(bytes(2)), &stored);

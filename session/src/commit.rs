@@ -129,9 +129,6 @@ impl ActiveSession {
                     if let Some(turn) = turn_to_rotate.filter(|_| moves) {
                         turn.end();
                     }
-                    if self.engine.rotation.is_some() {
-                        self.state().keep_due_id_untold(&self.engine);
-                    }
                     return Ok(());
                 }
                 Outcome::TryAgain => {}

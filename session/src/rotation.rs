@@ -8,7 +8,6 @@ use std::sync::Weak;
 
 use crate::{
     active::{ActiveSession, Base, Origin, Plan, Progress, State},
-    answer::Answer,
     clock::Timestamp,
     engine::Engine,
     lock::BriefLease,
@@ -40,15 +39,6 @@ impl Turn {
 }
 
 impl State {
-    /// Where the id is due and somebody else is about to renew it: the old one is not told again, as that
-    /// might reach the client behind the new one.
-    pub(crate) fn keep_due_id_untold(&mut self, engine: &Engine) {
-        let due = matches!(&self.origin, Origin::Stored(base) if self.rotation_due(base, engine, engine.now()));
-        if due && matches!(self.answer, Some(Answer::Issue { known: true, .. })) {
-            self.answer = None;
-        }
-    }
-
     /// Whether the id is to be renewed on schedule: only where the client can be told the new one.
     pub(crate) fn rotation_due(&self, base: &Base, engine: &Engine, now: Timestamp) -> bool {
         let client_listens = self.presented.is_some_and(|p| p.live && p.source.answered);

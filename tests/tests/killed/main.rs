@@ -77,7 +77,7 @@ async fn kill_everywhere(request: Request, states: &[Left]) {
         );
         state = found;
         if ended == Ended::Completed {
-            println!("{request:?}: killed around {} calls", point.number - 1);
+            println!("{request:?}, killed around each call: {}", point.number - 1);
             assert!(point.number > 1, "it calls no store");
             break;
         }
@@ -168,7 +168,7 @@ async fn go_on(file: &Path, request: Request, id: Option<SessionId>, left: &Left
     }
 }
 
-/// Conformance 5.12, 6.10
+/// Conformance 6.10
 #[tokio::test]
 async fn a_session_that_is_created_by_a_process_that_is_killed_is_there_whole_or_not_at_all() {
     let created = Data::from([("app.name", 1)]);
@@ -191,14 +191,14 @@ async fn what_was_saved_early_stays_when_the_process_is_killed_before_the_end() 
     kill_everywhere(Request::SaveEarly, &states).await;
 }
 
-/// Conformance 1.11, 6.5, 6.10
+/// Conformance 1.11
 #[tokio::test]
 async fn one_id_is_live_whenever_a_process_is_killed_that_regenerates() {
     let states = [its_own(before()), another(before())];
     kill_everywhere(Request::Regenerate, &states).await;
 }
 
-/// Conformance 5.2, 6.10
+/// Conformance 1.11, 5.2
 #[tokio::test]
 async fn one_id_is_live_whenever_a_process_is_killed_at_a_sign_in() {
     let mut signed_in = before();
@@ -207,27 +207,27 @@ async fn one_id_is_live_whenever_a_process_is_killed_at_a_sign_in() {
     kill_everywhere(Request::SignIn, &states).await;
 }
 
-/// Conformance 2.7, 6.10
+/// Conformance 2.7
 #[tokio::test]
 async fn the_old_id_leads_to_the_session_whenever_a_process_is_killed_that_renews_it() {
     let states = [its_own(before()), another(before())];
     kill_everywhere(Request::Rotate, &states).await;
 }
 
-/// Conformance 1.12, 6.10
+/// Conformance 1.12
 #[tokio::test]
 async fn the_old_session_or_the_new_one_is_there_when_a_process_is_killed_at_a_reset() {
     let states = [its_own(before()), another(Data::new())];
     kill_everywhere(Request::Reset, &states).await;
 }
 
-/// Conformance 1.9, 6.10
+/// Conformance 1.9, 5.4
 #[tokio::test]
 async fn a_session_lives_or_has_ended_when_a_process_is_killed_at_a_sign_out() {
     kill_everywhere(Request::Destroy, &[its_own(before()), NOTHING]).await;
 }
 
-/// Conformance 1.10, 6.10
+/// Conformance 1.10
 #[tokio::test]
 async fn a_notice_of_a_sign_out_is_there_with_it_or_neither_is() {
     let notice = Data::from([("app.notice", 1)]);
@@ -235,20 +235,20 @@ async fn a_notice_of_a_sign_out_is_there_with_it_or_neither_is() {
     kill_everywhere(Request::DestroyWithNotice, &states).await;
 }
 
-/// Conformance 6.4, 6.10
+/// Conformance 6.10
 #[tokio::test]
 async fn a_session_is_as_it_was_when_a_process_is_killed_that_notes_its_use() {
     kill_everywhere(Request::Read, &[its_own(before())]).await;
 }
 
-/// Conformance 2.6, 6.9, 6.10
+/// Conformance 2.6
 #[tokio::test]
 async fn the_lock_of_a_process_that_is_killed_ends_by_time() {
     let changed = Data::from([("app.name", 1), ("app.count", 6)]);
     kill_everywhere(Request::Exclusive, &[its_own(before()), its_own(changed)]).await;
 }
 
-/// Conformance 1.27, 5.5, 6.10
+/// Conformance 1.27
 #[tokio::test]
 async fn a_session_lives_or_has_ended_when_a_process_is_killed_that_revokes_it() {
     kill_everywhere(Request::Revoke, &[its_own(before()), NOTHING]).await;

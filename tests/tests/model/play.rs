@@ -210,7 +210,11 @@ impl Play {
         let number = id.and_then(|id| self.told.iter().position(|told| *told == id));
         self.note(format_args!("{actor} begins with id {number:?}: {visit:?}"));
         self.possible.happens(|world| {
-            world.requests.insert(actor, Request::new(id, visit));
+            let mut request = Request::new(id, visit);
+            for other in world.requests.values_mut() {
+                (request.met_others, other.met_others) = (true, true);
+            }
+            world.requests.insert(actor, request);
         });
         self.settle().await
     }

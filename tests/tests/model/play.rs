@@ -299,6 +299,9 @@ impl Play {
             if role == Role::Revoke {
                 return world.revoke_call(actor, call, then);
             }
+            if world.has_nothing_to_lock(actor) {
+                return Vec::new();
+            }
             if let Stage::Loading(_) = world.requests[&actor].stage {
                 let mut world = world.clone();
                 world.load_call(actor, call, then);
@@ -321,7 +324,7 @@ impl Play {
                 next.revoke_fails(actor);
                 vec![next]
             } else if let Stage::Loading(_) = world.requests[&actor].stage {
-                next.load_fails(actor, done);
+                next.load_fails(actor);
                 vec![next]
             } else if done {
                 world.save_answer_is_lost(actor, call, then)

@@ -79,8 +79,6 @@ pub(crate) enum Look {
     Found,
     /// A record that was known is to be read again.
     Again(Label),
-    /// It is known that there is nothing to be had: nothing depends on what is called then.
-    InVain,
     Failed,
 }
 

@@ -155,7 +155,12 @@ impl ActiveSession {
             if let Some(lease) = held.filter(|lease| lease.claim.key == key && !lease.is_lost()) {
                 return Ok(SessionLock(Some(lease)));
             }
-            let lease = Arc::new(acquire(&self.engine, key).await?);
+            let acquired = acquire(&self.engine, key).await;
+            if let Err(LockError::Ended) = acquired {
+                // As where it is seen when the session is read: nothing is left to be saved.
+                self.state().origin = Origin::Ended { over: true };
+            }
+            let lease = Arc::new(acquired?);
             self.state().lease = Arc::downgrade(&lease);
             self.reload().await?;
             // Ended, or moved to another id, while this request waited: look again.

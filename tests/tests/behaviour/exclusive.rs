@@ -379,3 +379,25 @@ async fn exclusive_as_an_option_runs_requests_of_a_session_one_at_a_time() {
     let stranger = app.browser();
     assert_eq!(stranger.get("/visitor").await.body, "true");
 }
+
+/// Conformance 2.6
+#[tokio::test]
+async fn who_finds_nothing_left_to_lock_asks_the_store_for_nothing_more() {
+    let routes = Route::new()
+        .at("/", Scripted)
+        .at("/append", get(exclusive_append));
+    let app = App::serving(routes, settings);
+    let alice = sign_in(&app).await;
+    // Its use would be noted.
+    app.pass(Duration::from_mins(10));
+    let mut lock = app.store.pause(Op::Lock);
+    let late = alice.fork();
+    let late = tokio::spawn(async move { late.get("/append").await });
+    lock.arrived().await;
+    app.sessions.clear().await.expect("the store works");
+    app.store.calls();
+    lock.release();
+    let reply = late.await.expect("no panic");
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (409, None));
+    assert_eq!(app.store.calls(), []);
+}

@@ -115,6 +115,7 @@ pub(crate) fn strategy() -> impl Strategy<Value = Vec<Event>> {
         mood(1, 4, 1, 4),
         mood(1, 2, 4, 14),
         mood(5, 1, 1, 14),
+        mood(6, 0, 0, 20),
     ]
 }
 

@@ -14,9 +14,6 @@ use crate::{
 impl World {
     /// A call that is carried out before the handler runs.
     pub(crate) fn load_call(&mut self, actor: Actor, call: Call, now: u64) {
-        if self.has_nothing_to_lock(actor) {
-            self.request(actor).stage = Stage::Loading(Look::InVain);
-        }
         match call {
             Call::Load(_) => self.look(actor, now),
             Call::Lock(_) => self.lock(actor, now),
@@ -24,26 +21,15 @@ impl World {
         }
     }
 
-    /// A call that is made before the handler runs fails, having been carried out or not.
-    pub(crate) fn load_fails(&mut self, actor: Actor, done: bool) {
-        if !done && self.has_nothing_to_lock(actor) {
-            self.request(actor).stage = Stage::Loading(Look::InVain);
-        }
-        let stage = &mut self.request(actor).stage;
-        if *stage != Stage::Loading(Look::InVain) {
-            *stage = Stage::Loading(Look::Failed);
-        }
+    pub(crate) fn load_fails(&mut self, actor: Actor) {
+        self.request(actor).stage = Stage::Loading(Look::Failed);
     }
 
     /// Whether a handler that is to have the session to itself finds that it has ended.
-    fn has_nothing_to_lock(&self, actor: Actor) -> bool {
+    pub(crate) fn has_nothing_to_lock(&self, actor: Actor) -> bool {
         let request = &self.requests[&actor];
         let ended = request.exclusive && matches!(request.base, Base::Ended { .. });
-        match request.stage {
-            Stage::Loading(Look::Found) => ended,
-            Stage::Loading(Look::InVain) => true,
-            _ => false,
-        }
+        ended && request.stage == Stage::Loading(Look::Found)
     }
 
     pub(crate) fn request(&mut self, actor: Actor) -> &mut Request {
@@ -59,7 +45,7 @@ impl World {
             Look::Unasked => (request.id.and_then(|id| self.label(&id)), false),
             Look::On { to, until } => (Some(to), until.is_none()),
             Look::Again(label) => (Some(label), true),
-            Look::Found | Look::InVain | Look::Failed => return,
+            Look::Found | Look::Failed => return,
         };
         let step = label.map_or(Step::Nothing, |label| self.read(label, now));
         let base = match (step, label) {

@@ -210,7 +210,11 @@ impl Play {
         let number = id.and_then(|id| self.told.iter().position(|told| *told == id));
         self.note(format_args!("{actor} begins with id {number:?}: {visit:?}"));
         self.possible.happens(|world| {
-            world.requests.insert(actor, Request::new(id, visit));
+            let mut request = Request::new(id, visit);
+            for other in world.requests.values_mut() {
+                (request.met_others, other.met_others) = (true, true);
+            }
+            world.requests.insert(actor, request);
         });
         self.settle().await
     }
@@ -295,6 +299,9 @@ impl Play {
             if role == Role::Revoke {
                 return world.revoke_call(actor, call, then);
             }
+            if world.has_nothing_to_lock(actor) {
+                return Vec::new();
+            }
             if let Stage::Loading(_) = world.requests[&actor].stage {
                 let mut world = world.clone();
                 world.load_call(actor, call, then);
@@ -317,7 +324,7 @@ impl Play {
                 next.revoke_fails(actor);
                 vec![next]
             } else if let Stage::Loading(_) = world.requests[&actor].stage {
-                next.load_fails(actor, done);
+                next.load_fails(actor);
                 vec![next]
             } else if done {
                 world.save_answer_is_lost(actor, call, then)

@@ -82,7 +82,7 @@ impl Possible {
 impl World {
     /// A client has its response.
     pub(crate) fn responds(&mut self, actor: Actor, status: u16, told: Told) -> Result<(), String> {
-        let must_look = self.has_to_confirm(actor);
+        let must_look = self.has_to_look_after(actor);
         let request = self.requests.remove(&actor).expect("it was under way");
         let expected = match &request.stage {
             Stage::Saving {

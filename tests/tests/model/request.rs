@@ -42,10 +42,12 @@ pub(crate) struct Request {
     pub(crate) lock: Option<Lock>,
     /// Whether a renewal of the id that is due is left for another time.
     pub(crate) puts_off: bool,
-    /// Whether others were under way while it saved, one of whom may have been about to do it.
+    /// Whether others were under way with it, one of whom may have been about to do it.
     pub(crate) met_others: bool,
     /// What the client was to be told before the last save: to be looked after if that adds nothing.
     pub(crate) early: Option<(Label, u64)>,
+    /// Whether it was.
+    pub(crate) looked_after: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,8 +79,6 @@ pub(crate) enum Look {
     Found,
     /// A record that was known is to be read again.
     Again(Label),
-    /// It is known that there is nothing to be had: nothing depends on what is called then.
-    InVain,
     Failed,
 }
 
@@ -170,6 +170,7 @@ impl Request {
             puts_off: false,
             met_others: false,
             early: None,
+            looked_after: false,
         }
     }
 

@@ -3,7 +3,7 @@
 /// How long a session lives unused.
 pub(crate) const IDLE: u64 = 30;
 /// How long it lives at most.
-pub(crate) const ABSOLUTE: u64 = 90;
+pub(crate) const ABSOLUTE: u64 = 45;
 /// How long an id is remembered as ended.
 pub(crate) const RETIRED: u64 = 3;
 /// How old an id gets.

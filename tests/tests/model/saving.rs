@@ -22,9 +22,7 @@ impl World {
         let request = &self.requests[&actor];
         let early = self.early_answer(actor).filter(|_| request.is_at_the_end());
         let gives_up = request.is_at_the_end() && request.status >= 500;
-        let met_others = self.requests.len() > 1;
         let request = self.request(actor);
-        request.met_others = met_others;
         request.early = early;
         request.puts_off = false;
         request.stage = Stage::Saving {
@@ -41,7 +39,7 @@ impl World {
     pub(crate) fn save_call(&self, actor: Actor, call: Call, now: u64) -> Vec<Self> {
         match call {
             Call::Load(_) => {
-                let mut worlds = self.confirms(actor, now, true);
+                let mut worlds = self.looks_after(actor, now, true);
                 worlds.extend(self.saves_by(actor, By::Read, now));
                 worlds
             }
@@ -82,9 +80,7 @@ impl World {
             return Vec::new();
         };
         let mut world = self.clone();
-        let met_others = self.requests.len() > 1;
         let request = world.request(actor);
-        request.met_others |= met_others;
         request.stage = Stage::Saving {
             outcome: None,
             on,
@@ -113,22 +109,30 @@ impl World {
     }
 
     /// Whether a request has to look whether what it was to tell earlier is still true.
-    pub(crate) fn has_to_confirm(&self, actor: Actor) -> bool {
-        let early = self.requests[&actor].early;
-        early.is_some() && self.early_answer(actor) == early
+    pub(crate) fn has_to_look_after(&self, actor: Actor) -> bool {
+        let request = &self.requests[&actor];
+        let answer = self.early_answer(actor);
+        let outcome = match request.stage {
+            Stage::Saving { outcome, .. } => outcome,
+            Stage::Loading(_) | Stage::Handling => None,
+        };
+        // Where an earlier save failed, it was the last.
+        let failed = !request.is_at_the_end() && outcome != Some(Outcome::Saved);
+        let is_early = failed || request.early == answer;
+        outcome.is_some() && answer.is_some() && is_early && !request.looked_after
     }
 
     /// The worlds in which it has done so, after all else.
-    fn confirms(&self, actor: Actor, now: u64, is_answered: bool) -> Vec<Self> {
+    fn looks_after(&self, actor: Actor, now: u64, is_answered: bool) -> Vec<Self> {
         let mut worlds = self.saved(actor, now);
-        worlds.retain(|world| world.has_to_confirm(actor));
+        worlds.retain(|world| world.has_to_look_after(actor));
         for world in &mut worlds {
             let (label, version) = world.early_answer(actor).expect("it has to");
             let is_true = is_answered
                 && matches!(world.read(label, now), Step::Live)
                 && world.version(label) == version;
             let request = world.request(actor);
-            request.early = None;
+            request.looked_after = true;
             if !is_true {
                 request.answer = None;
             }
@@ -141,7 +145,7 @@ impl World {
         match call {
             Call::Lock(_) => vec![self.puts_off(actor, true)],
             Call::Load(_) => {
-                let mut worlds = self.confirms(actor, now, false);
+                let mut worlds = self.looks_after(actor, now, false);
                 if !self.is_saved(actor) {
                     worlds.extend(self.with(actor, Outcome::Failed, |_| {}));
                 }

@@ -1,0 +1,240 @@
+//! The application that is killed, and the one that takes its place.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use poem::{
+    Endpoint, EndpointExt, Request as HttpRequest, Response, Route,
+    endpoint::BoxEndpoint,
+    get, handler,
+    http::{StatusCode, header},
+    web::Path as PathParam,
+};
+use poem_session::{
+    Session, SessionData, SessionId, Sessions, Touch,
+    clock::ManualClock,
+    session,
+    store::{SessionStore, SqliteStore},
+};
+
+pub(crate) const IDLE: Duration = Duration::from_mins(30);
+pub(crate) const ABSOLUTE: Duration = Duration::from_hours(2);
+pub(crate) const LEASE: Duration = Duration::from_mins(5);
+
+/// How much later than the session was begun the request comes: its use is to be noted, and its id renewed.
+pub(crate) const LATER: Duration = Duration::from_mins(20);
+
+#[derive(SessionData)]
+#[session(namespace = "app")]
+struct App {
+    name: Option<u64>,
+    #[session(default)]
+    count: u64,
+    user: Option<u64>,
+    #[session(flash)]
+    notice: Option<u64>,
+}
+
+/// What a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Request {
+    Create,
+    /// Makes what was created what the others come upon.
+    Prepare,
+    Read,
+    Change,
+    SaveEarly,
+    Regenerate,
+    SignIn,
+    /// Reads, when the id is to be renewed.
+    Rotate,
+    Reset,
+    Destroy,
+    DestroyWithNotice,
+    /// Changes what it has to itself.
+    Exclusive,
+    /// Ends the session, and not by its own id.
+    Revoke,
+}
+
+const REQUESTS: [Request; 13] = [
+    Request::Create,
+    Request::Prepare,
+    Request::Read,
+    Request::Change,
+    Request::SaveEarly,
+    Request::Regenerate,
+    Request::SignIn,
+    Request::Rotate,
+    Request::Reset,
+    Request::Destroy,
+    Request::DestroyWithNotice,
+    Request::Exclusive,
+    Request::Revoke,
+];
+
+impl Request {
+    pub(crate) fn parse(name: &str) -> Self {
+        let named = |request: &&Self| format!("{request:?}") == name;
+        *REQUESTS.iter().find(named).expect("the name of a request")
+    }
+}
+
+async fn act(request: Request, session: &Session<App>) -> poem::Result<()> {
+    match request {
+        Request::Create => session.set_name(1)?,
+        Request::Prepare => session.set_count(5)?,
+        Request::Read | Request::Rotate => {}
+        Request::Change => {
+            session.set_name(2)?;
+            session.update_count(|count| *count += 1)?;
+        }
+        Request::SaveEarly => {
+            session.set_name(2)?;
+            session.save().await?;
+            session.update_count(|count| *count += 1)?;
+        }
+        Request::Regenerate => session.regenerate(),
+        Request::SignIn => {
+            session.regenerate();
+            session.set_user(7)?;
+        }
+        Request::Reset => session.reset(),
+        Request::Destroy => session.destroy(),
+        Request::DestroyWithNotice => {
+            session.destroy();
+            session.set_notice(1)?;
+        }
+        Request::Exclusive => session.update_count(|count| *count += 1)?,
+        Request::Revoke => unreachable!("by a job"),
+    }
+    Ok(())
+}
+
+#[handler]
+async fn open(PathParam(name): PathParam<String>, session: Session<App>) -> poem::Result<String> {
+    let who = if session.is_fresh() {
+        "stranger"
+    } else {
+        "known"
+    };
+    act(Request::parse(&name), &session).await?;
+    Ok(who.to_owned())
+}
+
+#[session(exclusive)]
+async fn exclusive(session: Session<App>) -> poem::Result<String> {
+    act(Request::Exclusive, &session).await?;
+    Ok("done".to_owned())
+}
+
+pub(crate) struct Application {
+    file: Arc<SqliteStore>,
+    sessions: Sessions,
+    clock: Arc<ManualClock>,
+    endpoint: BoxEndpoint<'static, Response>,
+}
+
+/// What a client is answered.
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: String,
+    pub(crate) id: Option<SessionId>,
+}
+
+impl Application {
+    /// On this file, at a moment after the present.
+    pub(crate) async fn open(file: &Path, later: Duration) -> Self {
+        Self::watched(file, later, false, |store| store).await
+    }
+
+    /// The same on a store that is watched.
+    pub(crate) async fn watched(
+        file: &Path,
+        later: Duration,
+        rotates: bool,
+        watch: impl FnOnce(Arc<dyn SessionStore>) -> Arc<dyn SessionStore>,
+    ) -> Self {
+        let file = Arc::new(SqliteStore::open(file).await.expect("a file"));
+        let clock = Arc::new(ManualClock::new());
+        clock.advance(later);
+        let mut builder = Sessions::builder(watch(Arc::clone(&file) as _))
+            .idle_timeout(IDLE)
+            .absolute_timeout(ABSOLUTE)
+            // Longer than a busy machine takes to look.
+            .retired_for(Duration::from_mins(15))
+            .rotation_grace(Duration::from_mins(14))
+            .lock_lease(LEASE)
+            .lock_wait(Duration::from_millis(100))
+            .touch(Touch::Tenth)
+            .clock(Arc::clone(&clock));
+        if rotates {
+            builder = builder.rotate_every(Duration::from_mins(15));
+        }
+        let sessions = builder.build().expect("settings that go together");
+        let endpoint = Route::new()
+            .at("/Exclusive", get(exclusive))
+            .at("/:name", get(open))
+            .with(sessions.clone())
+            .map_to_response()
+            .boxed();
+        Self {
+            file,
+            sessions,
+            clock,
+            endpoint,
+        }
+    }
+
+    pub(crate) async fn send(&self, request: Request, id: Option<SessionId>) -> Reply {
+        if request == Request::Revoke {
+            return self.revoke(id.expect("somebody's")).await;
+        }
+        let uri = format!("/{request:?}").parse().expect("a path");
+        let mut builder = HttpRequest::builder().uri(uri);
+        if let Some(id) = id {
+            builder = builder.header(header::COOKIE, format!("__Host-id={}", id.expose()));
+        }
+        let response = self.endpoint.get_response(builder.finish()).await;
+        let cookie = response.headers().get(header::SET_COOKIE);
+        let id = cookie.and_then(|cookie| {
+            let value = cookie.to_str().expect("text").strip_prefix("__Host-id=");
+            let value = value.expect("the cookie of the session").split(';').next();
+            value.and_then(|value| SessionId::parse(value).ok())
+        });
+        let status = response.status();
+        let body = response.into_body().into_string().await.expect("text");
+        Reply { status, body, id }
+    }
+
+    async fn revoke(&self, id: SessionId) -> Reply {
+        let revoked = self.sessions.revoke(id).await.expect("the store works");
+        Reply {
+            status: StatusCode::OK,
+            body: revoked.to_string(),
+            id: None,
+        }
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// Waits until nobody uses the store any more, as who gives a lock back after the response.
+    pub(crate) async fn finish(self) {
+        let Self {
+            file,
+            sessions,
+            endpoint,
+            ..
+        } = self;
+        drop((sessions, endpoint));
+        while Arc::strong_count(&file) > 1 {
+            tokio::task::yield_now().await;
+        }
+        file.close().await;
+    }
+
+    pub(crate) async fn close(self) {
+        self.file.close().await;
+    }
+}

@@ -1,0 +1,129 @@
+//! The process that is killed: it kills itself, at the point that it was told.
+
+use std::{
+    env,
+    future::Future,
+    path::Path,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use nix::sys::signal::{Signal, raise};
+use poem_session::{SessionId, store::StoreError};
+use poem_session_tests::watched::{Call, Watch, Watched};
+
+use crate::application::{Application, LATER, Request};
+
+const FILE: &str = "POEM_SESSION_KILLED_FILE";
+const REQUEST: &str = "POEM_SESSION_KILLED_REQUEST";
+const ID: &str = "POEM_SESSION_KILLED_ID";
+const NUMBER: &str = "POEM_SESSION_KILLED_NUMBER";
+const AFTER: &str = "POEM_SESSION_KILLED_AFTER";
+
+/// A moment in the life of a process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Point {
+    /// Which call of the store, counted from one.
+    pub(crate) number: u32,
+    /// When it has been carried out and nobody has its answer yet, or before that.
+    after: bool,
+}
+
+impl Point {
+    /// One after the other. No request makes so many calls.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (1..20).flat_map(|number| [false, true].map(|after| Self { number, after }))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Killed,
+    /// It has not come to the point, and has done all it was to do.
+    Completed,
+}
+
+/// Runs this program again for one request, which is killed at this point.
+pub(crate) fn run(file: &Path, request: Request, id: Option<SessionId>, point: Point) -> Ended {
+    let output = Command::new(env::current_exe().expect("this program"))
+        .args(["--exact", "child::the_process", "--ignored", "--nocapture"])
+        .env(FILE, file)
+        .env(REQUEST, format!("{request:?}"))
+        .env(ID, id.map_or(String::new(), |id| id.expose().to_owned()))
+        .env(NUMBER, point.number.to_string())
+        .env(AFTER, point.after.to_string())
+        .stdin(Stdio::null())
+        .output()
+        .expect("this program once more");
+    match output.status.code() {
+        None => Ended::Killed,
+        Some(0) => Ended::Completed,
+        Some(_) => panic!(
+            "{request:?} {point:?} failed: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+    }
+}
+
+/// Counts the calls, and ends the process at the one that it was told.
+#[derive(Debug)]
+struct Killer {
+    calls: AtomicU32,
+    point: Point,
+}
+
+impl Killer {
+    fn pass(&self, number: u32, after: bool) {
+        if (number, after) == (self.point.number, self.point.after) {
+            raise(Signal::SIGKILL).expect("a signal that nobody refuses");
+        }
+    }
+}
+
+impl Watch for Killer {
+    async fn around<T: Send>(
+        &self,
+        _call: Call,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        self.pass(number, false);
+        let answer = work.await;
+        self.pass(number, true);
+        answer
+    }
+}
+
+fn told<T: std::str::FromStr>(variable: &str) -> T {
+    let text = env::var(variable).expect("started by another test");
+    text.parse().ok().expect("what the other test says")
+}
+
+#[tokio::test]
+#[ignore = "the child process of the others"]
+async fn the_process() {
+    let request = Request::parse(&told::<String>(REQUEST));
+    let id: String = told(ID);
+    let id = (!id.is_empty()).then(|| SessionId::parse(id).expect("an id"));
+    let point = Point {
+        number: told(NUMBER),
+        after: told(AFTER),
+    };
+    let killer = Killer {
+        calls: AtomicU32::new(0),
+        point,
+    };
+    let file: String = told(FILE);
+    let rotates = request == Request::Rotate;
+    let application = Application::watched(file.as_ref(), LATER, rotates, |store| {
+        Arc::new(Watched::new(store, killer))
+    });
+    let application = application.await;
+    let reply = application.send(request, id).await;
+    assert!(reply.status.is_success(), "{}", reply.status);
+    application.finish().await;
+}

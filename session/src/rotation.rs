@@ -8,6 +8,7 @@ use std::sync::Weak;
 
 use crate::{
     active::{ActiveSession, Base, Origin, Plan, Progress, State},
+    answer::Answer,
     clock::Timestamp,
     engine::Engine,
     lock::BriefLease,
@@ -39,6 +40,18 @@ impl Turn {
 }
 
 impl State {
+    /// Where the id is due and was not renewed, another request is about to: the old one is not told again,
+    /// as that might reach the client behind the new one.
+    pub(crate) fn keep_due_id_untold(&mut self, engine: &Engine) {
+        let Origin::Stored(base) = &self.origin else {
+            return;
+        };
+        let is_known = matches!(self.answer, Some(Answer::Issue { known: true, .. }));
+        if is_known && self.rotation_due(base, engine, engine.now()) {
+            self.answer = None;
+        }
+    }
+
     /// Whether the id is to be renewed on schedule: only where the client can be told the new one.
     pub(crate) fn rotation_due(&self, base: &Base, engine: &Engine, now: Timestamp) -> bool {
         let client_listens = self.presented.is_some_and(|p| p.live && p.source.answered);

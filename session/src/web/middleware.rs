@@ -137,6 +137,7 @@ async fn finish(
         active.state().progress = Progress::Finishing;
         active.save().await
     };
+    active.state().keep_due_id_untold(&active.engine);
     active.confirm(early).await;
     active.unlock();
     saved

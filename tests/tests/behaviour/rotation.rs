@@ -240,6 +240,22 @@ async fn a_session_that_is_locked_keeps_its_id_until_it_is_free() {
     assert_ne!(alice.signed_id(), old);
 }
 
+/// The new id may reach the client first: the old one after it would sign it out once the grace is over.
+///
+/// Conformance 2.7
+#[tokio::test]
+async fn an_id_that_somebody_else_is_about_to_renew_is_not_told_again() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let holder = app.sessions.open::<Shop>(&alice.signed_id()).await;
+    let holder = holder.expect("it lives");
+    let lock = holder.lock().await.expect("nobody holds it");
+    let reply = alice.act(|s| Ok(s.set_visits(1)?)).await;
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
+    drop(lock);
+    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 1);
+}
+
 #[session(exclusive)]
 async fn save_early(shop: Session<Shop>) -> poem::Result<String> {
     let before = shop.public_id();

@@ -496,13 +496,14 @@ impl Play {
         };
         self.note(format_args!("{actor} responds {status}"));
         self.save_may_be_over(actor)?;
+        let now = self.minute;
         self.possible.see(|world| {
             if let Stage::Loading(_) = world.requests[&actor].stage
                 && !world.is_turned_away(actor, status)
             {
                 return Err(format!("responds {status} without a handler's doing"));
             }
-            world.responds(actor, status, told)
+            world.responds(actor, status, told, now)
         })?;
         match told {
             Told::Nothing => return Ok(()),

@@ -81,7 +81,14 @@ impl Possible {
 
 impl World {
     /// A client has its response.
-    pub(crate) fn responds(&mut self, actor: Actor, status: u16, told: Told) -> Result<(), String> {
+    pub(crate) fn responds(
+        &mut self,
+        actor: Actor,
+        status: u16,
+        told: Told,
+        now: u64,
+    ) -> Result<(), String> {
+        self.keep_due_id_untold(actor, now);
         let must_look = self.has_to_look_after(actor);
         let request = self.requests.remove(&actor).expect("it was under way");
         let expected = match &request.stage {

@@ -308,12 +308,12 @@ impl Request {
     /// Whether the session gets a new id because the one it has is old.
     pub(crate) fn rotates(&self, known: &Known, now: u64) -> bool {
         let keeps_lock = self.lock.is_some() && !self.is_at_the_end();
-        self.plan == Plan::Keep
-            && self.live
-            && !known.by_old_id
-            && !keeps_lock
-            && !self.puts_off
-            && now.saturating_sub(known.rotated) >= rules::ROTATE_EVERY
+        self.plan == Plan::Keep && !keeps_lock && !self.puts_off && self.is_due(known, now)
+    }
+
+    /// Whether the id is old.
+    pub(crate) fn is_due(&self, known: &Known, now: u64) -> bool {
+        self.live && !known.by_old_id && now.saturating_sub(known.rotated) >= rules::ROTATE_EVERY
     }
 
     /// Whether its use alone is to be noted.

@@ -108,6 +108,16 @@ impl World {
         }
     }
 
+    /// Where an id is due, and another request renews it, the client is not told the old one again.
+    pub(crate) fn keep_due_id_untold(&mut self, actor: Actor, now: u64) {
+        let request = &self.requests[&actor];
+        let due = matches!(&request.base, Base::Session(known) if request.is_due(known, now));
+        // Who has looked after it has done so because it was not due.
+        if due && !request.looked_after && self.early_answer(actor).is_some() {
+            self.request(actor).answer = None;
+        }
+    }
+
     /// Whether a request has to look whether what it was to tell earlier is still true.
     pub(crate) fn has_to_look_after(&self, actor: Actor) -> bool {
         let request = &self.requests[&actor];

@@ -46,6 +46,16 @@ pub trait Watch: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<T, StoreError>> + Send;
 }
 
+impl<W: Watch> Watch for Arc<W> {
+    fn around<T: Send>(
+        &self,
+        call: Call,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send {
+        W::around(self, call, work)
+    }
+}
+
 /// A store whose calls are seen by `W`.
 #[derive(Debug)]
 pub struct Watched<W> {

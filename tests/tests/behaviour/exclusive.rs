@@ -173,6 +173,7 @@ async fn crashed_holder(app: &App, alice: &Browser) {
     let key = alice.signed_id().public();
     let locked = app
         .store
+        .watched()
         .lock(key, LockOwner::random(), until, app.now())
         .await;
     assert_eq!(locked.ok(), Some(Locked::Acquired));

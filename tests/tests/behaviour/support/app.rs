@@ -77,7 +77,7 @@ impl App {
         routes: impl IntoEndpoint<Endpoint: Endpoint + 'static>,
         configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
     ) -> Self {
-        let builder = Sessions::builder(Arc::clone(&store)).clock(Arc::clone(&clock));
+        let builder = Sessions::builder(store.watched()).clock(Arc::clone(&clock));
         let sessions = configure(builder)
             .build()
             .expect("the settings go together");

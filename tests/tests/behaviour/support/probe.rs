@@ -9,11 +9,9 @@ use bytes::Bytes;
 use poem_session::{
     PublicId, SessionId,
     clock::Timestamp,
-    store::{
-        Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreErrorKind,
-        StoreFuture, Stored, Version, Write,
-    },
+    store::{Replaced, SessionStore, StoreError, StoreErrorKind, Stored, Write},
 };
+use poem_session_tests::watched::{Call, Watch, Watched};
 use tokio::sync::oneshot;
 
 /// One method of a store.
@@ -29,6 +27,23 @@ pub(crate) enum Op {
     Clear,
     Lock,
     Unlock,
+}
+
+impl Op {
+    fn of(call: Call) -> Self {
+        match call {
+            Call::Load(_) => Self::Load,
+            Call::Create(_) => Self::Create,
+            Call::Replace(_) => Self::Replace,
+            Call::Touch(_) => Self::Touch,
+            Call::Rename(..) => Self::Rename,
+            Call::Delete(_) => Self::Delete,
+            Call::DeleteExpired => Self::DeleteExpired,
+            Call::Clear => Self::Clear,
+            Call::Lock(_) => Self::Lock,
+            Call::Unlock(_) => Self::Unlock,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -84,6 +99,11 @@ impl Probe {
             inner,
             state: Mutex::default(),
         }
+    }
+
+    /// The store itself, whose calls are watched.
+    pub(crate) fn watched(self: &Arc<Self>) -> Watched<Arc<Self>> {
+        Watched::new(Arc::clone(&self.inner), Arc::clone(self))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -171,18 +191,36 @@ impl Probe {
             .await;
         assert!(matches!(outcome, Ok(Replaced::Replaced(_))), "{outcome:?}");
     }
+}
 
-    /// Does one call as the faults and pauses of the moment have it.
-    async fn call<T>(
+/// What a client must never see.
+pub(crate) const SECRET_OF_STORE: &str = "connection to 10.1.2.3 refused";
+
+fn broken(kind: StoreErrorKind) -> StoreError {
+    StoreError::new(kind, "asking a store under test").with_source(SECRET_OF_STORE)
+}
+
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+impl Watch for Probe {
+    async fn around<T: Send>(
         &self,
-        op: Op,
-        wrote: &[PublicId],
-        work: impl Future<Output = Result<T, StoreError>>,
+        call: Call,
+        work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
+        let op = Op::of(call);
         let (pause, fault) = {
             let mut state = self.state();
             state.calls.push(op);
-            state.keys.extend(wrote);
+            match call {
+                Call::Create(key) | Call::Replace(key) => state.keys.extend([key]),
+                Call::Rename(from, to) => state.keys.extend([from, to]),
+                _ => {}
+            }
             let due = state.pauses.iter().position(|(paused, _)| *paused == op);
             let pause = due.map(|due| state.pauses.remove(due).1);
             let fault = state.faults.iter().find(|(broken, _)| *broken == op);
@@ -201,101 +239,5 @@ impl Probe {
             }
             Some(Fault::Hang) => std::future::pending().await,
         }
-    }
-}
-
-/// What a client must never see.
-pub(crate) const SECRET_OF_STORE: &str = "connection to 10.1.2.3 refused";
-
-fn broken(kind: StoreErrorKind) -> StoreError {
-    StoreError::new(kind, "asking a store under test").with_source(SECRET_OF_STORE)
-}
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes
-        .windows(text.len())
-        .any(|window| window == text.as_bytes())
-}
-
-// The inner calls begin inside the futures: a store may do its work as soon as it is called.
-impl SessionStore for Probe {
-    fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>> {
-        let work = async move { self.inner.load(key, now).await };
-        Box::pin(self.call(Op::Load, &[], work))
-    }
-
-    fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created> {
-        let work = async move { self.inner.create(key, write, now).await };
-        Box::pin(async move { self.call(Op::Create, &[key], work).await })
-    }
-
-    fn replace(
-        &self,
-        key: PublicId,
-        expected: Version,
-        write: Write,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Replaced> {
-        let work = async move { self.inner.replace(key, expected, write, now).await };
-        Box::pin(async move { self.call(Op::Replace, &[key], work).await })
-    }
-
-    fn touch(
-        &self,
-        key: PublicId,
-        expected: Version,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> StoreFuture<'_, bool> {
-        let work = async move { self.inner.touch(key, expected, expires_at, now).await };
-        Box::pin(self.call(Op::Touch, &[], work))
-    }
-
-    fn rename(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Replaced> {
-        let work = async move {
-            self.inner
-                .rename(from, expected, to, write, leave, now)
-                .await
-        };
-        Box::pin(async move { self.call(Op::Rename, &[from, to], work).await })
-    }
-
-    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
-        let work = async move { self.inner.delete(key, now).await };
-        Box::pin(self.call(Op::Delete, &[], work))
-    }
-
-    fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize> {
-        let work = async move { self.inner.delete_expired(limit, now).await };
-        Box::pin(self.call(Op::DeleteExpired, &[], work))
-    }
-
-    fn clear(&self) -> StoreFuture<'_, ()> {
-        let work = async move { self.inner.clear().await };
-        Box::pin(self.call(Op::Clear, &[], work))
-    }
-
-    fn lock(
-        &self,
-        key: PublicId,
-        owner: LockOwner,
-        until: Timestamp,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Locked> {
-        let work = async move { self.inner.lock(key, owner, until, now).await };
-        Box::pin(self.call(Op::Lock, &[], work))
-    }
-
-    fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool> {
-        let work = async move { self.inner.unlock(key, owner).await };
-        Box::pin(self.call(Op::Unlock, &[], work))
     }
 }

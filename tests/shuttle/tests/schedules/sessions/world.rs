@@ -18,7 +18,7 @@ use poem_session::{
 use shuttle::rand::{Rng as _, thread_rng};
 use tokio::time::{Instant, NEVER};
 
-use super::distant::Distant;
+use super::{distance::Distance, watched::Watched};
 
 /// What its sessions hold.
 #[derive(SessionData, Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(crate) struct World {
 #[derive(Clone)]
 pub(crate) struct Process {
     pub(crate) sessions: Sessions,
-    pub(crate) way: Arc<Distant>,
+    pub(crate) way: Arc<Distance>,
 }
 
 /// The time of the execution.
@@ -70,8 +70,9 @@ impl World {
     ) -> Self {
         let store = Arc::new(MemoryStore::new());
         let processes = (0..processes).map(|_| {
-            let way = Arc::new(Distant::new(Arc::clone(&store)));
-            let builder = Sessions::builder(Arc::clone(&way)).clock(Timeline);
+            let way = Arc::<Distance>::default();
+            let distant = Watched::new(Arc::clone(&store) as _, Arc::clone(&way));
+            let builder = Sessions::builder(distant).clock(Timeline);
             let sessions = configure(builder.store_timeout(NEVER)).build();
             let sessions = sessions.expect("the settings go together");
             Process { sessions, way }

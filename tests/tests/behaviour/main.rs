@@ -24,6 +24,7 @@ mod layers;
 mod limits;
 mod merging;
 mod misuse;
+mod outliving;
 mod outside;
 mod parallel;
 mod rotation;

@@ -1,16 +1,14 @@
 //! What a handler should not do, and what it may do though it looks odd.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicUsize, Ordering},
     mpsc,
 };
 
 use futures_util::future::BoxFuture;
-use poem::{Route, get, handler, http::StatusCode};
-use poem_session::{
-    LoadError, SaveError, Session, SessionData, SessionError, Sessions, store::MemoryStore,
-};
+use poem::{Route, get, handler};
+use poem_session::{LoadError, Session, SessionData, SessionError, Sessions, store::MemoryStore};
 
 use crate::support::{App, Browser, Op, Shop, settings};
 
@@ -363,97 +361,6 @@ async fn an_update_closure_that_holds_its_session_is_let_go_of_when_the_request_
         503,
     )
     .await;
-}
-
-/// A task that goes on with a session when its request is over is told that its changes went with it.
-///
-/// Conformance 1.16, 1.28
-#[tokio::test]
-async fn a_save_after_the_request_has_failed_says_that_the_changes_are_gone() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let kept = Arc::new(Mutex::new(None));
-    let keep = Arc::clone(&kept);
-    let reply = alice
-        .act(move |session| {
-            session.set_visits(5)?;
-            *keep.lock().expect("no panic") = Some(session.clone());
-            Err::<(), _>(StatusCode::BAD_GATEWAY.into())
-        })
-        .await;
-    assert_eq!(reply.status, 502);
-    let session = kept.lock().expect("no panic").take().expect("it ran");
-    let error = session.save().await.expect_err("they were discarded");
-    assert!(matches!(error, SaveError::Discarded), "{error}");
-    session.set_visits(6).expect("it fits");
-    session.save().await.expect("this one was set since");
-    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 6);
-}
-
-/// Conformance 1.28
-#[tokio::test]
-async fn what_a_task_changes_when_the_response_has_left_is_kept() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let kept = Arc::new(Mutex::new(None));
-    let keep = Arc::clone(&kept);
-    alice
-        .act(move |session| {
-            *keep.lock().expect("no panic") = Some(session.clone());
-            Ok(())
-        })
-        .await;
-    let session = kept.lock().expect("no panic").take().expect("it ran");
-    session.set_visits(6).expect("it fits");
-    session.save().await.expect("it lives");
-    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 6);
-}
-
-/// A handler that has failed leaves nothing to be done by a task that goes on with its session.
-///
-/// Conformance 1.16
-#[tokio::test]
-async fn a_sign_out_of_a_request_that_failed_is_not_made_up_for_by_a_later_save() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let kept = Arc::new(Mutex::new(None));
-    let keep = Arc::clone(&kept);
-    alice
-        .act(move |session| {
-            session.destroy();
-            *keep.lock().expect("no panic") = Some(session.clone());
-            Err::<(), _>(StatusCode::BAD_GATEWAY.into())
-        })
-        .await;
-    let session = kept.lock().expect("no panic").take().expect("it ran");
-    session.save().await.expect("nothing is to be saved");
-    assert_eq!(session.user(), Ok(Some(7)));
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
-}
-
-/// Conformance 1.28
-#[tokio::test]
-async fn what_a_task_changes_while_the_response_is_held_up_by_the_store_is_kept() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let kept = Arc::new(Mutex::new(None));
-    let keep = Arc::clone(&kept);
-    let request = alice
-        .start(move |session| {
-            *keep.lock().expect("no panic") = Some(session.clone());
-            Ok(session.set_user(8)?)
-        })
-        .await;
-    let mut save = app.store.pause(Op::Replace);
-    let request = request.release();
-    save.arrived().await;
-    let session = kept.lock().expect("no panic").take().expect("it ran");
-    session.set_visits(6).expect("it fits");
-    save.release();
-    assert_eq!(request.await.expect("no panic").status, 200);
-    session.save().await.expect("it lives");
-    let found = alice.ask(|s| Ok((s.user()?, s.visits()?))).await;
-    assert_eq!(found, (Some(8), 6));
 }
 
 /// A struct that claims a key of `Shop`.

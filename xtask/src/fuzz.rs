@@ -1,11 +1,11 @@
 //! `cargo xtask fuzz`: looks for inputs that break a property.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::Verb;
-use crate::steps::{Steps, run};
+use crate::steps::{Steps, root, run};
 
 /// Runs the fuzzers.
 pub(crate) const VERB: Verb = Verb {
@@ -179,11 +179,6 @@ fn found(fuzzer: &str) -> Result<PathBuf, String> {
 
 fn workspace() -> PathBuf {
     root().join("fuzz")
-}
-
-fn root() -> &'static Path {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().expect("the package is in the workspace")
 }
 
 #[cfg(test)]

@@ -25,16 +25,19 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
             let (__request, mut __body) = __request.split();
         }
     });
-    let begin = (has_params || needs_session).then(|| {
-        quote_spanned!(here()=> let __params = #private::Parameters::begin(&__request, #exclusive);)
-    });
-    let complete = begin.as_ref().map(|_| {
-        if needs_session {
-            quote_spanned!(here()=> __params.complete_with_session().await?;)
-        } else {
-            quote_spanned!(here()=> __params.complete();)
-        }
-    });
+    let (begin, complete) = if needs_session {
+        (
+            quote_spanned!(here()=> let __params = #private::Parameters::begin_with_options(&__request, #exclusive);),
+            quote_spanned!(here()=> __params.complete_with_session().await?;),
+        )
+    } else if has_params {
+        (
+            quote_spanned!(here()=> let __params = #private::Parameters::begin(&__request);),
+            quote_spanned!(here()=> __params.complete();),
+        )
+    } else {
+        Default::default()
+    };
     let params = handler.params.iter().enumerate();
     let extractions = params.map(|(i, param)| extraction(handler, i, param));
     let result = result(handler);

@@ -12,7 +12,7 @@ use crate::{
     active::{ActiveSession, Taking},
     key::{Absence, Key, SessionData},
     session::{Edit, Handle},
-    web::extract,
+    web::{extract, response::status_of},
 };
 
 pub use crate::web::extract::snapshot;
@@ -135,9 +135,15 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Begins. What a middleware has taken of sessions is not the handler's; where it is `exclusive`, what
-    /// it takes is locked until the response has been made.
-    pub fn begin(req: &'a Request, exclusive: bool) -> Self {
+    /// Begins, for a handler without options.
+    pub fn begin(req: &'a Request) -> Self {
+        let complete = false;
+        Self { req, complete }
+    }
+
+    /// Begins, for a handler whose options act on the sessions that it takes. What a middleware has taken is
+    /// not the handler's; where it is `exclusive`, what it takes is locked until the response has been made.
+    pub fn begin_with_options(req: &'a Request, exclusive: bool) -> Self {
         let taking = if exclusive {
             Taking::ToBeLocked
         } else {
@@ -146,8 +152,7 @@ impl<'a> Parameters<'a> {
         for session in extract::all(req) {
             session.state().taking = taking;
         }
-        let complete = false;
-        Self { req, complete }
+        Self::begin(req)
     }
 
     /// The handler runs now.
@@ -196,11 +201,7 @@ pub struct After {
 /// Does what the options say where the handler has succeeded: its status is below 400.
 #[allow(clippy::missing_errors_doc)]
 pub fn after(req: &Request, result: Result<Response>, options: After) -> Result<Response> {
-    let status = match &result {
-        Ok(response) => response.status(),
-        Err(error) => error.status(),
-    };
-    if status.as_u16() >= 400 {
+    if status_of(&result).as_u16() >= 400 {
         return result;
     }
     for session in taken(req) {

@@ -13,6 +13,7 @@ use crate::{
     answer::Answer,
     error::{Chain, LoadError, SaveError, SessionError},
     web::{
+        response::status_of,
         sessions::Sessions,
         site_data,
         source::{self, Source},
@@ -123,12 +124,8 @@ async fn finish(
     active: &Arc<ActiveSession>,
     result: &Result<Response>,
 ) -> std::result::Result<(), SaveError> {
-    let status = match result {
-        Ok(response) => response.status(),
-        Err(error) => error.status(),
-    };
     let early = active.early_answer();
-    let saved = if status.is_server_error() {
+    let saved = if status_of(result).is_server_error() {
         let mut state = active.state();
         state.discard();
         state.plan = Plan::Keep;

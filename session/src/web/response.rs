@@ -1,7 +1,7 @@
 //! What a client is told of an error: a status with its usual phrase, and nothing of the error itself.
 
 use poem::{
-    Response,
+    Response, Result,
     error::ResponseError,
     http::{HeaderValue, StatusCode, header},
 };
@@ -12,6 +12,14 @@ use crate::{
     },
     store::{StoreError, StoreErrorKind},
 };
+
+/// The status that a client will see.
+pub(crate) fn status_of(result: &Result<Response>) -> StatusCode {
+    match result {
+        Ok(response) => response.status(),
+        Err(error) => error.status(),
+    }
+}
 
 fn plain(status: StatusCode) -> Response {
     let mut response = Response::builder()

@@ -185,7 +185,11 @@ impl SessionStore for MapStore {
             Ok(match live(map, key, now) {
                 None => Locked::Gone,
                 Some((_, Some((holder, end)))) if *holder != owner && now < *end => Locked::Held,
-                Some((_, lease)) => {
+                Some((stored, lease)) => {
+                    // Taken over: what its last holder had sent comes too late.
+                    if lease.is_some_and(|(holder, _)| holder != owner) {
+                        stored.version = stored.version.next();
+                    }
                     *lease = Some((owner, until));
                     Locked::Acquired
                 }

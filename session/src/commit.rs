@@ -20,6 +20,7 @@ use crate::{
     finish::Finish,
     follow::{Followed, Seen},
     id::{PublicId, SessionId},
+    lock::Lease,
     record::{self, Record},
     rotation::Turn,
     store::{Created, Replaced, StoreError, StoreErrorKind, Stored, Version, Write},
@@ -112,17 +113,30 @@ impl ActiveSession {
                 }
             }
             self.rerun_updates()?;
-            self.check_lease()?;
             if self.engine.rotation.is_some() && turn_to_rotate.is_none() {
                 turn_to_rotate = Box::pin(self.turn_to_rotate()).await;
             }
+            let lease = self.check_lease()?;
             let Some(step) = self.begin_step(turn_to_rotate.as_ref().is_some_and(Turn::lasts))?
             else {
                 return Ok(());
             };
             let moves = matches!(step, Step::Rename { .. });
             let saving = Saving(self);
+            // A write that fails may arrive all the same.
+            let writes = !matches!(step, Step::Touch { .. });
+            let claims = [
+                lease.as_deref().map(Lease::claim),
+                turn_to_rotate.as_ref().and_then(Turn::claim),
+            ];
+            let set_in_doubt = |in_doubt| {
+                for claim in claims.into_iter().flatten().filter(|_| writes) {
+                    claim.set_in_doubt(in_doubt);
+                }
+            };
+            set_in_doubt(true);
             let outcome = self.take_step(step).await?;
+            set_in_doubt(false);
             drop(saving);
             match outcome {
                 Outcome::Done => {

@@ -3,7 +3,8 @@
 //! The lock is a lease in the store, so that it holds over several processes and ends by itself when its
 //! holder crashes. It is renewed while it is held. Within one process requests queue up and are served in
 //! the order they came; between processes the store is asked again and again, at random moments. A holder
-//! whose lease has run out can no longer write.
+//! whose lease has run out can no longer write: it begins no write, and what it has sent and is held up on
+//! its way names a version that the store has left behind when the next holder took over.
 
 use std::{
     collections::HashMap,
@@ -22,7 +23,7 @@ use crate::{
     error::{Chain, LoadError, LockError, SaveError},
     id::PublicId,
     store::{LockOwner, Locked, StoreError},
-    threads::atomic::{AtomicU64, Ordering},
+    threads::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 /// Where the requests of this process wait for a session, each session in a line of its own.
@@ -61,11 +62,10 @@ pub(crate) struct Lease {
     /// Until when it is surely ours.
     until: Arc<AtomicU64>,
     renewal: JoinHandle<()>,
-    _place: OwnedMutexGuard<()>,
 }
 
 impl Lease {
-    fn begin(claim: Claim, until: Timestamp, place: OwnedMutexGuard<()>) -> Self {
+    fn begin(claim: Claim, until: Timestamp) -> Self {
         let until = Arc::new(AtomicU64::new(until.as_millis()));
         let engine = Arc::clone(&claim.engine);
         let renewal = renew(engine, claim.key, claim.owner, Arc::clone(&until));
@@ -73,8 +73,11 @@ impl Lease {
             claim,
             until,
             renewal: tokio::spawn(renewal),
-            _place: place,
         }
+    }
+
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
     }
 
     fn is_lost(&self) -> bool {
@@ -89,22 +92,34 @@ impl Drop for Lease {
 }
 
 /// One owner's claim on the lease of a session, which is given up when it is dropped.
-struct Claim {
+pub(crate) struct Claim {
     engine: Arc<Engine>,
     key: PublicId,
     owner: LockOwner,
     /// Whether the store may hold the lease for this owner.
     may_hold: bool,
+    /// Whether a write was sent of which nobody knows what became.
+    in_doubt: AtomicBool,
+    /// The place at the head of this process's line, left when the lease has been given up.
+    place: Option<OwnedMutexGuard<()>>,
 }
 
 impl Claim {
-    fn new(engine: &Arc<Engine>, key: PublicId) -> Self {
+    fn new(engine: &Arc<Engine>, key: PublicId, place: OwnedMutexGuard<()>) -> Self {
         Self {
             engine: Arc::clone(engine),
             key,
             owner: LockOwner::random(),
             may_hold: false,
+            in_doubt: AtomicBool::new(false),
+            place: Some(place),
         }
+    }
+
+    /// Where a write is in doubt at the end, the lease is made to run out instead of given back: whoever
+    /// takes it over keeps out what arrives late.
+    pub(crate) fn set_in_doubt(&self, in_doubt: bool) {
+        self.in_doubt.store(in_doubt, Ordering::Release);
     }
 
     async fn ask(&mut self) -> Result<(Locked, Timestamp), StoreError> {
@@ -122,13 +137,23 @@ impl Drop for Claim {
             return;
         }
         let (engine, key, owner) = (Arc::clone(&self.engine), self.key, self.owner);
+        let (in_doubt, place) = (self.in_doubt.load(Ordering::Acquire), self.place.take());
         // Without a runtime, or where this fails, the lease ends by time.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let unlock = engine.store.unlock(key, owner);
-                if let Err(error) = engine.limited("unlocking a session", unlock).await {
+                let action = "unlocking a session";
+                let given_back = if in_doubt {
+                    let now = engine.now();
+                    let run_out = engine.store.lock(key, owner, now, now);
+                    engine.limited(action, run_out).await.map(drop)
+                } else {
+                    let unlock = engine.store.unlock(key, owner);
+                    engine.limited(action, unlock).await.map(drop)
+                };
+                if let Err(error) = given_back {
                     tracing::warn!(session = ?key, error = %Chain(&error), "could not unlock a session");
                 }
+                drop(place);
             });
         }
     }
@@ -181,11 +206,12 @@ impl ActiveSession {
         self.state().held = None;
     }
 
-    /// Refuses to write where the session was locked and the lease has run out since.
-    pub(crate) fn check_lease(&self) -> Result<(), SaveError> {
+    /// Refuses to write where the session was locked and the lease has run out since. Answers the lease, if
+    /// there is one.
+    pub(crate) fn check_lease(&self) -> Result<Option<Arc<Lease>>, SaveError> {
         let state = self.state();
         let Some(lease) = state.lease.upgrade() else {
-            return Ok(());
+            return Ok(None);
         };
         // What this request itself has moved to a new id, nobody else has come to yet.
         let is_moved = match &state.origin {
@@ -197,18 +223,18 @@ impl ActiveSession {
         if !is_moved && lease.is_lost() {
             return Err(SaveError::LeaseLost);
         }
-        Ok(())
+        Ok(Some(lease))
     }
 }
 
 async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError> {
     let place = engine.queues.line(key).lock_owned().await;
-    let mut claim = Claim::new(engine, key);
+    let mut claim = Claim::new(engine, key, place);
     let mut pause = Duration::from_millis(2);
     loop {
         let (locked, until) = claim.ask().await.map_err(LoadError::from)?;
         match locked {
-            Locked::Acquired => return Ok(Lease::begin(claim, until, place)),
+            Locked::Acquired => return Ok(Lease::begin(claim, until)),
             Locked::Gone => return Err(LockError::Ended),
             Locked::Held => {
                 // Another process holds it.
@@ -223,26 +249,25 @@ async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError
 pub(crate) struct BriefLease {
     claim: Claim,
     until: Timestamp,
-    _place: OwnedMutexGuard<()>,
 }
 
 impl BriefLease {
     /// Takes the lease if nobody holds it or waits for it.
     pub(crate) async fn try_acquire(engine: &Arc<Engine>, key: PublicId) -> Option<Self> {
         let place = engine.queues.line(key).try_lock_owned().ok()?;
-        let mut claim = Claim::new(engine, key);
+        let mut claim = Claim::new(engine, key, place);
         match claim.ask().await {
-            Ok((Locked::Acquired, until)) => Some(Self {
-                claim,
-                until,
-                _place: place,
-            }),
+            Ok((Locked::Acquired, until)) => Some(Self { claim, until }),
             Ok((Locked::Held | Locked::Gone, _)) => None,
             Err(error) => {
                 tracing::warn!(session = ?key, error = %Chain(&error), "could not lock a session to renew its id");
                 None
             }
         }
+    }
+
+    pub(crate) fn claim(&self) -> &Claim {
+        &self.claim
     }
 
     pub(crate) fn is_lost(&self) -> bool {

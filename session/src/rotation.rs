@@ -11,7 +11,7 @@ use crate::{
     answer::Answer,
     clock::Timestamp,
     engine::Engine,
-    lock::BriefLease,
+    lock::{BriefLease, Claim},
 };
 
 /// The right to renew the id.
@@ -28,6 +28,14 @@ impl Turn {
         match self {
             Self::Held => true,
             Self::Locked(lease) => !lease.is_lost(),
+        }
+    }
+
+    /// The claim on the lock that was taken for this.
+    pub(crate) fn claim(&self) -> Option<&Claim> {
+        match self {
+            Self::Held => None,
+            Self::Locked(lease) => Some(lease.claim()),
         }
     }
 

@@ -55,6 +55,8 @@ enum Fault {
     LeaseIsShared,
     LeaseNeverRunsOut,
     LeaseIsNotProlonged,
+    LeaseHasNoFence,
+    LeaseMovesVersion,
     LeaseOfNothing,
     LeaseBarsWrites,
     UnlockByAnybody,
@@ -355,14 +357,21 @@ impl SessionStore for Broken {
                     Locked::Gone
                 });
             };
+            let mut moves = self.has(Fault::LeaseMovesVersion);
             if let Some((holder, end)) = record.lease {
                 let own = holder == owner && !self.has(Fault::LeaseIsNotProlonged);
                 let over = end <= now && !self.has(Fault::LeaseNeverRunsOut);
                 if !own && !over && !self.has(Fault::LeaseIsShared) {
                     return Ok(Locked::Held);
                 }
+                moves |= !own && !self.has(Fault::LeaseHasNoFence);
             }
-            self.update(key, |record| record.lease = Some((owner, until)));
+            self.update(key, |record| {
+                record.lease = Some((owner, until));
+                if moves {
+                    record.stored.version = record.stored.version.next();
+                }
+            });
             Ok(Locked::Acquired)
         })
     }
@@ -451,6 +460,8 @@ async fn every_fault_is_found() {
         (Fault::LeaseIsShared, "is_exclusive"),
         (Fault::LeaseNeverRunsOut, "runs_out"),
         (Fault::LeaseIsNotProlonged, "is_prolonged_by_its_owner"),
+        (Fault::LeaseHasNoFence, "fences_off_the_owner_before"),
+        (Fault::LeaseMovesVersion, "is_beside_the_record"),
         (Fault::LeaseOfNothing, "needs_a_live_record"),
         (Fault::LeaseBarsWrites, "is_beside_the_record"),
         (Fault::UnlockByAnybody, "is_given_back_by_its_owner_only"),

@@ -336,9 +336,13 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// Removes every record of this store's namespace, and nothing else.
     fn clear(&self) -> StoreFuture<'_, ()>;
 
-    /// Takes the lease of the record under `key` for `owner` until `until`, or prolongs it where `owner`
-    /// holds it already. A lease that has run out (`until <= now`) is free. A lease is beside the record:
-    /// it bars no reads and writes, moves neither version nor expiry, and ends with the record.
+    /// Takes the lease of the record under `key` for `owner` until `until`, or sets its end anew where
+    /// `owner` has it already. A lease that has run out (`until <= now`) is free. A lease is beside the
+    /// record: it bars no reads and writes, moves neither version nor expiry, and ends with the record.
+    ///
+    /// Except that **taking over a lease that ran out, and was not given back, moves the version on**, and
+    /// nothing else. That is the fence: what the owner before had sent, and what is held up on its way, is
+    /// a conflict when it arrives.
     fn lock(
         &self,
         key: PublicId,

@@ -18,6 +18,7 @@ mod ending;
 mod errors;
 mod exclusive;
 mod expiry;
+mod fence;
 mod handlers;
 mod hostile;
 mod layers;

@@ -69,6 +69,8 @@ pub(crate) enum Event {
     Step(usize),
     /// The same, through all gates to the end.
     Finish(usize),
+    /// A call of the store is held up for longer than a lease, and arrives when the handlers of all others run.
+    HoldUp(usize),
     /// The call of one that stands before or after one fails there.
     Fail(usize),
     /// The client of one of the requests goes away.
@@ -134,7 +136,10 @@ fn event(mood: Mood) -> impl Strategy<Value = Event> {
         2 * mood.trouble => which().prop_map(Event::Fail),
         2 * mood.trouble => which().prop_map(Event::Leave),
         mood.trouble => (0..PROCESSES).prop_map(Event::Crash),
-        mood.time => minutes.prop_map(Event::Pass),
+        mood.time => prop_oneof![
+            5 => minutes.prop_map(Event::Pass),
+            1 => which().prop_map(Event::HoldUp),
+        ],
         1 => Just(Event::Sweep),
         mood.ends => Just(Event::Clear),
     ]

@@ -13,10 +13,10 @@ use crate::{
 
 impl World {
     /// A call that is carried out before the handler runs.
-    pub(crate) fn load_call(&mut self, actor: Actor, call: Call, now: u64) {
+    pub(crate) fn load_call(&mut self, actor: Actor, call: Call, takes_over: bool, now: u64) {
         match call {
             Call::Load(_) => self.look(actor, now),
-            Call::Lock(_) => self.lock(actor, now),
+            Call::Lock(_) => self.lock(actor, takes_over, now),
             _ => {}
         }
     }
@@ -71,11 +71,14 @@ impl World {
         Base::Session(self.known(label, brought != Some(label)))
     }
 
-    fn lock(&mut self, actor: Actor, now: u64) {
+    fn lock(&mut self, actor: Actor, takes_over: bool, now: u64) {
         let Base::Session(known) = &self.requests[&actor].base else {
             return;
         };
         let label = known.label;
+        if takes_over {
+            self.take_over(label);
+        }
         let gone = matches!(self.read(label, now), Step::Nothing);
         let request = self.request(actor);
         if gone {
@@ -87,6 +90,7 @@ impl World {
                 label,
                 until: now + rules::LEASE,
                 held: false,
+                fenced_off: false,
             });
         }
     }
@@ -140,14 +144,30 @@ impl World {
             Base::Ended { .. } => Err("a handler locks what has ended".to_owned()),
             Base::Session(_) => {
                 let lock = request.lock.as_mut();
-                lock.ok_or("a handler runs without its lock")?.held = true;
+                let lock = lock.ok_or("a handler runs without its lock")?;
+                lock.held = true;
+                let label = lock.label;
                 // Whose lease has run out before its handler came to run cannot write: it may run.
-                if !request.has_lost_its_lock(now) && self.is_locked_by_another(actor, at_work, now)
-                {
+                if request.has_lost_its_lock(now) {
+                    return Ok(());
+                }
+                if self.is_locked_by_another(actor, at_work, now) {
                     return Err("two handlers have the session to themselves".to_owned());
                 }
+                self.fence_off_others(actor, label);
                 Ok(())
             }
+        }
+    }
+
+    /// This one has the lock: whoever had it before does not have it any more.
+    fn fence_off_others(&mut self, actor: Actor, label: Label) {
+        let others = self
+            .requests
+            .iter_mut()
+            .filter(|(other, _)| **other != actor);
+        for lock in others.filter_map(|(_, request)| request.lock.as_mut()) {
+            lock.fenced_off |= lock.label == label;
         }
     }
 

@@ -11,7 +11,7 @@ use poem::{IntoResponse, Request as HttpRequest, Response, http::header};
 use poem_session::{
     SessionId,
     clock::{Clock as _, ManualClock, Timestamp},
-    store::SessionStore,
+    store::{SessionStore, Version},
 };
 use poem_session_tests::watched::Call;
 use tokio::task::AbortHandle;
@@ -114,6 +114,13 @@ impl Play {
                 Some(actor) => self.finish(actor).await,
                 None => Ok(()),
             },
+            Event::HoldUp(which) => {
+                let is_call = |place: &Place| matches!(place, Place::Before(_));
+                match self.pick(*which, is_call) {
+                    Some(actor) => self.hold_up(actor).await,
+                    None => Ok(()),
+                }
+            }
             Event::Fail(which) => {
                 let at_store = |place: &Place| !matches!(place, Place::Handler(_));
                 match self.pick(*which, at_store) {
@@ -209,8 +216,11 @@ impl Play {
         );
         let number = id.and_then(|id| self.told.iter().position(|told| *told == id));
         self.note(format_args!("{actor} begins with id {number:?}: {visit:?}"));
+        // A session may still be about to be unlocked.
+        let meets_jobs = self.jobs_are_under_way();
         self.possible.happens(|world| {
             let mut request = Request::new(id, visit);
+            request.met_others = meets_jobs;
             for other in world.requests.values_mut() {
                 (request.met_others, other.met_others) = (true, true);
             }
@@ -257,13 +267,15 @@ impl Play {
         self.note(format_args!("{actor} {verb}, {place:?}"));
         match place {
             Place::Before(call) if may_go => {
+                let version = self.version(call).await;
                 self.board.release(actor, true);
                 // Answered by a store, which takes what time it takes.
                 while !matches!(self.board.place(actor), Some((Place::After(_), _))) {
                     self.board.changed().await;
                 }
                 self.board.arrived();
-                self.carried_out(actor, call, since)
+                let takes_over = version != self.version(call).await;
+                self.carried_out(actor, call, takes_over, since)
             }
             Place::Before(call) => {
                 self.board.release(actor, false);
@@ -285,8 +297,24 @@ impl Play {
         }
     }
 
-    /// A call has been carried out, with the time at which it was made.
-    fn carried_out(&mut self, actor: Actor, call: Call, then: u64) -> Result<(), String> {
+    /// The version of what a call is to lock, whether that has expired or not.
+    async fn version(&self, call: Call) -> Option<Version> {
+        let Call::Lock(key) = call else {
+            return None;
+        };
+        let stored = self.store.load(key, Timestamp::from_millis(0)).await;
+        stored.ok().flatten().map(|stored| stored.version)
+    }
+
+    /// A call has been carried out, with the time at which it was made. If it `takes_over`, it has locked what
+    /// somebody else did not give back.
+    fn carried_out(
+        &mut self,
+        actor: Actor,
+        call: Call,
+        takes_over: bool,
+        then: u64,
+    ) -> Result<(), String> {
         let now = self.minute;
         self.possible
             .branch("expired", |world| world.swept(then, now))?;
@@ -304,10 +332,10 @@ impl Play {
             }
             if let Stage::Loading(_) = world.requests[&actor].stage {
                 let mut world = world.clone();
-                world.load_call(actor, call, then);
+                world.load_call(actor, call, takes_over, then);
                 return vec![world];
             }
-            world.save_call(actor, call, then)
+            world.save_call(actor, call, takes_over, then)
         })
     }
 
@@ -336,8 +364,21 @@ impl Play {
 
     /// Lets one go on until it is through, waits for another, or has asked for a lock in vain.
     async fn finish(&mut self, actor: Actor) -> Result<(), String> {
+        self.go_on(actor, |_| false).await
+    }
+
+    /// Lets one go on until it is there, or cannot go on.
+    async fn go_on(
+        &mut self,
+        actor: Actor,
+        is_there: impl Fn(&Place) -> bool,
+    ) -> Result<(), String> {
         let mut locks = 0;
-        while let Some((place, _)) = self.board.place(actor) {
+        while let Some((place, _)) = self
+            .board
+            .place(actor)
+            .filter(|(place, _)| !is_there(place))
+        {
             if matches!(place, Place::Before(Call::Lock(_))) {
                 locks += 1;
                 if locks > 2 {
@@ -347,6 +388,18 @@ impl Play {
             self.step(actor, true).await?;
         }
         Ok(())
+    }
+
+    async fn hold_up(&mut self, actor: Actor) -> Result<(), String> {
+        self.note(format_args!("the call of {actor} is held up"));
+        self.pass(rules::LEASE);
+        for (other, _) in self.board.everybody() {
+            if other != actor {
+                let runs = |place: &Place| matches!(place, Place::Handler(_));
+                self.go_on(other, runs).await?;
+            }
+        }
+        self.step(actor, true).await
     }
 
     async fn finish_all(&mut self) -> Result<(), String> {
@@ -442,6 +495,13 @@ impl Play {
         for _ in 0..16 {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Whether the library does something by itself.
+    fn jobs_are_under_way(&self) -> bool {
+        let everybody = self.board.everybody();
+        let is_known = |(actor, _): &(Actor, Place)| self.actors.contains_key(actor);
+        !everybody.iter().all(is_known)
     }
 
     /// All but those who save for a client that went away, and may be done with that.

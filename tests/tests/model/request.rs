@@ -117,6 +117,8 @@ pub(crate) struct Lock {
     pub(crate) until: u64,
     /// Whether its handler runs.
     pub(crate) held: bool,
+    /// Whether the handler of another has run with it since: whatever is on its way comes too late.
+    pub(crate) fenced_off: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,7 +327,20 @@ impl Request {
     }
 
     pub(crate) fn has_lost_its_lock(&self, now: u64) -> bool {
-        self.lock.is_some_and(|lock| now >= lock.until)
+        let moved_from = |label| match &self.base {
+            // Nobody else knows the new id yet.
+            Base::Session(known) => known.label != label && !known.by_old_id,
+            Base::None => true,
+            Base::Ended { .. } => false,
+        };
+        self.lock
+            .is_some_and(|lock| now >= lock.until && !moved_from(lock.label))
+    }
+
+    /// Whether another has its lock by now, so that what it writes comes too late.
+    pub(crate) fn is_fenced_off(&self, now: u64) -> bool {
+        let fenced_off = self.lock.is_some_and(|lock| lock.fenced_off);
+        fenced_off && !self.only_notes_use(now)
     }
 
     /// Whether its handler has done all its work.

@@ -36,7 +36,13 @@ impl World {
 
     /// The worlds after a call for a save has been carried out: the save has come about with it, or it has
     /// only seen that others were first.
-    pub(crate) fn save_call(&self, actor: Actor, call: Call, now: u64) -> Vec<Self> {
+    pub(crate) fn save_call(
+        &self,
+        actor: Actor,
+        call: Call,
+        takes_over: bool,
+        now: u64,
+    ) -> Vec<Self> {
         match call {
             Call::Load(_) => {
                 let mut worlds = self.looks_after(actor, now, true);
@@ -49,7 +55,17 @@ impl World {
                     .collect()
             }
             // Who is to renew the id locks the session first, if it is free.
-            Call::Lock(_) => [false, true].map(|free| self.puts_off(actor, !free)).into(),
+            Call::Lock(_) => {
+                let mut worlds = [false, true].map(|free| self.puts_off(actor, !free));
+                if let Base::Session(known) = &self.requests[&actor].base
+                    && takes_over
+                {
+                    for world in &mut worlds {
+                        world.take_over(known.label);
+                    }
+                }
+                worlds.into()
+            }
             _ => Vec::new(),
         }
     }
@@ -153,7 +169,12 @@ impl World {
     /// The worlds in which a call for a save is not carried out.
     pub(crate) fn save_fails(&self, actor: Actor, call: Call, now: u64) -> Vec<Self> {
         match call {
-            Call::Lock(_) => vec![self.puts_off(actor, true)],
+            Call::Lock(_) => {
+                let mut world = self.puts_off(actor, true);
+                // It may have been locked, and is then to be unlocked by somebody.
+                world.request(actor).met_others = true;
+                vec![world]
+            }
             Call::Load(_) => {
                 let mut worlds = self.looks_after(actor, now, false);
                 if !self.is_saved(actor) {
@@ -249,6 +270,9 @@ impl World {
     fn settled(&self, actor: Actor, now: u64, by: By) -> Vec<Self> {
         let request = &self.requests[&actor];
         let nothing_to_save = Self::has_nothing_to_save(request, now);
+        if by == By::Write && request.is_fenced_off(now) {
+            return Vec::new();
+        }
         if request.has_lost_its_lock(now) {
             let mut worlds = Vec::new();
             if by == By::NoCall {

@@ -121,6 +121,11 @@ impl World {
         self.records[label].version
     }
 
+    /// A lock was taken over from somebody who had not given it back.
+    pub(crate) fn take_over(&mut self, label: Label) {
+        self.records[label].version += 1;
+    }
+
     /// Begins a record.
     pub(crate) fn store(&mut self, data: Data, created: u64, rotated: u64, now: u64) -> Label {
         self.records.push(Record {

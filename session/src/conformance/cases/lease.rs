@@ -87,6 +87,51 @@ pub(super) async fn runs_out(bench: Bench) {
     );
 }
 
+/// What the owner of a lease that ran out has sent may arrive when another has the lease already.
+pub(super) async fn fences_off_the_owner_before(bench: Bench) {
+    let (key, written) = bench.create(b"the record").await;
+    let until = in_a_minute(&bench);
+    lock(&bench, key, OURS, until, bench.now).await;
+    // Given up, but not given back.
+    lock(&bench, key, OURS, bench.now, bench.now).await;
+    assert_eq!(
+        bench.load(key).await.as_ref(),
+        Some(&written),
+        "the record whose lease has run out"
+    );
+    assert_eq!(
+        lock(&bench, key, THEIRS, until, bench.now).await,
+        Locked::Acquired,
+        "a lease whose owner set its end to now"
+    );
+    let found = bench.load(key).await.expect("the record is there");
+    assert_eq!(
+        (&found.data, found.expires_at),
+        (&written.data, written.expires_at),
+        "the record whose lease was taken over"
+    );
+    assert!(
+        found.version > written.version,
+        "the version after the lease was taken over"
+    );
+    lock(&bench, key, THEIRS, until, bench.now).await;
+    let late = bench
+        .store
+        .replace(key, written.version, bench.write(b"late"), bench.now);
+    assert_eq!(
+        late.await.expect("replace"),
+        Replaced::Conflict(found.clone()),
+        "what the owner before had sent"
+    );
+    let ours = bench
+        .store
+        .replace(key, found.version, bench.write(b"ours"), bench.now);
+    assert!(
+        matches!(ours.await, Ok(Replaced::Replaced(_))),
+        "what the owner writes"
+    );
+}
+
 pub(super) async fn is_prolonged_by_its_owner(bench: Bench) {
     let (key, _) = bench.create(b"the record").await;
     let until = in_a_minute(&bench);

@@ -93,6 +93,7 @@ pub(super) const CASES: &[Case] = cases![
     "6.7" namespace::clear_keeps_to_its_own,
     "6.9" lease::is_exclusive,
     "6.9" lease::runs_out,
+    "6.9" lease::fences_off_the_owner_before,
     "6.9" lease::is_prolonged_by_its_owner,
     "6.9" lease::is_given_back_by_its_owner_only,
     "6.9" lease::needs_a_live_record,

@@ -127,14 +127,7 @@ impl SessionStore for MemoryStore {
         until: Timestamp,
         now: Timestamp,
     ) -> StoreFuture<'_, Locked> {
-        let mut table = self.shard(&key).lock();
-        boxed(Ok(if table.live(&key, now).is_none() {
-            Locked::Gone
-        } else if table.lock(key, owner, until, now) {
-            Locked::Acquired
-        } else {
-            Locked::Held
-        }))
+        boxed(Ok(self.shard(&key).lock().lock(key, owner, until, now)))
     }
 
     fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool> {

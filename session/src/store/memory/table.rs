@@ -10,7 +10,7 @@ use indexmap::{IndexMap, map::Entry};
 use crate::{
     clock::Timestamp,
     id::PublicId,
-    store::{LockOwner, Stored, Version, Write},
+    store::{LockOwner, Locked, Stored, Version, Write},
 };
 
 /// A table that has shrunk below a quarter of its room gives the rest back, unless it is this small.
@@ -91,14 +91,20 @@ impl Table {
         owner: LockOwner,
         until: Timestamp,
         now: Timestamp,
-    ) -> bool {
-        match self.leases.get(&key) {
-            Some(lease) if lease.owner != owner && now < lease.until => false,
-            _ => {
-                self.leases.insert(key, Lease { owner, until });
-                true
+    ) -> Locked {
+        let record = self.records.get_mut(&key);
+        let Some(stored) = record.filter(|stored| now < stored.expires_at) else {
+            return Locked::Gone;
+        };
+        let of_another = self.leases.get(&key).filter(|lease| lease.owner != owner);
+        if let Some(lease) = of_another {
+            if now < lease.until {
+                return Locked::Held;
             }
+            stored.version = stored.version.next();
         }
+        self.leases.insert(key, Lease { owner, until });
+        Locked::Acquired
     }
 
     pub(super) fn unlock(&mut self, key: &PublicId, owner: LockOwner) -> bool {
@@ -273,7 +279,8 @@ mod tests {
     fn leases_end_with_their_records() {
         let mut table = filled([10]);
         let key = *table.records.get_index(0).expect("one record").0;
-        assert!(table.lock(key, LockOwner::new(1), at(1000), at(0)));
+        let locked = table.lock(key, LockOwner::new(1), at(1000), at(0));
+        assert_eq!(locked, Locked::Acquired);
         table.sweep(usize::MAX, at(10));
         assert!(table.leases.is_empty());
     }

@@ -125,6 +125,7 @@ impl Command {
         let mut command = Self::script(&LOCK, key, now.as_millis(), 0);
         command.arg(value::owner(owner));
         command.arg(until.as_millis().to_be_bytes());
+        command.arg(rand::random::<[u8; 4]>());
         command
     }
 

@@ -138,8 +138,11 @@ impl Statements {
             delete: statement("DELETE FROM {table} WHERE id = $1 AND expires_at > $2"),
             make_way: statement("DELETE FROM {table} WHERE id = $1 AND expires_at <= $2"),
             clear: statement("DELETE FROM {table}"),
+            // The version first: MySQL sets one column after the other.
             lock: statement(
-                "UPDATE {table} SET lock_owner = $3, lock_until = $4 \
+                "UPDATE {table} SET \
+                 version = version + CASE WHEN lock_owner <> $3 THEN 1 ELSE 0 END, \
+                 lock_owner = $3, lock_until = $4 \
                  WHERE id = $1 AND expires_at > $2 \
                  AND (lock_owner IS NULL OR lock_owner = $3 OR lock_until <= $2)",
             ),

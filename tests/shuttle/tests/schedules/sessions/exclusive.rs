@@ -200,7 +200,11 @@ fn a_holder_who_saves_after_the_next_one_has_is_refused() {
         if was_late {
             assert!(matches!(saved, Err(SaveError::LeaseLost)), "{saved:?}");
         }
-        next.await.expect("a task");
+        let next_has_saved = next.await.expect("a task");
+        let page = world.page(&id).await.expect("it lives");
+        // Whoever was told that it was saved has not been written over.
+        let times = u64::from(saved.is_ok()) + u64::from(next_has_saved);
+        assert_eq!(u64::from(page.count), times);
     });
 }
 

@@ -1,0 +1,174 @@
+//! What a holder of a lock has sent, and what arrives when the lock is another's.
+
+use std::time::Duration;
+
+use poem_session::{
+    PublicId, SaveError, Session, SessionLock, SessionsBuilder,
+    store::{LockOwner, Locked, Replaced, SessionStore, StoreErrorKind, Stored, Write},
+};
+
+use crate::support::{App, Browser, Op, Shop, settings};
+
+const LEASE: Duration = Duration::from_secs(15);
+
+async fn sign_in(app: &App) -> Browser {
+    let alice = app.browser();
+    alice.act(|s| Ok(s.set_user(7)?)).await;
+    alice
+}
+
+/// The session, held by this process.
+async fn hold(app: &App, alice: &Browser) -> (Session<Shop>, SessionLock) {
+    let session = app
+        .sessions
+        .open::<Shop>(&alice.signed_id())
+        .await
+        .expect("it lives");
+    let lock = session.lock().await.expect("nobody holds it");
+    (session, lock)
+}
+
+async fn record(app: &App, alice: &Browser) -> (PublicId, Stored) {
+    let id = alice.signed_id();
+    let record = app.store.record(&id, app.now()).await;
+    (id.public(), record.expect("it lives"))
+}
+
+/// What a request had sent that has given up since arrives, and finds the session held by another.
+async fn arrives_late(app: &App, (key, seen): (PublicId, Stored)) {
+    let late = Write::new("late", seen.expires_at);
+    let store = app.store.watched();
+    let replaced = store.replace(key, seen.version, late.clone(), app.now());
+    let outcome = replaced.await.expect("the store works");
+    assert!(matches!(outcome, Replaced::Conflict(_)), "{outcome:?}");
+    let to = PublicId::from_bytes([1; 32]);
+    let renamed = store.rename(key, seen.version, to, late.clone(), Some(late), app.now());
+    let outcome = renamed.await.expect("the store works");
+    assert!(matches!(outcome, Replaced::Conflict(_)), "{outcome:?}");
+}
+
+/// Conformance 2.6
+#[tokio::test(start_paused = true)]
+async fn a_write_that_arrives_after_the_next_holder_has_read_is_refused() {
+    let app = App::new();
+    let other = app.redeployed(settings);
+    let alice = sign_in(&app).await;
+    let (session, lock) = hold(&app, &alice).await;
+    session.set_cart(vec!["first".into()]).expect("it fits");
+    let mut sent = app.store.pause(Op::Replace);
+    let first = tokio::spawn(async move { session.save().await });
+    sent.arrived().await;
+    app.pass(LEASE);
+    let (next, next_lock) = hold(&other, &alice).await;
+    let found = next.cart().expect("it decodes");
+    sent.release();
+    let late = first.await.expect("no panic");
+    assert!(matches!(late, Err(SaveError::LeaseLost)), "{late:?}");
+    drop(lock);
+    next.set_cart([found, vec!["next".into()]].concat())
+        .expect("it fits");
+    next.save().await.expect("the lease is its own");
+    drop(next_lock);
+    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["next"]);
+}
+
+/// Conformance 2.6
+#[tokio::test(start_paused = true)]
+async fn a_write_in_doubt_is_kept_from_the_next_holder_who_does_not_wait_for_it() {
+    for hangs in [true, false] {
+        let app = App::new();
+        let other = app.redeployed(settings);
+        let alice = sign_in(&app).await;
+        let (session, lock) = hold(&app, &alice).await;
+        let seen = record(&app, &alice).await;
+        session.set_cart(vec!["first".into()]).expect("it fits");
+        if hangs {
+            app.store.hang(&[Op::Replace]);
+        } else {
+            app.store.fail(&[Op::Replace]);
+        }
+        let error = session.save().await.expect_err("nobody answers");
+        let SaveError::Store(error) = error else {
+            panic!("{error}");
+        };
+        assert!(
+            matches!(
+                error.kind(),
+                StoreErrorKind::TimedOut | StoreErrorKind::Unavailable
+            ),
+            "{error}"
+        );
+        app.store.heal();
+        drop(lock);
+        let began = tokio::time::Instant::now();
+        let (_next, _lock) = hold(&other, &alice).await;
+        assert!(began.elapsed() < Duration::from_secs(1));
+        arrives_late(&app, seen).await;
+    }
+}
+
+/// Conformance 2.6
+#[tokio::test(start_paused = true)]
+async fn a_write_that_was_tried_again_is_in_doubt_no_more() {
+    let app = App::new();
+    let alice = sign_in(&app).await;
+    let (session, lock) = hold(&app, &alice).await;
+    session.set_cart(vec!["first".into()]).expect("it fits");
+    app.store.fail(&[Op::Replace]);
+    session.save().await.expect_err("nobody answers");
+    app.store.heal();
+    session.save().await.expect("now it works");
+    app.store.calls();
+    drop(lock);
+    let (_, written) = record(&app, &alice).await;
+    let (_again, _lock) = hold(&app, &alice).await;
+    assert_eq!(
+        app.store.calls(),
+        [Op::Load, Op::Unlock, Op::Lock, Op::Load]
+    );
+    assert_eq!(record(&app, &alice).await.1, written);
+}
+
+/// Conformance 2.6, 2.7
+#[tokio::test(start_paused = true)]
+async fn a_renewal_in_doubt_does_not_move_the_session_away_from_the_next_holder() {
+    fn rotating(builder: SessionsBuilder) -> SessionsBuilder {
+        builder.rotate_every(Duration::from_mins(15))
+    }
+    let app = App::with(rotating);
+    let other = app.redeployed(rotating);
+    let alice = sign_in(&app).await;
+    let seen = record(&app, &alice).await;
+    app.pass(Duration::from_mins(15));
+    app.store.hang(&[Op::Rename]);
+    let reply = alice.fork().act(|s| Ok(s.user().map(drop)?)).await;
+    assert_eq!(reply.status, 503);
+    app.store.heal();
+    let (_next, _lock) = hold(&other, &alice).await;
+    arrives_late(&app, seen).await;
+}
+
+/// Conformance 2.6
+#[tokio::test(start_paused = true)]
+async fn a_lock_that_is_dropped_while_a_write_is_under_way_is_held_until_it_is_done() {
+    let app = App::new();
+    let other = app.redeployed(settings);
+    let alice = sign_in(&app).await;
+    let (session, lock) = hold(&app, &alice).await;
+    session.set_cart(vec!["first".into()]).expect("it fits");
+    let mut sent = app.store.pause(Op::Replace);
+    let first = tokio::spawn(async move { session.save().await });
+    sent.arrived().await;
+    drop(lock);
+    let until = app.now().saturating_add(LEASE);
+    let key = alice.signed_id().public();
+    let store = other.store.watched();
+    let take = || store.lock(key, LockOwner::random(), until, other.now());
+    // Whatever was to give the lease back has had its turn.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(take().await.ok(), Some(Locked::Held));
+    sent.release();
+    first.await.expect("no panic").expect("the store works");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(take().await.ok(), Some(Locked::Acquired));
+}

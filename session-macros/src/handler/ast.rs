@@ -1,7 +1,7 @@
 //! The model of a handler.
 
 use proc_macro2::TokenStream;
-use syn::{Attribute, ExprPath, FnArg, ItemFn, LitStr, PatType, Path, Token, Type};
+use syn::{AttrStyle, Attribute, ExprPath, FnArg, ItemFn, LitStr, PatType, Path, Token, Type};
 
 use super::attr::{self, Options};
 use crate::{ctxt::Ctxt, private::Private};
@@ -88,7 +88,10 @@ impl Attrs {
         for attr in attrs {
             let path = attr.path();
             let is = |names: &[&str]| names.iter().any(|name| path.is_ident(name));
-            if is_handler(path) {
+            if matches!(attr.style, AttrStyle::Inner(_)) {
+                // Stands in the body, and stays there.
+                sorted.function.push(attr);
+            } else if is_handler(path) {
                 sorted.handler.push(path.clone());
             } else if is(&["cfg"]) {
                 sorted.cfg.push(attr);

@@ -216,3 +216,17 @@ fn the_crate_can_be_found_elsewhere() {
     assert!(output.contains("my :: sessions :: __private"), "{output}");
     assert!(!output.contains("poem_session"), "{output}");
 }
+
+#[test]
+fn attributes_in_the_body_stay_there() {
+    let body = quote!(
+        fn f() {
+            #![allow(unused)]
+            #![doc = "inside"]
+        }
+    );
+    let inside = "fn f () { # ! [allow (unused)] # ! [doc = \"inside\"] }";
+    assert!(session(quote!(), body.clone()).contains(inside));
+    // Also where there is an error.
+    assert_eq!(error_count(quote!(unknown), body), 1);
+}

@@ -41,6 +41,11 @@ fn lints_of_the_body(mut shop: Shop) {
 }
 
 #[session]
+fn lints_in_the_body(shop: Shop) {
+    #![allow(unused_variables)]
+}
+
+#[session]
 #[expect(dead_code, reason = "it is not routed")]
 fn expected_to_be_unused() {}
 
@@ -54,7 +59,8 @@ fn main() {
         poem::Route::new()
             .at("/a", poem::get(index).post(lints_of_the_body))
             .at("/b", poem::get(generic::<u8>::default()).post(old))
-            .at("/c", poem::get(inner::not_reachable)),
+            .at("/c", poem::get(lints_in_the_body))
+            .at("/d", poem::get(inner::not_reachable)),
     );
 }
 

@@ -7,7 +7,9 @@ use poem_session::{
     store::{LockOwner, Locked, Replaced, SessionStore, StoreErrorKind, Stored, Write},
 };
 
-use crate::support::{App, Browser, Op, Shop, settings};
+use tokio::task::JoinHandle;
+
+use crate::support::{App, Browser, Op, Paused, Shop, settings};
 
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -26,6 +28,19 @@ async fn hold(app: &App, alice: &Browser) -> (Session<Shop>, SessionLock) {
         .expect("it lives");
     let lock = session.lock().await.expect("nobody holds it");
     (session, lock)
+}
+
+/// The session, held by this process, and what it saves, held up on its way.
+async fn hold_and_send(
+    app: &App,
+    alice: &Browser,
+) -> (JoinHandle<Result<(), SaveError>>, Paused, SessionLock) {
+    let (session, lock) = hold(app, alice).await;
+    session.set_cart(vec!["first".into()]).expect("it fits");
+    let mut sent = app.store.pause(Op::Replace);
+    let first = tokio::spawn(async move { session.save().await });
+    sent.arrived().await;
+    (first, sent, lock)
 }
 
 async fn record(app: &App, alice: &Browser) -> (PublicId, Stored) {
@@ -53,11 +68,7 @@ async fn a_write_that_arrives_after_the_next_holder_has_read_is_refused() {
     let app = App::new();
     let other = app.redeployed(settings);
     let alice = sign_in(&app).await;
-    let (session, lock) = hold(&app, &alice).await;
-    session.set_cart(vec!["first".into()]).expect("it fits");
-    let mut sent = app.store.pause(Op::Replace);
-    let first = tokio::spawn(async move { session.save().await });
-    sent.arrived().await;
+    let (first, sent, lock) = hold_and_send(&app, &alice).await;
     app.pass(LEASE);
     let (next, next_lock) = hold(&other, &alice).await;
     let found = next.cart().expect("it decodes");
@@ -129,6 +140,27 @@ async fn a_write_that_was_tried_again_is_in_doubt_no_more() {
     assert_eq!(record(&app, &alice).await.1, written);
 }
 
+/// Conformance 2.6
+#[tokio::test(start_paused = true)]
+async fn noting_the_use_says_nothing_of_a_write_in_doubt() {
+    let app = App::with(|builder| builder.lock_lease(Duration::from_hours(1)));
+    let alice = sign_in(&app).await;
+    app.pass(Duration::from_mins(10));
+    let (session, lock) = hold(&app, &alice).await;
+    let seen = record(&app, &alice).await;
+    session.set_cart(vec!["first".into()]).expect("it fits");
+    app.store.fail(&[Op::Replace]);
+    session.save().await.expect_err("nobody answers");
+    app.store.heal();
+    session.remove_cart();
+    app.store.calls();
+    session.save().await.expect("it works");
+    assert_eq!(app.store.calls(), [Op::Touch]);
+    drop(lock);
+    let (_next, _lock) = hold(&app, &alice).await;
+    arrives_late(&app, seen).await;
+}
+
 /// Conformance 2.6, 2.7
 #[tokio::test(start_paused = true)]
 async fn a_renewal_in_doubt_does_not_move_the_session_away_from_the_next_holder() {
@@ -154,11 +186,7 @@ async fn a_lock_that_is_dropped_while_a_write_is_under_way_is_held_until_it_is_d
     let app = App::new();
     let other = app.redeployed(settings);
     let alice = sign_in(&app).await;
-    let (session, lock) = hold(&app, &alice).await;
-    session.set_cart(vec!["first".into()]).expect("it fits");
-    let mut sent = app.store.pause(Op::Replace);
-    let first = tokio::spawn(async move { session.save().await });
-    sent.arrived().await;
+    let (first, sent, lock) = hold_and_send(&app, &alice).await;
     drop(lock);
     let until = app.now().saturating_add(LEASE);
     let key = alice.signed_id().public();

@@ -14,7 +14,7 @@ pub(crate) use self::{
     app::{App, Scripted, serve_all, settings},
     browser::{Browser, Reply, form_request, request},
     logs::Logs,
-    probe::{Op, Probe, SECRET_OF_STORE},
+    probe::{Op, Paused, Probe, SECRET_OF_STORE},
     socket::Served,
     stores::stores,
 };

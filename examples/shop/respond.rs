@@ -109,7 +109,7 @@ fn reason(status: StatusCode) -> &'static str {
         }
         StatusCode::METHOD_NOT_ALLOWED => "This address does not take that kind of request.",
         StatusCode::CONFLICT => {
-            "You have signed in or out elsewhere meanwhile. Please go back and try again."
+            "You have signed in or out elsewhere meanwhile. Please go back and try again in a moment."
         }
         StatusCode::PAYLOAD_TOO_LARGE => "That is more than we can take.",
         StatusCode::SERVICE_UNAVAILABLE => {

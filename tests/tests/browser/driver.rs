@@ -63,7 +63,10 @@ impl Browser {
             if at == path {
                 return;
             }
-            assert!(Instant::now() < deadline, "at {at} and not at {path}");
+            if Instant::now() > deadline {
+                let page = self.text("body").await;
+                panic!("at {at} and not at {path}: {page}");
+            }
             sleep(Duration::from_millis(10)).await;
         }
     }
@@ -123,6 +126,12 @@ impl Browser {
     pub(crate) async fn cookie(&self, name: &str) -> Option<Cookie> {
         let cookies = self.driver.get_all_cookies().await.expect("a page");
         cookies.into_iter().find(|cookie| cookie.name == name)
+    }
+
+    /// Drops the cookies of this page.
+    pub(crate) async fn forget(&self) {
+        let dropped = self.driver.delete_all_cookies().await;
+        dropped.expect("a page");
     }
 
     /// Puts a cookie into the browser. Whether it was taken.

@@ -11,7 +11,9 @@ mod fault;
 mod value;
 
 use poem_session::clock::Timestamp;
-pub(crate) use poem_session::store::{LockOwner, StoreError, StoreErrorKind, Stored, Version};
+pub(crate) use poem_session::store::{
+    LockOwner, MAX_RECORD, StoreError, StoreErrorKind, Stored, Version,
+};
 
 /// Whether the Redis store would try to connect to an address.
 pub(crate) fn is_address_of_redis(url: &str) -> bool {

@@ -75,7 +75,7 @@
 //! | it does not answer in time; all connections of the pool are in use; another transaction or process holds a lock | [`TimedOut`](StoreErrorKind::TimedOut) | 503 |
 //! | the disk is full (of which Redis only says that it is unavailable), or the memory that may be used | [`Full`](StoreErrorKind::Full) | 503 |
 //! | a wrong password, rights that are missing, no table, or a table that is not the store's | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
-//! | a record that no store wrote; it stays as it is | [`Corrupt`](StoreErrorKind::Corrupt) | 500 |
+//! | a record that no store wrote, or of more than 8 MiB; it stays as it is | [`Corrupt`](StoreErrorKind::Corrupt) | 500 |
 //!
 //! Where a store can still read, sessions are read: from a database that is read-only or full, or that has
 //! taken the right to write away.
@@ -133,6 +133,11 @@ pub use self::{
     memory::{MemoryStore, MemoryStoreBuilder, OnFull},
 };
 use crate::{clock::Timestamp, id::PublicId};
+
+/// The most bytes of data that a record may have: 8 MiB, which no
+/// [`max_size`](crate::SessionsBuilder::max_size) goes beyond. A database or Redis may hold more under a key,
+/// whoever put it there; their stores do not read it, so that it takes no memory here.
+pub const MAX_RECORD: usize = 8 * 1024 * 1024;
 
 /// What a store's methods return: a boxed future, so that stores can be chosen at run time.
 /// Write `Box::pin(async move { … })`.

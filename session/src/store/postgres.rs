@@ -5,7 +5,7 @@ use sqlx::{PgPool, Postgres, error::DatabaseError};
 use super::{
     StoreError, StoreErrorKind,
     sql::{
-        Actions, Attempts, Backend, DatabaseBuilder, InUse, Placeholders, Row, Statement,
+        Actions, Attempts, Backend, DATA, DatabaseBuilder, InUse, Placeholders, Row, Statement,
         Statements, TableName, UPSERT, Value, Written, actions, by_sqlstate, quoted, server_store,
         session_store, statement_calls, store_error,
     },
@@ -126,7 +126,7 @@ fn or_current(write: &str) -> String {
 fn or_current_of(written: &str) -> String {
     format!(
         "WITH {written} SELECT version, NULL, NULL FROM written \
-         UNION ALL SELECT version, data, expires_at FROM {{table}} \
+         UNION ALL SELECT version, {DATA}, expires_at FROM {{table}} \
          WHERE id = $1 AND expires_at > $2 AND NOT EXISTS (SELECT 1 FROM written)"
     )
 }

@@ -116,7 +116,7 @@ impl SessionsBuilder {
         self
     }
 
-    /// The largest record, in bytes. Default 64 KiB. Setting a value beyond it is an error at that place.
+    /// The largest record, in bytes, up to 8 MiB. Default 64 KiB. Setting a value beyond it is an error at that place.
     pub fn max_size(mut self, bytes: usize) -> Self {
         self.config.max_size = bytes;
         self

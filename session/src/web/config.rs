@@ -9,6 +9,7 @@ use crate::{
     engine::{Limits, Rotation},
     error::BuildError,
     expiry::{Expiry, Touch},
+    store::MAX_RECORD,
     web::{site_data::SiteData, source::IdSource},
 };
 
@@ -131,9 +132,9 @@ impl SessionConfig {
         }
         for (fits, setting, why) in [
             (
-                self.max_size >= 256,
+                (256..=MAX_RECORD).contains(&self.max_size),
                 "max_size",
-                "must be at least 256 bytes",
+                "must be 256 bytes to 8 MiB",
             ),
             (
                 self.max_value_size > 0,

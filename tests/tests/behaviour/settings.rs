@@ -56,7 +56,7 @@ fn contradictions_are_refused_with_both_names() {
 /// Conformance 1.17, 5.8, 5.11
 #[test]
 fn settings_without_meaning_are_refused_by_name() {
-    let cases: [(&str, Configure); 14] = [
+    let cases: [(&str, Configure); 15] = [
         ("idle_timeout", |b| b.idle_timeout(Duration::ZERO)),
         ("absolute_timeout", |b| b.absolute_timeout(Duration::ZERO)),
         ("store_timeout", |b| b.store_timeout(Duration::ZERO)),
@@ -64,6 +64,7 @@ fn settings_without_meaning_are_refused_by_name() {
         ("lock_wait", |b| b.lock_wait(Duration::ZERO)),
         ("lock_lease", |b| b.lock_lease(Duration::ZERO)),
         ("max_size", |b| b.max_size(0)),
+        ("max_size", |b| b.max_size(8 * 1024 * 1024 + 1)),
         ("max_value_size", |b| b.max_value_size(0)),
         ("max_keys", |b| b.max_keys(0)),
         ("max_attempts", |b| b.max_attempts(0)),

@@ -55,7 +55,7 @@ async fn each_operation_is_one_command_and_a_rename_two() {
         store.create(here, write("one"), now()),
     )
     .await;
-    let stored = sends(&server, &["GET"], store.load(here, now())).await;
+    let stored = sends(&server, &["GETRANGE"], store.load(here, now())).await;
     let version = stored.expect("it was created").version;
     sends(
         &server,
@@ -242,6 +242,39 @@ async fn what_is_not_a_record_is_an_error_and_stays() {
     assert_eq!(run("DBSIZE".into()).await.trim(), "4");
     store.clear().await.expect("clear");
     assert_eq!(run("DBSIZE".into()).await.trim(), "0");
+}
+
+/// Conformance 5.13
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_larger_than_any_session_is_not_read() {
+    const LARGEST: usize = 8 * 1024 * 1024;
+
+    let Some(server) = redis::shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = open(&url).await;
+    let (id, version) = create(&store, &vec![0; LARGEST]).await;
+    let (owner, later) = (LockOwner::random(), write("").expires_at);
+    // With the lease it is as large as a value may be.
+    let locked = store.lock(id, owner, later, now()).await;
+    assert!(matches!(locked, Ok(Locked::Acquired)));
+    let stored = store.load(id, now()).await.expect("it is no larger");
+    assert_eq!(stored.expect("it is there").data.len(), LARGEST);
+
+    let database = url.rsplit('/').next().expect("a number");
+    let append = format!("-n {database} APPEND {} x", name(id));
+    server.run(append).await;
+    let stale = store.replace(id, Version::FIRST, write("data"), now());
+    let write = store.replace(id, version, write("data"), now());
+    for error in [
+        store.load(id, now()).await.map(drop),
+        stale.await.map(drop),
+        write.await.map(drop),
+    ] {
+        let error = error.expect_err("it is too large");
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

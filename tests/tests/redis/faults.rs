@@ -332,7 +332,7 @@ async fn nobody_there_and_no_such_database() {
 
 /// The rights that the documentation names.
 const RIGHTS: &str =
-    "~poem-session:* +get +set +setrange +pexpire +del +unlink +scan +eval +evalsha";
+    "~poem-session:* +get +getrange +set +setrange +pexpire +del +unlink +scan +eval +evalsha";
 
 async fn add_user(server: &Server, more: &str) {
     let made = server

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use poem_session::store::{
-    LockOwner, SessionStore, SqliteStore, StoreErrorKind, TableName, Version,
+    LockOwner, Replaced, SessionStore, SqliteStore, StoreErrorKind, TableName, Version,
 };
 
 use crate::{
     Database,
     client::Client,
-    key, now, said,
+    create, key, load, now, said,
     site::{Ask, Site},
     write,
 };
@@ -18,6 +18,7 @@ crate::on_each_database!(
     a_table_of_other_columns_is_noticed_at_the_start,
     a_table_of_other_types_is_an_error_that_says_so,
     a_row_that_is_no_record_is_an_error_and_stays,
+    what_is_larger_than_any_session_is_not_read,
 );
 
 const OF_OTHER_COLUMNS: &str =
@@ -196,4 +197,45 @@ async fn garbage_stays(store: Arc<dyn SessionStore>, client: Client) {
         client.run("DELETE FROM poem_sessions").await;
         guest.has_counted(0).await;
     }
+}
+
+async fn what_is_larger_than_any_session_is_not_read(database: Database) {
+    let Some(server) = database.shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = database.open(&url).await;
+    what_is_too_large_is_not_read(store, Client::connect(database, &url).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_larger_than_any_session_is_not_read_from_sqlite() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (store, client) = sqlite(&directory.path().join("sessions.db")).await;
+    what_is_too_large_is_not_read(store, client).await;
+}
+
+/// Conformance 5.13
+async fn what_is_too_large_is_not_read(store: Arc<dyn SessionStore>, client: Client) {
+    const LARGEST: usize = 8 * 1024 * 1024;
+
+    let (id, version) = create(&store, &"x".repeat(LARGEST)).await;
+    let data = load(&store, id).await.expect("it is no larger");
+    assert_eq!(data.len(), LARGEST);
+
+    let size = LARGEST + 1;
+    let larger = match client {
+        Client::Postgres(_) => format!("decode(repeat('00', {size}), 'hex')"),
+        Client::MariaDb(_) => format!("repeat('x', {size})"),
+        Client::Sqlite(_) => format!("zeroblob({size})"),
+    };
+    let update = format!("UPDATE poem_sessions SET data = {larger}");
+    client.run(update).await;
+    let stale = store.replace(id, version.next(), write("data"), now());
+    for error in [store.load(id, now()).await.map(drop), stale.await.map(drop)] {
+        let error = error.expect_err("it is too large");
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{}", said(&error));
+    }
+    let write = store.replace(id, version, write("data"), now()).await;
+    assert!(matches!(write, Ok(Replaced::Replaced(_))), "{write:?}");
 }

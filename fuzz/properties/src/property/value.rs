@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use poem_session::{GetError, LoadError, OpenError, Session, SessionData};
+use poem_session::{GetError, LoadError, OpenError, Session, SessionData, store::MAX_RECORD};
 use serde::{Deserialize, Serialize};
 
 use super::site::{Act, Site, alice, block_on};
@@ -120,7 +120,7 @@ any! {
 pub(crate) fn check(input: &[u8]) {
     block_on(async {
         let site = Site::with(Act(|_, _| async { Ok(()) }), |builder| {
-            builder.max_size(64 << 20)
+            builder.max_size(MAX_RECORD)
         });
         let site = site.expect("the settings go together");
         site.plant(alice(), record_of(input)).await;

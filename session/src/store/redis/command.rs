@@ -1,4 +1,4 @@
-//! The commands that are sent: a `GET` to read, and one script for each conditional write.
+//! The commands that are sent: a `GETRANGE` to read, and one script for each conditional write.
 //!
 //! A script travels as its hash. A server that does not know it (a new one, one after a restart, a
 //! replica that was promoted) says so and is sent the text once, by the same route.
@@ -46,9 +46,11 @@ pub(super) struct Command {
 }
 
 impl Command {
-    /// Reads the value.
+    /// Reads the value, no more of it than shows that it is too large. Where there is none it is empty.
     pub(super) fn get(key: &[u8]) -> Self {
-        Self::plain("GET", key)
+        let mut command = Self::plain("GETRANGE", key);
+        command.cmd.arg(0).arg(value::LARGEST);
+        command
     }
 
     /// Removes the key, whatever is in it.

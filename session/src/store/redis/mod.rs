@@ -55,7 +55,7 @@ use crate::{clock::Timestamp, id::PublicId};
 ///
 /// | operation | commands |
 /// |---|---|
-/// | load | `GET` |
+/// | load | `GETRANGE` |
 /// | create, replace, touch, delete, lock, unlock | one script |
 /// | rename (regenerate, rotate) | two scripts; one more when another request was faster |
 /// | clear | `SCAN` on every master, an `UNLINK` for each session |
@@ -63,7 +63,7 @@ use crate::{clock::Timestamp, id::PublicId};
 ///
 /// Each command names one key, so that all of it runs on a Cluster, also while slots move. Scripts
 /// travel as hashes (`EVALSHA`) and are sent whole to a server that does not know them. A user of the
-/// server needs no more rights than `~poem-session:* +get +set +setrange +pexpire +del +unlink +scan
+/// server needs no more rights than `~poem-session:* +get +getrange +set +setrange +pexpire +del +unlink +scan
 /// +eval +evalsha`; on a Cluster `+ping +asking +cluster|slots`, and behind Sentinel `+role`, too.
 ///
 /// # Memory
@@ -160,7 +160,7 @@ impl RedisStore {
 
     async fn read(&self, key: PublicId, now: Timestamp) -> Result<Option<Stored>, Fault> {
         match self.link.call(&Command::get(&self.key(key))).await?.value {
-            Value::Nil => Ok(None),
+            Value::BulkString(value) if value.is_empty() => Ok(None),
             Value::BulkString(value) => Ok(value::read(value, now)?),
             _ => Err(Fault::NONSENSE),
         }

@@ -1,4 +1,4 @@
-//! How a record lies in its key: one string value, read with one `GET`.
+//! How a record lies in its key: one string value, read with one `GETRANGE`.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
@@ -23,12 +23,14 @@ use bytes::Bytes;
 use crate::{
     clock::Timestamp,
     id::PublicId,
-    store::{LockOwner, Stored, Version},
+    store::{LockOwner, MAX_RECORD, Stored, Version},
 };
 
 /// Where the data of a record without a lease begins.
 pub(super) const HEADER: usize = 18;
 const LEASE: usize = 24;
+/// No value is larger: a record of the largest size, with a lease.
+pub(super) const LARGEST: usize = HEADER + LEASE + MAX_RECORD;
 
 const MAGIC: u8 = 0xF5;
 const RECORD: u8 = 1;
@@ -101,7 +103,7 @@ pub(super) fn read(value: Vec<u8>, now: Timestamp) -> Result<Option<Stored>, For
         LEASED => HEADER + LEASE,
         _ => return Err(Foreign),
     };
-    if value.len() < data {
+    if !(data..=LARGEST).contains(&value.len()) {
         return Err(Foreign);
     }
     let version = Version::new(number(&value, 2));

@@ -25,7 +25,7 @@ pub use self::table::TableName;
 pub(super) use self::{
     fault::{by_sqlstate, is_broken, misconfigured, store_error},
     forward::{session_store, statement_calls},
-    statement::{Placeholders, Statement, Statements, UPSERT},
+    statement::{DATA, Placeholders, Statement, Statements, UPSERT},
     table::quoted,
 };
 use super::{
@@ -414,7 +414,11 @@ impl Row {
         let record = match (data, expires_at) {
             (Some(data), Some(expires_at)) => Some((data, expires_at)),
             (None, None) => None,
-            _ => return Err(foreign("it has no data or no end")),
+            _ => {
+                return Err(foreign(
+                    "it has no data or no end, or it is larger than 8 MiB",
+                ));
+            }
         };
         if version < 1 {
             return Err(foreign("its version is none"));

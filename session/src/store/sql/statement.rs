@@ -17,6 +17,11 @@ pub(in crate::store) const UPSERT: &str = "\
     expires_at = excluded.expires_at, lock_owner = NULL, lock_until = NULL \
     WHERE old.expires_at <= $2 RETURNING version, NULL, NULL";
 
+/// The data of a record, or `NULL` where it is larger than [`MAX_RECORD`](crate::store::MAX_RECORD): that
+/// is looked at before it is sent.
+pub(in crate::store) const DATA: &str =
+    "CASE WHEN octet_length(data) <= 8388608 THEN data END AS data";
+
 /// How a database marks the places of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Placeholders {
@@ -115,9 +120,9 @@ impl Statements {
             columns: statement(
                 "SELECT id, data, version, expires_at, lock_owner, lock_until FROM {table} LIMIT 0",
             ),
-            load: statement(
-                "SELECT version, data, expires_at FROM {table} WHERE id = $1 AND expires_at > $2",
-            ),
+            load: statement(&format!(
+                "SELECT version, {DATA}, expires_at FROM {{table}} WHERE id = $1 AND expires_at > $2",
+            )),
             exists: statement(
                 "SELECT version, NULL, NULL FROM {table} WHERE id = $1 AND expires_at > $2",
             ),

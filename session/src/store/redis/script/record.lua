@@ -4,6 +4,7 @@
 -- Sixty-four bits do not fit into a Lua number, so versions are only compared for equality, as
 -- bytes. A moment is a number here: exact for the next 280,000 years, and "never" is still later.
 local RECORD, LEASED = 1, 2
+local LARGEST = 8388608 + 42
 
 local function moment(bytes, at)
   local a, b, c, d, e, f, g, h = string.byte(bytes, at, at + 7)
@@ -24,7 +25,7 @@ if value then
   local magic
   magic, kind = string.byte(value, 1, 2)
   local least = kind == LEASED and 42 or 18
-  if magic ~= 0xF5 or #value < least or kind < RECORD or kind > LEASED then return -1 end
+  if magic ~= 0xF5 or #value < least or #value > LARGEST or kind < RECORD or kind > LEASED then return -1 end
   version = string.sub(value, 3, 10)
   live = moment(value, 11) > tonumber(ARGV[1])
 end

@@ -212,8 +212,9 @@
 //! | waiting for a lock | 10 s | [`lock_wait`](SessionsBuilder::lock_wait) | [`LockError::TimedOut`], 503 |
 //! | a lock whose holder crashed | 15 s | [`lock_lease`](SessionsBuilder::lock_lease) | it ends; the holder can no longer write ([`SaveError::LeaseLost`], 409) |
 //!
-//! A record of more than 8 MiB ([`store::MAX_RECORD`]) in a database or in Redis, whoever wrote it, is not read: it is an error,
-//! [`Corrupt`](store::StoreErrorKind::Corrupt). Lengths that a record claims are not believed before they are seen.
+//! A record of more than 8 MiB ([`store::MAX_RECORD`]) in a database or in Redis, whoever wrote it, is not read:
+//! it is an error, [`Corrupt`](store::StoreErrorKind::Corrupt). Lengths that a record claims are not believed
+//! before they are seen.
 //!
 //! # Cargo features
 //!

@@ -51,7 +51,7 @@ use crate::{clock::Timestamp, id::PublicId};
 /// `poem-session:{5f3a…}`. The server removes it when it expires; what is live is decided by the
 /// application's clock alone, so that the server's need not agree with it. A value under such a key
 /// that the store did not write is an error ([`Corrupt`](super::StoreErrorKind::Corrupt)) and stays
-/// as it is.
+/// as it is. One that is empty is read as none, and refused to writes.
 ///
 /// | operation | commands |
 /// |---|---|

@@ -266,11 +266,6 @@ impl ActiveSession {
         let mut state = self.state();
         if let Origin::Stored(base) = &mut state.origin {
             base.advance(newer);
-            if base.by_old_id && state.plan == Plan::Rotate {
-                // Another request has renewed the id, and its client knows the new one.
-                state.plan = Plan::Keep;
-                state.next_id = None;
-            }
         }
         state.changes.rebase();
         Ok(Outcome::TryAgain)
@@ -355,11 +350,15 @@ impl State {
     fn next_step(&mut self, engine: &Engine, may_rotate: bool) -> Result<Option<Step>, SaveError> {
         let now = engine.now();
         if let Origin::Stored(base) = &self.origin
-            && may_rotate
-            && self.plan == Plan::Keep
-            && self.rotation_due(base, engine, now)
+            && matches!(self.plan, Plan::Keep | Plan::Rotate)
         {
-            self.plan = Plan::Rotate;
+            // Asked anew before each attempt: another request may have renewed the id, or have taken the lock.
+            if may_rotate && self.rotation_due(base, engine, now) {
+                self.plan = Plan::Rotate;
+            } else {
+                self.plan = Plan::Keep;
+                self.next_id = None;
+            }
         }
         let step = match (&self.origin, self.plan) {
             (Origin::Ended { .. }, Plan::Keep) if self.changes.is_empty() => None,

@@ -81,7 +81,9 @@ impl ActiveSession {
             let Origin::Stored(base) = &state.origin else {
                 return None;
             };
-            if state.plan != Plan::Keep || !state.rotation_due(base, engine, engine.now()) {
+            // Planned already where an attempt before this one has failed.
+            let may_renew = matches!(state.plan, Plan::Keep | Plan::Rotate);
+            if !may_renew || !state.rotation_due(base, engine, engine.now()) {
                 return None;
             }
             match Weak::strong_count(&state.lease) {

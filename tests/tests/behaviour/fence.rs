@@ -161,12 +161,41 @@ async fn noting_the_use_says_nothing_of_a_write_in_doubt() {
     arrives_late(&app, seen).await;
 }
 
+fn rotating(builder: SessionsBuilder) -> SessionsBuilder {
+    builder.rotate_every(Duration::from_mins(15))
+}
+
+/// Conformance 2.6, 2.7
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_comes_too_late_is_not_tried_again_while_another_holds_the_session() {
+    let app = App::with(rotating);
+    let other = app.redeployed(rotating);
+    let alice = sign_in(&app).await;
+    app.pass(Duration::from_mins(15));
+    let mut sent = app.store.pause(Op::Rename);
+    let visitor = alice.fork();
+    let late = tokio::spawn(async move { visitor.act(|s| Ok(s.user().map(drop)?)).await });
+    sent.arrived().await;
+    app.pass(LEASE);
+    let (next, lock) = hold(&other, &alice).await;
+    let (key, _) = record(&app, &alice).await;
+    app.store.calls();
+    sent.release();
+    let reply = late.await.expect("no panic");
+    assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
+    assert!(!app.store.calls().contains(&Op::Rename));
+    next.set_cart(vec!["next".into()]).expect("it fits");
+    next.save().await.expect("the session is still its own");
+    let sessions = app.store.sessions(app.now()).await;
+    let keys: Vec<_> = sessions.iter().map(|(key, _)| *key).collect();
+    assert_eq!(keys, [key], "under the id that it had");
+    drop(lock);
+    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["next"]);
+}
+
 /// Conformance 2.6, 2.7
 #[tokio::test(start_paused = true)]
 async fn a_renewal_in_doubt_does_not_move_the_session_away_from_the_next_holder() {
-    fn rotating(builder: SessionsBuilder) -> SessionsBuilder {
-        builder.rotate_every(Duration::from_mins(15))
-    }
     let app = App::with(rotating);
     let other = app.redeployed(rotating);
     let alice = sign_in(&app).await;

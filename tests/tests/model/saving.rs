@@ -282,6 +282,15 @@ impl World {
             if nothing_to_save {
                 worlds.extend(self.with(actor, Outcome::Saved, |_| {}));
             }
+            // That the session has ended it is told before it looks at its lock again.
+            if let Base::Session(known) = &request.base
+                && by != By::NoCall
+                && request.is_idle()
+                && !matches!(self.find(known.label, now), Found::Live(_))
+            {
+                worlds
+                    .extend(self.with(actor, Outcome::Saved, |request| Self::unsay(request, now)));
+            }
             return worlds;
         }
         match &request.base {

@@ -147,6 +147,13 @@ pub(crate) enum Plan {
     Destroy,
 }
 
+impl Plan {
+    /// Whether it is not one of the handler's, so that the schedule decides.
+    pub(crate) fn is_the_schedules(self) -> bool {
+        matches!(self, Self::Keep | Self::Rotate)
+    }
+}
+
 impl Base {
     pub(crate) fn term(&self) -> Term {
         Term {
@@ -417,7 +424,7 @@ impl ActiveSession {
 
     pub(crate) fn regenerate(&self) {
         let mut state = self.state();
-        if matches!(state.plan, Plan::Keep | Plan::Rotate) {
+        if state.plan.is_the_schedules() {
             state.plan = Plan::Regenerate;
             state.plan_number += 1;
             state.next_id = None;

@@ -349,17 +349,7 @@ impl State {
     /// What is to be asked of the store next, if anything.
     fn next_step(&mut self, engine: &Engine, may_rotate: bool) -> Result<Option<Step>, SaveError> {
         let now = engine.now();
-        if let Origin::Stored(base) = &self.origin
-            && matches!(self.plan, Plan::Keep | Plan::Rotate)
-        {
-            // Asked anew before each attempt: another request may have renewed the id, or have taken the lock.
-            if may_rotate && self.rotation_due(base, engine, now) {
-                self.plan = Plan::Rotate;
-            } else {
-                self.plan = Plan::Keep;
-                self.next_id = None;
-            }
-        }
+        self.plan_renewal(engine, may_rotate, now);
         let step = match (&self.origin, self.plan) {
             (Origin::Ended { .. }, Plan::Keep) if self.changes.is_empty() => None,
             (Origin::Ended { over: true }, Plan::Destroy) if self.changes.are_passing() => {

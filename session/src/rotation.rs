@@ -48,6 +48,23 @@ impl Turn {
 }
 
 impl State {
+    /// Whether the next attempt to save renews the id. Asked anew before each: another request may have
+    /// renewed it meanwhile, or have taken the lock.
+    pub(crate) fn plan_renewal(&mut self, engine: &Engine, may_rotate: bool, now: Timestamp) {
+        let Origin::Stored(base) = &self.origin else {
+            return;
+        };
+        if !self.plan.is_the_schedules() {
+            return;
+        }
+        if may_rotate && self.rotation_due(base, engine, now) {
+            self.plan = Plan::Rotate;
+        } else {
+            self.plan = Plan::Keep;
+            self.next_id = None;
+        }
+    }
+
     /// Where the id is due and was not renewed, another request is about to: the old one is not told again,
     /// as that might reach the client behind the new one.
     pub(crate) fn keep_due_id_untold(&mut self, engine: &Engine) {
@@ -81,9 +98,7 @@ impl ActiveSession {
             let Origin::Stored(base) = &state.origin else {
                 return None;
             };
-            // Planned already where an attempt before this one has failed.
-            let may_renew = matches!(state.plan, Plan::Keep | Plan::Rotate);
-            if !may_renew || !state.rotation_due(base, engine, engine.now()) {
+            if !state.plan.is_the_schedules() || !state.rotation_due(base, engine, engine.now()) {
                 return None;
             }
             match Weak::strong_count(&state.lease) {

@@ -375,6 +375,33 @@ async fn a_renewal_that_cannot_be_written_leaves_the_old_id() {
     assert_eq!(user(&alice).await, Some(7));
 }
 
+/// Conformance 2.6, 5.2
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_failed_is_tried_again_by_the_next_save_under_a_lock_of_its_own() {
+    let app = App::with(rotating);
+    let alice = due(&app).await;
+    let old = alice.signed_id();
+    let store = app.store.clone();
+    let reply = alice
+        .visit(|session| async move {
+            store.fail(&[Op::Rename]);
+            session.save().await.expect_err("the store refuses");
+            store.heal();
+            // The first lock is given back meanwhile.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            store.calls();
+            session.save().await?;
+            let calls = store.calls();
+            assert_eq!(calls.first(), Some(&Op::Lock), "{calls:?}");
+            assert_eq!(calls.last(), Some(&Op::Rename), "{calls:?}");
+            Ok(())
+        })
+        .await;
+    assert_eq!(reply.status, 200);
+    assert_ne!(alice.signed_id(), old);
+    assert_eq!(user(&alice).await, Some(7));
+}
+
 /// Conformance 1.6
 #[tokio::test]
 async fn renewals_do_not_extend_the_absolute_timeout() {

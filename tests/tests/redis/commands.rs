@@ -244,6 +244,35 @@ async fn what_is_not_a_record_is_an_error_and_stays() {
     assert_eq!(run("DBSIZE".into()).await.trim(), "0");
 }
 
+/// An empty answer is all that a read of no value gets, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_value_is_read_as_none_and_refused_to_writes() {
+    let Some(server) = redis::shared().await else {
+        return;
+    };
+    let url = server.new_database().await;
+    let store = open(&url).await;
+    let database = url.rsplit('/').next().expect("a number");
+    let run = |command: String| server.run(format!("-n {database} {command}"));
+    let id = key();
+    let set = format!("EVAL return(redis.call('SET',KEYS[1],'')) 1 {}", name(id));
+    run(set).await;
+
+    assert_eq!(store.load(id, now()).await.ok(), Some(None));
+    for error in [
+        store.create(id, write("data"), now()).await.map(drop),
+        store
+            .replace(id, Version::FIRST, write("data"), now())
+            .await
+            .map(drop),
+    ] {
+        let error = error.expect_err("it is no record");
+        assert_eq!(error.kind(), StoreErrorKind::Corrupt);
+    }
+    assert_eq!(run(format!("STRLEN {}", name(id))).await.trim(), "0");
+    assert_eq!(run("DBSIZE".into()).await.trim(), "1");
+}
+
 /// Conformance 5.13
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_larger_than_any_session_is_not_read() {

@@ -56,7 +56,7 @@ impl World {
             }
             // Who is to renew the id locks the session first, if it is free.
             Call::Lock(_) => {
-                let mut worlds = [false, true].map(|free| self.puts_off(actor, !free));
+                let mut worlds = [self.puts_off(actor, false), self.finds_it_locked(actor)];
                 if let Base::Session(known) = &self.requests[&actor].base
                     && takes_over
                 {
@@ -84,6 +84,14 @@ impl World {
     fn puts_off(&self, actor: Actor, puts_off: bool) -> Self {
         let mut world = self.clone();
         world.request(actor).puts_off = puts_off;
+        world
+    }
+
+    /// The world in which the renewal is left to another. It may be so until the end: the lock may be one of the
+    /// request's own, and then a later save can meet the call that gives it back.
+    fn finds_it_locked(&self, actor: Actor) -> Self {
+        let mut world = self.puts_off(actor, true);
+        world.request(actor).met_others = true;
         world
     }
 
@@ -170,10 +178,8 @@ impl World {
     pub(crate) fn save_fails(&self, actor: Actor, call: Call, now: u64) -> Vec<Self> {
         match call {
             Call::Lock(_) => {
-                let mut world = self.puts_off(actor, true);
                 // It may have been locked, and is then to be unlocked by somebody.
-                world.request(actor).met_others = true;
-                vec![world]
+                vec![self.finds_it_locked(actor)]
             }
             Call::Load(_) => {
                 let mut worlds = self.looks_after(actor, now, false);

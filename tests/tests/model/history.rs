@@ -138,7 +138,8 @@ fn event(mood: Mood) -> impl Strategy<Value = Event> {
         mood.trouble => (0..PROCESSES).prop_map(Event::Crash),
         mood.time => prop_oneof![
             5 => minutes.prop_map(Event::Pass),
-            1 => which().prop_map(Event::HoldUp),
+            // What a lock that runs out is to keep out is found by these alone.
+            1 + mood.exclusive => which().prop_map(Event::HoldUp),
         ],
         1 => Just(Event::Sweep),
         mood.ends => Just(Event::Clear),

@@ -7,11 +7,13 @@ mod debian;
 mod features;
 mod fuzz;
 mod help;
+mod model;
 #[path = "../../tests/src/servers/need.rs"]
 mod need;
 mod shuttle;
 mod steps;
 mod test;
+mod test_log;
 
 use std::env;
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ const VERBS: &[Verb] = &[
     conformance::VERB,
     fuzz::VERB,
     shuttle::VERB,
+    model::VERB,
     help::VERB,
 ];
 

@@ -49,16 +49,15 @@ impl Steps {
     pub(crate) fn finish(self) -> Result<(), String> {
         println!("\n{}", summary(&self.taken));
         println!("In all {}.", seconds(self.begun.elapsed()));
-        let failed: Vec<&str> = self
+        let failed: Vec<String> = self
             .taken
             .iter()
-            .filter(|step| step.failure.is_some())
-            .map(|step| step.name.as_str())
+            .filter_map(|step| Some(format!("{}: {}", step.name, step.failure.as_ref()?)))
             .collect();
         if failed.is_empty() {
             Ok(())
         } else {
-            Err(format!("failed: {}", failed.join(", ")))
+            Err(format!("failed:\n  {}", failed.join("\n  ")))
         }
     }
 }
@@ -125,7 +124,7 @@ mod tests {
             Ok(())
         });
         assert!(ran);
-        assert_eq!(steps.finish(), Err("failed: first".to_owned()));
+        assert_eq!(steps.finish(), Err("failed:\n  first: broken".to_owned()));
     }
 
     #[test]

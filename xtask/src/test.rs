@@ -2,11 +2,12 @@
 
 use std::env;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::need::{self, Need};
 use crate::steps::{Steps, root, run};
-use crate::{Verb, conformance, debian, features};
+use crate::{Verb, conformance, debian, features, test_log};
 
 /// Runs every check.
 pub(crate) const VERB: Verb = Verb {
@@ -147,9 +148,17 @@ fn build() -> Result<(), String> {
 }
 
 fn tests() -> Result<(), String> {
-    run(cargo()
-        .args(["test", "--workspace", "--all-features", "--no-fail-fast"])
-        .env(REQUIRE_SERVERS, "1"))
+    test_log::run(
+        cargo()
+            .args(["test", "--workspace", "--all-features", "--no-fail-fast"])
+            .env(REQUIRE_SERVERS, "1"),
+        &target().join("xtask/tests.log"),
+    )
+}
+
+/// Where Cargo puts what it builds.
+fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The Cargo that runs this task, at the root of the workspace.

@@ -207,11 +207,20 @@ impl World {
 
     /// The call was carried out, and the request is told that it failed.
     pub(crate) fn save_answer_is_lost(&self, actor: Actor, call: Call, now: u64) -> Vec<Self> {
-        if matches!(call, Call::Load(_) | Call::Lock(_)) {
-            return self.save_fails(actor, call, now);
-        }
         let mut world = self.clone();
         let request = world.request(actor);
+        if let Call::Load(_) | Call::Lock(_) = call {
+            // The request has not seen the record that was read.
+            if let Stage::Saving {
+                outcome: None,
+                before,
+                ..
+            } = request.stage.clone()
+            {
+                (request.base, request.answer) = before;
+            }
+            return world.save_fails(actor, call, now);
+        }
         if let Stage::Saving { noted, before, .. } = request.stage.clone() {
             (request.base, request.answer) = before;
             request.set_outcome(if noted {

@@ -1,38 +1,40 @@
-//! What a request has changed of its session and not saved yet.
+//! The changes that a request has made to its session and not saved yet.
 
 use bytes::Bytes;
 
-use crate::{error::UpdateError, key::Field, record::Record};
+use crate::{error::UpdateError, field::Field, record::Record};
 
-/// One `update_*` closure, from the encoded value so far to the encoded value after it.
-pub(crate) type Step = Box<dyn FnMut(Option<&Bytes>) -> Result<Option<Bytes>, UpdateError> + Send>;
+/// One `update_*` closure: maps the encoded previous value to the encoded new value.
+pub(crate) type Updater =
+    Box<dyn FnMut(Option<&Bytes>) -> Result<Option<Bytes>, UpdateError> + Send>;
 
-/// How a field was changed: what is to happen where another request wrote the field meanwhile.
-enum Op {
-    /// Set or removed: this request's value stands.
+/// The updaters of one field, oldest first, each with its number in [`Changes`].
+pub(crate) type Updaters = Vec<(u64, Updater)>;
+
+/// How a field was changed, which decides how the change is merged onto a newer record.
+enum Kind {
+    /// Set or removed: the value of this request replaces the newer one.
     Put,
-    /// Updated: the closures run again on the newer value. `stale` until they have.
-    Update {
-        steps: Vec<(u64, Step)>,
-        stale: bool,
-    },
+    /// Updated: the updaters run again on the newer value. `stale` until they have.
+    Update { updaters: Updaters, stale: bool },
 }
 
 struct Change {
     field: Field,
-    op: Op,
-    /// The value after the change; `None` is removed.
+    kind: Kind,
+    /// The value after the change; `None` removes the field.
     value: Option<Bytes>,
-    /// When it was made, in counts of the list.
-    at: u64,
+    /// The number of the change.
+    number: u64,
 }
 
 /// The changed fields, each once.
 #[derive(Default)]
 pub(crate) struct Changes {
     list: Vec<Change>,
-    count: u64,
-    /// Whether some of them are being written right now.
+    /// The number of the latest change.
+    latest: u64,
+    /// Whether a save of some of the changes is in progress.
     saving: bool,
 }
 
@@ -41,194 +43,192 @@ impl Changes {
         self.list.is_empty()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.list.len()
-    }
-
-    /// Whether nothing is lost with them but what would be shown once.
-    pub(crate) fn are_passing(&self) -> bool {
+    /// Whether the changes only remove fields and set flash values, so that dropping them loses no data.
+    pub(crate) fn are_transient(&self) -> bool {
         self.list
             .iter()
-            .all(|change| change.field.flash || change.value.is_none())
+            .all(|change| change.field.is_flash() || change.value.is_none())
     }
 
     pub(crate) fn clear(&mut self) {
         self.list.clear();
     }
 
-    /// Each changed field with its value now.
+    /// Each changed field with its new value.
     pub(crate) fn values(&self) -> impl Iterator<Item = (Field, Option<&Bytes>)> + Clone {
         self.list
             .iter()
             .map(|change| (change.field, change.value.as_ref()))
     }
 
-    /// The value of a field now, over what is stored.
+    /// The value of a field, with the changes on top of `base`.
     pub(crate) fn value(&self, field: Field, base: &Record) -> Option<Bytes> {
         self.find(field)
             .map_or_else(|| base.get(field), |change| change.value.clone())
     }
 
+    /// Sets a field, or removes it.
     pub(crate) fn put(&mut self, field: Field, value: Option<Bytes>, base: &Record) {
-        self.record(field, Op::Put, value, base);
+        self.record(field, Kind::Put, value, base);
     }
 
-    /// Removes what was read. A newer value, which was not read, stays.
+    /// Removes the value `seen`. A newer value, which the request has not read, stays.
     pub(crate) fn take(&mut self, field: Field, seen: Bytes, base: &Record) {
-        let step: Step = Box::new(move |value| Ok(value.filter(|value| **value != seen).cloned()));
-        self.update(field, step, None, base);
+        let updater: Updater =
+            Box::new(move |value| Ok(value.filter(|value| **value != seen).cloned()));
+        self.update(field, updater, None, base);
     }
 
-    /// Notes that `step` made `value` of the value so far.
-    pub(crate) fn update(&mut self, field: Field, step: Step, value: Option<Bytes>, base: &Record) {
-        let at = self.count + 1;
-        let op = match self.find_mut(field).map(|change| &mut change.op) {
-            Some(Op::Update { steps, stale }) => {
-                let mut steps = std::mem::take(steps);
-                steps.push((at, step));
-                Op::Update {
-                    steps,
+    /// Records that `updater` has returned `value` for the previous value.
+    pub(crate) fn update(
+        &mut self,
+        field: Field,
+        updater: Updater,
+        value: Option<Bytes>,
+        base: &Record,
+    ) {
+        let number = self.latest + 1;
+        let kind = match self.find_mut(field).map(|change| &mut change.kind) {
+            Some(Kind::Update { updaters, stale }) => {
+                let mut updaters = std::mem::take(updaters);
+                updaters.push((number, updater));
+                Kind::Update {
+                    updaters,
                     stale: *stale,
                 }
             }
-            // On top of a value of this request's own there is nothing to run again on.
-            Some(Op::Put) => Op::Put,
-            None => Op::Update {
-                steps: vec![(at, step)],
+            // The previous value was set by this request, so the updater never runs on a newer one.
+            Some(Kind::Put) => Kind::Put,
+            None => Kind::Update {
+                updaters: vec![(number, updater)],
                 stale: false,
             },
         };
-        self.record(field, op, value, base);
+        self.record(field, kind, value, base);
     }
 
-    fn record(&mut self, field: Field, op: Op, value: Option<Bytes>, base: &Record) {
-        self.count += 1;
+    fn record(&mut self, field: Field, kind: Kind, value: Option<Bytes>, base: &Record) {
         let change = Change {
             field,
-            op,
+            kind,
             value,
-            at: self.count,
+            number: self.next_number(),
         };
-        let found = self.list.iter().position(|c| c.field.name == field.name);
-        if base.get(field) == change.value && !self.saving {
-            // As stored: nothing to write.
-            if let Some(index) = found {
-                self.list.swap_remove(index);
-            }
-        } else if let Some(index) = found {
-            self.list[index] = change;
-        } else {
-            self.list.push(change);
+        let index = self.list.iter().position(|c| c.field.name() == field.name());
+        let is_as_stored = base.get(field) == change.value && !self.saving;
+        match index {
+            Some(index) if is_as_stored => drop(self.list.swap_remove(index)),
+            Some(index) => self.list[index] = change,
+            None if is_as_stored => {}
+            None => self.list.push(change),
         }
     }
 
-    /// From now on `base` may be about to change, and being as stored is no reason to forget a change.
+    /// A save begins: `base` may be about to change, so a change back to the stored value is kept.
     pub(crate) fn begin_save(&mut self) {
         self.saving = true;
     }
 
+    /// The save has ended, in whatever way.
     pub(crate) fn end_save(&mut self) {
         self.saving = false;
     }
 
-    /// Gives the flash values back that were read, as for a handler that did not run.
+    /// Restores the flash values that were read, as for a handler that did not run.
     pub(crate) fn restore_flash(&mut self) {
         self.list
-            .retain(|change| !change.field.flash || change.value.is_some());
+            .retain(|change| !change.field.is_flash() || change.value.is_some());
     }
 
-    /// A mark for [`saved`](Self::saved): the changes made so far.
-    pub(crate) fn mark(&self) -> u64 {
-        self.count
+    /// The number of the latest change: see [`saved`](Self::saved).
+    pub(crate) fn latest(&self) -> u64 {
+        self.latest
     }
 
-    /// Forgets the changes up to `mark`: they are stored now.
-    pub(crate) fn saved(&mut self, mark: u64) {
+    /// Reserves a number for something that is ordered with the changes.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.latest += 1;
+        self.latest
+    }
+
+    /// Drops the changes up to number `latest`, because they are stored now.
+    pub(crate) fn saved(&mut self, latest: u64) {
         self.list.retain_mut(|change| {
-            if let Op::Update { steps, .. } = &mut change.op {
-                steps.retain(|(at, _)| *at > mark);
+            if let Kind::Update { updaters, .. } = &mut change.kind {
+                updaters.retain(|(number, _)| *number > latest);
             }
-            change.at > mark
+            change.number > latest
         });
     }
 
-    /// Puts the changes onto a newer record: changes of different fields both survive.
-    /// `update_*` closures are then due to run again: see [`next_stale`](Self::next_stale).
+    /// Moves the changes onto a newer record: changes of different fields both survive. The updaters become
+    /// due to run again: see [`take_stale`](Self::take_stale).
     pub(crate) fn rebase(&mut self) {
         for change in &mut self.list {
-            if let Op::Update { stale, .. } = &mut change.op {
+            if let Kind::Update { stale, .. } = &mut change.kind {
                 *stale = true;
             }
         }
     }
 
-    /// Takes out the closures of a field that are due to run again. They run without a lock held, since
-    /// they are the application's code; [`rerun`](Self::rerun) puts them back.
-    pub(crate) fn next_stale(&mut self) -> Option<(Field, Vec<(u64, Step)>)> {
+    /// Takes out the updaters of one field that must run again. They are the application's code and run
+    /// without a lock held; [`put_back`](Self::put_back) returns them.
+    pub(crate) fn take_stale(&mut self) -> Option<(Field, Updaters)> {
         self.list
             .iter_mut()
-            .find_map(|change| match &mut change.op {
-                Op::Update {
-                    steps,
+            .find_map(|change| match &mut change.kind {
+                Kind::Update {
+                    updaters,
                     stale: stale @ true,
                 } => {
                     *stale = false;
-                    Some((change.field, std::mem::take(steps)))
+                    Some((change.field, std::mem::take(updaters)))
                 }
                 _ => None,
             })
     }
 
-    /// Puts closures back that are due to run again still.
-    pub(crate) fn give_back(&mut self, field: Field, mut ran: Vec<(u64, Step)>) {
-        if let Some(change) = self.find_mut(field)
-            && let Op::Update { steps, stale } = &mut change.op
-        {
-            *stale = true;
-            ran.append(steps);
-            *steps = ran;
-        }
-    }
-
-    /// Puts closures back, with what came of running them: a value, or nothing where one failed.
-    pub(crate) fn rerun(
+    /// Returns updaters that [`take_stale`](Self::take_stale) took out, with the new value, or with `None` if
+    /// they failed and must run again.
+    pub(crate) fn put_back(
         &mut self,
         field: Field,
-        mut ran: Vec<(u64, Step)>,
-        outcome: Result<Option<Bytes>, &UpdateError>,
+        mut ran: Updaters,
+        outcome: Option<Option<Bytes>>,
         base: &Record,
     ) {
-        // Where the field was set or removed meanwhile, that stands.
+        // If the field was set or removed meanwhile, that value stays.
         if let Some(change) = self.find_mut(field)
-            && let Op::Update { steps, stale } = &mut change.op
+            && let Kind::Update { updaters, stale } = &mut change.kind
         {
-            // An update made meanwhile saw the older value, so all of them run once more.
-            *stale = !steps.is_empty() || outcome.is_err();
-            ran.append(steps);
-            *steps = ran;
-            if let Ok(value) = outcome {
+            // An update made meanwhile has run on the older value, so all of them must run once more.
+            *stale = !updaters.is_empty() || outcome.is_none();
+            ran.append(updaters);
+            *updaters = ran;
+            if let Some(value) = outcome {
                 change.value = value;
             }
             if !*stale && change.value == base.get(field) {
-                // As stored by now: nothing to write.
-                self.list.retain(|change| change.field.name != field.name);
+                self.list
+                    .retain(|change| change.field.name() != field.name());
             }
         }
     }
 
     fn find(&self, field: Field) -> Option<&Change> {
-        self.list.iter().find(|c| c.field.name == field.name)
+        self.list.iter().find(|c| c.field.name() == field.name())
     }
 
     fn find_mut(&mut self, field: Field) -> Option<&mut Change> {
-        self.list.iter_mut().find(|c| c.field.name == field.name)
+        self.list
+            .iter_mut()
+            .find(|c| c.field.name() == field.name())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::rewrite;
 
     const A: Field = Field::new("ns.a");
 
@@ -238,28 +238,28 @@ mod tests {
 
     fn base(value: Option<u8>) -> Record {
         let value = value.map(bytes);
-        rewrite(&Record::empty(), [(A, value.as_ref())])
+        Record::empty().with([(A, value.as_ref())])
     }
 
-    fn add(n: u8) -> Step {
+    fn add(n: u8) -> Updater {
         Box::new(move |value| Ok(Some(bytes(value.map_or(0, |v| v[0]) + n))))
     }
 
-    /// What the session does when another request wrote `newer` first.
-    fn meet(changes: &mut Changes, newer: &Record) -> Option<Bytes> {
+    /// Merges the changes onto `newer` and returns the value of `A`.
+    fn merge(changes: &mut Changes, newer: &Record) -> Option<Bytes> {
         changes.rebase();
-        while let Some((field, mut steps)) = changes.next_stale() {
-            let value = steps
+        while let Some((field, mut updaters)) = changes.take_stale() {
+            let value = updaters
                 .iter_mut()
-                .try_fold(newer.get(field), |value, (_, step)| step(value.as_ref()))
+                .try_fold(newer.get(field), |value, (_, updater)| updater(value.as_ref()))
                 .unwrap();
-            changes.rerun(field, steps, Ok(value), newer);
+            changes.put_back(field, updaters, Some(value), newer);
         }
-        rewrite(newer, changes.values()).get(A)
+        newer.with(changes.values()).get(A)
     }
 
     #[test]
-    fn what_equals_the_stored_value_is_no_change() {
+    fn a_value_equal_to_the_stored_one_is_no_change() {
         let stored = base(Some(1));
         let mut changes = Changes::default();
         changes.put(A, Some(bytes(1)), &stored);
@@ -277,8 +277,8 @@ mod tests {
         let mut changes = Changes::default();
         changes.update(A, add(1), Some(bytes(2)), &base(Some(1)));
         changes.update(A, add(10), Some(bytes(12)), &base(Some(1)));
-        assert_eq!(meet(&mut changes, &base(Some(5))), Some(bytes(16)));
-        assert_eq!(meet(&mut changes, &base(Some(6))), Some(bytes(17)));
+        assert_eq!(merge(&mut changes, &base(Some(5))), Some(bytes(16)));
+        assert_eq!(merge(&mut changes, &base(Some(6))), Some(bytes(17)));
     }
 
     #[test]
@@ -286,20 +286,20 @@ mod tests {
         let mut changes = Changes::default();
         changes.put(A, Some(bytes(3)), &base(Some(1)));
         changes.update(A, add(1), Some(bytes(4)), &base(Some(1)));
-        assert_eq!(meet(&mut changes, &base(Some(9))), Some(bytes(4)));
+        assert_eq!(merge(&mut changes, &base(Some(9))), Some(bytes(4)));
     }
 
     #[test]
-    fn taking_leaves_a_value_that_was_not_seen() {
+    fn take_keeps_a_newer_value_that_was_not_read() {
         let mut changes = Changes::default();
         changes.take(A, bytes(1), &base(Some(1)));
-        assert_eq!(meet(&mut changes, &base(Some(1))), None);
-        assert_eq!(meet(&mut changes, &base(Some(2))), Some(bytes(2)));
+        assert_eq!(merge(&mut changes, &base(Some(1))), None);
+        assert_eq!(merge(&mut changes, &base(Some(2))), Some(bytes(2)));
         assert!(changes.is_empty());
     }
 
     #[test]
-    fn taking_what_this_request_set_leaves_no_change() {
+    fn take_of_a_value_that_this_request_set_is_no_change() {
         let mut changes = Changes::default();
         changes.put(A, Some(bytes(1)), &base(None));
         changes.take(A, bytes(1), &base(None));
@@ -307,144 +307,131 @@ mod tests {
     }
 
     #[test]
-    fn an_update_over_what_was_taken_starts_from_nothing() {
+    fn an_update_after_a_take_starts_from_no_value() {
         let mut changes = Changes::default();
         changes.take(A, bytes(3), &base(Some(3)));
         changes.update(A, add(1), Some(bytes(1)), &base(Some(3)));
-        assert_eq!(meet(&mut changes, &base(Some(3))), Some(bytes(1)));
-        assert_eq!(meet(&mut changes, &base(Some(7))), Some(bytes(8)));
+        assert_eq!(merge(&mut changes, &base(Some(3))), Some(bytes(1)));
+        assert_eq!(merge(&mut changes, &base(Some(7))), Some(bytes(8)));
     }
 
     #[test]
-    fn taking_what_was_updated_leaves_a_newer_value() {
+    fn take_of_an_updated_value_keeps_a_newer_value() {
         let mut changes = Changes::default();
         changes.update(A, add(1), Some(bytes(1)), &base(None));
         changes.take(A, bytes(1), &base(None));
-        assert!(changes.is_empty(), "nothing was there, and nothing is");
+        assert!(changes.is_empty(), "there was no value, and there is none");
         changes.update(A, add(1), Some(bytes(3)), &base(Some(2)));
         changes.take(A, bytes(3), &base(Some(2)));
-        assert_eq!(meet(&mut changes, &base(Some(2))), None);
-        assert_eq!(meet(&mut changes, &base(Some(10))), Some(bytes(11)));
+        assert_eq!(merge(&mut changes, &base(Some(2))), None);
+        assert_eq!(merge(&mut changes, &base(Some(10))), Some(bytes(11)));
     }
 
     #[test]
-    fn a_change_made_while_saving_stays_due() {
+    fn a_change_made_during_a_save_is_not_dropped_by_it() {
         let stored = base(Some(0));
         let mut changes = Changes::default();
         changes.update(A, add(1), Some(bytes(1)), &stored);
-        let mark = changes.mark();
+        let latest = changes.latest();
         changes.update(A, add(2), Some(bytes(3)), &stored);
-        changes.saved(mark);
-        // Only the second closure is left: the first is in the stored value.
-        assert_eq!(meet(&mut changes, &base(Some(1))), Some(bytes(3)));
+        changes.saved(latest);
+        // Only the second updater is left: the stored value includes the first.
+        assert_eq!(merge(&mut changes, &base(Some(1))), Some(bytes(3)));
     }
 
     #[test]
-    fn an_update_made_while_closures_run_again_is_not_lost() {
+    fn an_update_made_while_updaters_run_again_is_not_lost() {
         let mut changes = Changes::default();
         changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
         let newer = base(Some(10));
         changes.rebase();
-        let (field, steps) = changes.next_stale().unwrap();
+        let (field, updaters) = changes.take_stale().unwrap();
         changes.update(A, add(100), Some(bytes(101)), &newer);
-        changes.rerun(field, steps, Ok(Some(bytes(11))), &newer);
-        assert_eq!(meet(&mut changes, &newer), Some(bytes(111)));
+        changes.put_back(field, updaters, Some(Some(bytes(11))), &newer);
+        assert_eq!(merge(&mut changes, &newer), Some(bytes(111)));
     }
 
     #[test]
-    fn an_update_is_not_due_to_run_again_before_another_request_was_first() {
+    fn an_updater_is_stale_only_after_a_rebase() {
         let mut changes = Changes::default();
         changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
-        assert!(changes.next_stale().is_none());
+        assert!(changes.take_stale().is_none());
         changes.rebase();
-        assert!(changes.next_stale().is_some());
+        assert!(changes.take_stale().is_some());
         assert!(
-            changes.next_stale().is_none(),
-            "another task that looks meanwhile would run no closures and lose the change"
+            changes.take_stale().is_none(),
+            "another task would find no updaters and lose the change"
         );
     }
 
     #[test]
-    fn an_update_made_while_closures_run_again_makes_them_due_once_more() {
+    fn an_update_made_while_updaters_run_again_makes_them_stale_once_more() {
         let (newer, mut changes) = (base(Some(1)), Changes::default());
         changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
         changes.rebase();
-        let (field, steps) = changes.next_stale().unwrap();
+        let (field, updaters) = changes.take_stale().unwrap();
         changes.update(A, add(10), Some(bytes(11)), &newer);
-        // What is as stored for now is not so when the later closure has run.
-        changes.rerun(field, steps, Ok(Some(bytes(1))), &newer);
-        let (_, steps) = changes.next_stale().expect("due once more");
-        assert_eq!(steps.len(), 2);
+        // The value equals the stored one only until the second updater has run.
+        changes.put_back(field, updaters, Some(Some(bytes(1))), &newer);
+        let (_, updaters) = changes.take_stale().expect("stale once more");
+        assert_eq!(updaters.len(), 2);
     }
 
     #[test]
-    fn closures_that_failed_or_were_given_back_stay_due_with_those_made_meanwhile() {
-        type End = fn(&mut Changes, Vec<(u64, Step)>, &Record);
+    fn updaters_that_failed_stay_stale_with_those_added_meanwhile() {
         let newer = base(Some(10));
-        let ends: [End; 2] = [
-            |changes, steps, _| changes.give_back(A, steps),
-            |changes, steps, newer| {
-                let error = UpdateError::Overtaken { key: A.name };
-                changes.rerun(A, steps, Err(&error), newer);
-            },
-        ];
-        for end in ends {
-            for meanwhile in [false, true] {
-                let mut changes = Changes::default();
-                changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
-                changes.rebase();
-                let (_, steps) = changes.next_stale().unwrap();
-                if meanwhile {
-                    changes.update(A, add(100), Some(bytes(101)), &newer);
-                }
-                end(&mut changes, steps, &newer);
-                let (_, steps) = changes.next_stale().expect("due still");
-                let order: Vec<u64> = steps.iter().map(|(at, _)| *at).collect();
-                assert_eq!(order, if meanwhile { vec![1, 2] } else { vec![1] });
+        for meanwhile in [false, true] {
+            let mut changes = Changes::default();
+            changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
+            changes.rebase();
+            let (_, updaters) = changes.take_stale().unwrap();
+            if meanwhile {
+                changes.update(A, add(100), Some(bytes(101)), &newer);
             }
+            changes.put_back(A, updaters, None, &newer);
+            let (_, updaters) = changes.take_stale().expect("stale still");
+            let order: Vec<u64> = updaters.iter().map(|(number, _)| *number).collect();
+            assert_eq!(order, if meanwhile { vec![1, 2] } else { vec![1] });
         }
     }
 
     #[test]
-    fn what_is_put_back_as_stored_is_forgotten_unless_it_is_being_saved() {
+    fn a_change_back_to_the_stored_value_is_kept_during_a_save() {
         let stored = base(Some(1));
         let mut changes = Changes::default();
         changes.put(A, Some(bytes(2)), &stored);
         changes.begin_save();
         changes.put(A, Some(bytes(1)), &stored);
-        assert!(!changes.is_empty(), "2 may be what is stored by then");
+        assert!(!changes.is_empty(), "the save may have stored 2 by then");
         changes.end_save();
         changes.put(A, Some(bytes(1)), &stored);
         assert!(changes.is_empty());
     }
 
     #[test]
-    fn a_removal_loses_nothing_with_it_and_a_value_does() {
+    fn removals_are_transient_and_values_are_not() {
         let mut changes = Changes::default();
         changes.put(A, None, &base(Some(1)));
-        assert!(changes.are_passing());
+        assert!(changes.are_transient());
         changes.put(A, Some(bytes(2)), &base(Some(1)));
-        assert!(!changes.are_passing());
+        assert!(!changes.are_transient());
     }
 
     #[test]
-    fn giving_flash_values_back_leaves_every_other_change() {
-        let flash = |name| Field {
-            flash: true,
-            ..Field::new(name)
-        };
+    fn restoring_flash_values_keeps_every_other_change() {
+        let flash = |name| Field::new(name).with_flash();
         let (read, set, removed) = (flash("ns.read"), flash("ns.set"), Field::new("ns.b"));
         let one = bytes(1);
         let entries = [read, removed].map(|field| (field, Some(&one)));
-        let stored = rewrite(&Record::empty(), entries);
+        let stored = Record::empty().with(entries);
         let mut changes = Changes::default();
         changes.take(read, bytes(1), &stored);
         changes.put(set, Some(bytes(2)), &stored);
         changes.put(removed, None, &stored);
         changes.put(A, Some(bytes(3)), &stored);
         changes.restore_flash();
-        let mut left: Vec<_> = changes.values().map(|(field, _)| field.name).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["ns.a", "ns.b", "ns.set"]);
+        let mut kept: Vec<_> = changes.values().map(|(field, _)| field.name()).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, ["ns.a", "ns.b", "ns.set"]);
     }
 }

@@ -1,13 +1,13 @@
-//! What can go wrong with a session, one type for each thing one does with it.
+//! The errors of sessions: one type for each operation.
 //!
-//! Every text says what was being done and names the key, and none shows an id, a value or an address:
-//! they can be logged as they are. What serde said of a value is dropped, since it may quote the value.
+//! Every text says what was being done and names the key. None shows an id, a value or an address, so that
+//! it can be logged as it is. The errors of serde are dropped, because they may quote the value.
 
 use std::{error::Error, fmt};
 
 use crate::{id::PublicId, store::StoreError};
 
-/// An error with its causes, for a line in a log.
+/// Displays an error with its causes, for a line in a log.
 pub(crate) struct Chain<'a>(pub(crate) &'a dyn Error);
 
 impl fmt::Display for Chain<'_> {
@@ -26,8 +26,8 @@ impl fmt::Display for Chain<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GetError {
-    /// What is stored is not of the key's type, as after an incompatible change of the type.
-    #[error("reading session key `{key}`: what is stored does not decode as `{type_name}`")]
+    /// The stored value is not one of the key's type, as after an incompatible change of the type.
+    #[error("reading session key `{key}`: the stored value does not decode as `{type_name}`")]
     Decode {
         /// The key, with its namespace.
         key: &'static str,
@@ -36,11 +36,11 @@ pub enum GetError {
     },
 }
 
-/// Setting a value failed; the session is as it was.
+/// Setting a value failed. The session is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetError {
-    /// The value's `Serialize` refused.
+    /// The value's `Serialize` returned an error.
     #[error("setting session key `{key}`: the `{type_name}` does not serialize")]
     Encode {
         /// The key, with its namespace.
@@ -48,14 +48,14 @@ pub enum SetError {
         /// The value's type.
         type_name: &'static str,
     },
-    /// The value is larger than a value may be.
+    /// The value is larger than one value may be.
     #[error(
         "setting session key `{key}`: the value takes {size} bytes, over the limit of {limit} for one value"
     )]
     ValueTooLarge {
         /// The key, with its namespace.
         key: &'static str,
-        /// What the value takes, in bytes.
+        /// The size of the value, in bytes.
         size: usize,
         /// The limit, in bytes.
         limit: usize,
@@ -67,7 +67,7 @@ pub enum SetError {
     TooManyKeys {
         /// The key, with its namespace.
         key: &'static str,
-        /// How many it would have.
+        /// The number of keys that the session would have.
         keys: usize,
         /// The limit.
         limit: usize,
@@ -79,37 +79,37 @@ pub enum SetError {
         key: &'static str,
         /// The value's type.
         type_name: &'static str,
-        /// How deep lists and maps may lie in each other.
+        /// How deep lists and maps may be nested.
         limit: usize,
     },
-    /// The session would become larger than the size limit.
+    /// The session would become larger than a session may be.
     #[error(
         "setting session key `{key}`: the session would take {size} bytes, over the limit of {limit}"
     )]
     TooLarge {
         /// The key, with its namespace.
         key: &'static str,
-        /// What the session would take, in bytes.
+        /// The size that the session would have, in bytes.
         size: usize,
         /// The limit, in bytes.
         limit: usize,
     },
 }
 
-/// Updating a value failed; the session is as it was.
+/// Updating a value failed. The session is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UpdateError {
-    /// The value so far could not be read.
+    /// The previous value could not be read.
     #[error(transparent)]
     Get(#[from] GetError),
     /// The new value could not be set.
     #[error(transparent)]
     Set(#[from] SetError),
-    /// Each time that the closure had run, something else had changed the key meanwhile: other tasks of the
-    /// request, or the closure itself.
+    /// Each time that the closure had run, the key had changed meanwhile: by other tasks of the request, or by
+    /// the closure itself.
     #[error(
-        "updating session key `{key}`: it changed under each attempt; does the closure change its own key?"
+        "updating session key `{key}`: it changed during each attempt; does the closure change its own key?"
     )]
     Overtaken {
         /// The key, with its namespace.
@@ -117,93 +117,103 @@ pub enum UpdateError {
     },
 }
 
-/// Loading the session of a request failed.
+/// A handler asked for a session, and its request has none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// The handler is not inside a [`Sessions`](crate::Sessions) middleware.
+    #[error(
+        "extracting a session: the `Sessions` middleware is missing; add `.with(sessions)` to the route"
+    )]
+    NoMiddleware,
+    /// The `skip` rule of the middleware leaves this request without sessions.
+    #[error(
+        "extracting a session: the `skip` rule of the `Sessions` middleware leaves this request without one"
+    )]
+    Skipped,
+    /// Two structs store under one key.
+    #[error(transparent)]
+    KeyClash(#[from] KeyClashError),
+}
+
+/// Loading a session failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// No [`Sessions`](crate::Sessions) middleware is around the handler.
-    #[error(
-        "loading a session: the `Sessions` middleware is missing; add `.with(sessions)` to the route"
-    )]
-    NoMiddleware,
-    /// The builder's `skip` left the request without sessions.
-    #[error(
-        "loading a session: the `skip` rule of the `Sessions` middleware leaves this request without one"
-    )]
-    Skipped,
-    /// The store did not answer, or not with a record.
-    #[error("loading a session")]
+    /// The store returned an error.
+    #[error(transparent)]
     Store(#[from] StoreError),
-    /// What is stored is not a session. It was left as it is.
+    /// The stored bytes are not a session. They were left as they are.
     #[error("loading session {session:?}: the stored record is corrupt")]
     Corrupt {
-        /// Which session.
+        /// The public id of the session.
         session: PublicId,
     },
-    /// Two structs store under one key.
-    #[error(transparent)]
-    KeyClash(#[from] KeyClash),
 }
 
 /// Opening a session by its id failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// There is no such session, or it has ended.
-    #[error("opening a session: there is none with this id, or it has ended")]
+    /// No session has this id, or it has ended.
+    #[error("opening a session: no session has this id, or it has ended")]
     NotFound,
-    /// It could not be loaded.
+    /// The session could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Two structs store under one key.
+    #[error(transparent)]
+    KeyClash(#[from] KeyClashError),
 }
 
 /// Saving a session failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaveError {
-    /// The store did not do it. Nothing is half saved.
-    #[error("saving a session")]
+    /// The store returned an error. Nothing is half saved.
+    #[error(transparent)]
     Store(#[from] StoreError),
-    /// The session was ended elsewhere while this request was at work: signed out, regenerated, revoked
-    /// or expired. The changes were refused.
+    /// The session ended while this request was running: it was destroyed, regenerated or revoked by another
+    /// request, or it expired. The changes were refused.
     #[error("saving a session: it has ended meanwhile; the changes were refused")]
     Ended,
-    /// Other requests changed the session each time that this one tried to.
+    /// Other requests changed the session during each attempt.
     #[error(
-        "saving a session: gave up after {attempts} attempts, since other requests kept changing it"
+        "saving a session: gave up after {attempts} attempts, because other requests kept changing it"
     )]
     Contended {
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// An `update_*` closure had to run again on a newer value, and that failed.
-    #[error("saving a session")]
+    /// An `update_*` closure had to run again on a newer value, and returned an error.
+    #[error(transparent)]
     Update(#[from] UpdateError),
-    /// Merged with what another request wrote, the session is larger than the limit.
+    /// Merged with the changes of another request, the session is larger than a session may be.
     #[error("saving a session: it would take {size} bytes, over the limit of {limit}")]
     TooLarge {
-        /// What it would take, in bytes.
+        /// The size that the session would have, in bytes.
         size: usize,
         /// The limit, in bytes.
         limit: usize,
     },
-    /// Merged with what another request wrote, the session has more keys than the limit.
+    /// Merged with the changes of another request, the session has more keys than a session may have.
     #[error("saving a session: it would have {keys} keys, over the limit of {limit}")]
     TooManyKeys {
-        /// How many it would have.
+        /// The number of keys that the session would have.
         keys: usize,
         /// The limit.
         limit: usize,
     },
-    /// The session was locked, and the lease has run out: another request may hold it by now.
-    #[error("saving a session: the lease of its lock has run out; the changes were refused")]
+    /// The lease of the session's lock has expired, so that another request may hold the lock. The changes
+    /// were refused.
+    #[error("saving a session: the lease of its lock has expired; the changes were refused")]
     LeaseLost,
-    /// The changes were made in a request that failed or was given up, and went with it.
-    #[error("saving a session: the changes were discarded, as the request that made them failed")]
+    /// The request that made the changes failed or was cancelled, and its changes were discarded.
+    #[error("saving a session: the changes were discarded, because the request that made them failed")]
     Discarded,
-    /// A new session began after the response had left, so its id cannot reach the client any more.
+    /// The session needs a new id, and the response that could have carried the id has already been sent.
     #[error(
-        "saving a session: it is new, and the response that could have carried its id has left"
+        "saving a session: it needs a new id, and the response that could have carried it has already been sent"
     )]
     ResponseSent,
 }
@@ -212,8 +222,8 @@ pub enum SaveError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// Others held the session for as long as this request may wait.
-    #[error("locking a session: others held it for {waited:?}")]
+    /// Other requests held the lock for the whole time limit.
+    #[error("locking a session: other requests held the lock for {waited:?}")]
     TimedOut {
         /// How long this request waited.
         waited: std::time::Duration,
@@ -221,17 +231,17 @@ pub enum LockError {
     /// The session has ended meanwhile.
     #[error("locking a session: it has ended")]
     Ended,
-    /// The store did not answer, or what it holds is corrupt.
+    /// The session could not be loaded after it was locked, or the store returned an error.
     #[error(transparent)]
     Load(#[from] LoadError),
 }
 
-/// Two structs store under one key, so each would read what the other wrote.
+/// Two structs store under one key, so that each would read the values of the other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "session key `{key}` is claimed by `{first}` and by `{second}`; give one of them another `namespace`, or the field a `rename`"
 )]
-pub struct KeyClash {
+pub struct KeyClashError {
     /// The key, with its namespace.
     pub key: &'static str,
     /// The struct that claimed it first.
@@ -240,31 +250,35 @@ pub struct KeyClash {
     pub second: &'static str,
 }
 
-/// What the error handler is given: the session of a request could not be loaded or saved.
+/// The argument of the error handler: the session of a request could not be extracted, loaded, locked or
+/// saved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum SessionError {
-    /// It could not be loaded; the handler that asked for it did not run.
+pub enum RequestError {
+    /// The request has no session. The handler did not run.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
+    /// The session could not be loaded. The handler did not run.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It could not be locked, as `exclusive` asks; the handler did not run.
+    /// The session could not be locked for an `exclusive` handler. The handler did not run.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// It could not be saved; the handler has run.
+    /// The session could not be saved. The handler has run.
     #[error(transparent)]
     Save(#[from] SaveError),
 }
 
-/// The settings of [`Sessions`](crate::Sessions) do not go together.
+/// The settings of [`Sessions`](crate::Sessions) are wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A setting has no meaning as it is.
+    /// The value of a setting has no meaning.
     #[error("setting up sessions: {setting} {why}")]
     Invalid {
         /// The setting.
         setting: &'static str,
-        /// What it must be.
+        /// What its value must be.
         why: &'static str,
     },
     /// Two settings contradict each other.
@@ -279,5 +293,5 @@ pub enum BuildError {
     },
     /// Two structs store under one key.
     #[error(transparent)]
-    KeyClash(#[from] KeyClash),
+    KeyClash(#[from] KeyClashError),
 }

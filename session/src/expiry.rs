@@ -1,52 +1,44 @@
-//! When sessions end, and when their use is written down.
+//! When a session expires, and when its use is written to the store.
 
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, record::Term};
 
-/// How often the use of a session that nobody changes is written to the store.
+/// How often the use of a session is written to the store while nobody changes it.
 ///
-/// Reading a session is activity and moves its idle timeout. Writing that down at every read would
-/// double the load on the store, so it is throttled: a session may end early by at most the interval.
+/// A read of a session counts as use and moves its idle timeout. A write at every read would double the load
+/// of the store, so these writes are throttled: a session may expire early by at most the interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Touch {
+pub enum TouchPolicy {
     /// At most once in a tenth of the idle timeout.
     #[default]
-    Tenth,
-    /// At most once in this time; zero is at every read.
-    Every(Duration),
+    Throttled,
+    /// At most once in this time. Zero writes at every read.
+    AtMostEvery(Duration),
     /// Never: only a change of the session moves its idle timeout.
     OnChange,
 }
 
-/// The rules by which a session ends.
+/// The rules by which sessions expire.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expiry {
     pub(crate) idle: Duration,
     pub(crate) absolute: Option<Duration>,
-    pub(crate) touch: Touch,
-}
-
-/// What of one session bears on its end.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Term {
-    pub(crate) created_at: Timestamp,
-    /// The session's own idle timeout, where it has one.
-    pub(crate) idle: Option<Duration>,
+    pub(crate) touch: TouchPolicy,
 }
 
 impl Expiry {
-    /// When a session ends that is used now and never again:
-    /// min(now + idle timeout, creation + absolute timeout).
+    /// When a session expires that is used now and never again: the earlier of now + idle timeout and
+    /// creation + absolute timeout.
     pub(crate) fn expires_at(&self, term: Term, now: Timestamp) -> Timestamp {
         let idle_end = now.saturating_add(term.idle.unwrap_or(self.idle));
         self.deadline(term)
             .map_or(idle_end, |deadline| idle_end.min(deadline))
     }
 
-    /// Whether the absolute timeout has passed. The idle timeout is the store's expiry; this one is
-    /// looked at on load as well, so that turning it on applies to sessions that exist.
+    /// Whether the absolute timeout has passed. Checked when a session is loaded, so that an absolute timeout
+    /// that is turned on later also applies to sessions that exist. The store enforces the idle timeout.
     pub(crate) fn is_past_deadline(&self, term: Term, now: Timestamp) -> bool {
         self.deadline(term).is_some_and(|deadline| deadline <= now)
     }
@@ -56,7 +48,7 @@ impl Expiry {
             .map(|absolute| term.created_at.saturating_add(absolute))
     }
 
-    /// The expiry to write down now for a session that was read and not changed, if one is due.
+    /// The expiry to write now for a session that was read and not changed, if a write is due.
     pub(crate) fn touch_due(
         &self,
         term: Term,
@@ -65,11 +57,11 @@ impl Expiry {
     ) -> Option<Timestamp> {
         let idle = term.idle.unwrap_or(self.idle);
         let interval = match self.touch {
-            Touch::Tenth => idle / 10,
-            // For a session whose own idle timeout is shorter than that.
-            Touch::Every(interval) if interval >= idle => idle / 10,
-            Touch::Every(interval) => interval,
-            Touch::OnChange => return None,
+            TouchPolicy::Throttled => idle / 10,
+            // The session's own idle timeout is shorter than the interval.
+            TouchPolicy::AtMostEvery(interval) if interval >= idle => idle / 10,
+            TouchPolicy::AtMostEvery(interval) => interval,
+            TouchPolicy::OnChange => return None,
         };
         let target = self.expires_at(term, now);
         let last_use = expires_at.saturating_sub(idle);
@@ -97,11 +89,11 @@ mod tests {
     const RULES: Expiry = Expiry {
         idle: Duration::from_mins(30),
         absolute: Some(Duration::from_hours(1)),
-        touch: Touch::Tenth,
+        touch: TouchPolicy::Throttled,
     };
 
     #[test]
-    fn the_earlier_limit_ends_it() {
+    fn the_earlier_timeout_decides() {
         assert_eq!(RULES.expires_at(term(None), at(10)), at(40));
         assert_eq!(RULES.expires_at(term(None), at(45)), at(60));
         assert_eq!(RULES.expires_at(term(Some(MINUTE)), at(10)), at(11));
@@ -110,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn without_absolute_timeout_it_goes_on() {
+    fn without_an_absolute_timeout_there_is_no_deadline() {
         let rules = Expiry {
             absolute: None,
             ..RULES
@@ -123,20 +115,20 @@ mod tests {
         let due = |now| RULES.touch_due(term(None), at(30), now);
         assert_eq!(due(at(2)), None);
         assert_eq!(due(at(3)), Some(at(33)));
-        assert_eq!(due(at(0)), None, "nothing would move");
+        assert_eq!(due(at(0)), None, "the expiry would not move");
         let every = Expiry {
-            touch: Touch::Every(Duration::ZERO),
+            touch: TouchPolicy::AtMostEvery(Duration::ZERO),
             ..RULES
         };
         assert_eq!(every.touch_due(term(None), at(30), at(1)), Some(at(31)));
-        // An interval as long as the session lives could never pass within its life.
+        // An interval as long as the idle timeout would never pass.
         let too_long = Expiry {
-            touch: Touch::Every(RULES.idle),
+            touch: TouchPolicy::AtMostEvery(RULES.idle),
             ..RULES
         };
         assert_eq!(too_long.touch_due(term(None), at(30), at(3)), Some(at(33)));
         let on_change = Expiry {
-            touch: Touch::OnChange,
+            touch: TouchPolicy::OnChange,
             ..RULES
         };
         assert_eq!(on_change.touch_due(term(None), at(30), at(29)), None);

@@ -1,4 +1,4 @@
-//! Typed session keys, and what a struct of them is: [`SessionData`].
+//! [`Key`]: a session key with its types.
 
 use std::{fmt, marker::PhantomData};
 
@@ -6,15 +6,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::{GetError, SetError},
-    session::{Fields, Handle},
+    field::Field,
     value,
 };
 
-/// A session key: where one field of `S` is stored, and that its value is a `T`.
+/// A session key: the name under which one field of `S` is stored, and the type `T` of its value.
 ///
-/// `#[derive(SessionData)]` makes one constant for each field, so a key with a typo, of another struct,
-/// or used with a value of another type does not compile. `A` says what a reader gets where nothing is
-/// stored: `None` ([`Optional`], for fields that are an `Option<T>`) or a default ([`Defaulted`]).
+/// `#[derive(SessionData)]` makes one constant for each field, so a key with a typo, a key of another struct
+/// and a value of another type do not compile. `A` is the kind of the field: reading an absent key returns
+/// `None` ([`Optional`], for fields that are an `Option<T>`) or a default ([`Defaulted`]).
 ///
 /// ```
 /// # use poem_session::{Session, SessionData, GetError};
@@ -49,7 +49,7 @@ impl<S, T, A> Copy for Key<S, T, A> {}
 
 impl<S, T, A> fmt::Debug for Key<S, T, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({})", self.field.name)
+        write!(f, "Key({})", self.field.name())
     }
 }
 
@@ -87,14 +87,14 @@ impl<S, T, A> Key<S, T, A> {
     #[doc(hidden)]
     #[must_use]
     pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
-        self.field.aliases = aliases;
+        self.field = self.field.with_aliases(aliases);
         self
     }
 
     #[doc(hidden)]
     #[must_use]
     pub const fn flash(mut self) -> Self {
-        self.field.flash = true;
+        self.field = self.field.with_flash();
         self
     }
 
@@ -116,8 +116,8 @@ impl<S, T, A> Key<S, T, A> {
     }
 }
 
-/// How values of a key are written and read. It is in the key so that only making one asks whether `T` can
-/// be stored: a type that cannot is one error, at the field.
+/// The functions that encode and decode the values of a key. They are part of the key so that only its
+/// constructor requires `T: SessionValue`: a type that cannot be stored is one compile error, at the field.
 struct Codec<T> {
     encode: fn(Field, &T) -> Result<bytes::Bytes, SetError>,
     decode: fn(Field, &[u8]) -> Result<T, GetError>,
@@ -140,50 +140,11 @@ impl<T: SessionValue> Codec<T> {
     }
 }
 
-/// A session key without its types: the name it is stored under and how it is treated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
-    pub(crate) name: &'static str,
-    pub(crate) aliases: &'static [&'static str],
-    pub(crate) flash: bool,
-}
-
-impl Field {
-    pub(crate) const fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            aliases: &[],
-            flash: false,
-        }
-    }
-
-    /// The name it is stored under: `namespace.field`.
-    pub const fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Older names that are read where nothing is stored under [`name`](Self::name).
-    pub const fn aliases(&self) -> &'static [&'static str] {
-        self.aliases
-    }
-
-    /// Whether reading the value removes it.
-    pub const fn is_flash(&self) -> bool {
-        self.flash
-    }
-
-    /// Whether a value stored under `name` is this field's.
-    pub(crate) fn answers_to(&self, name: &[u8]) -> bool {
-        let mut names = std::iter::once(&self.name).chain(self.aliases);
-        names.any(|own| own.as_bytes() == name)
-    }
-}
-
-/// The key's field is an `Option<T>`: where nothing is stored, a reader gets `None`.
+/// The kind of a field that is an `Option<T>`: reading an absent key returns `None`.
 #[derive(Debug)]
 pub enum Optional {}
 
-/// The key's field has a default: where nothing is stored, a reader gets that.
+/// The kind of a field with a default: reading an absent key returns the default.
 #[derive(Debug)]
 pub enum Defaulted {}
 
@@ -193,10 +154,9 @@ mod sealed {
     impl Sealed for super::Defaulted {}
 }
 
-/// What a reader of a [`Key`] gets where nothing is stored. Implemented by [`Optional`] and
-/// [`Defaulted`].
+/// The kind of a [`Key`]: [`Optional`] or [`Defaulted`].
 pub trait Absence<T>: sealed::Sealed + 'static {
-    /// What reading gives: `Option<T>` or `T`.
+    /// The type that reading returns: `Option<T>` or `T`.
     type Read;
 
     #[doc(hidden)]
@@ -230,7 +190,7 @@ impl<T> Absence<T> for Defaulted {
     }
 }
 
-/// What can be kept in a session: anything that serde can write and read back.
+/// A type that can be stored in a session: any type that serde can serialize and deserialize.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be kept in a session",
     label = "not a session value",
@@ -241,74 +201,3 @@ pub trait SessionValue: Serialize + DeserializeOwned + Send + 'static {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + Send + 'static> SessionValue for T {}
-
-/// A struct whose fields are session keys. Derive it:
-///
-/// ```
-/// # use poem_session::SessionData;
-/// #[derive(SessionData)]
-/// #[session(namespace = "shop")]
-/// struct Shop {
-///     user: Option<u64>,
-///     #[session(default)]
-///     cart: Vec<String>,
-/// }
-/// assert_eq!(Shop::CART.field().name(), "shop.cart");
-/// ```
-///
-/// The hidden items are the derive's business and may change in any release.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not session data",
-    label = "has no session keys",
-    note = "put `#[derive(SessionData)]` on `{Self}`"
-)]
-pub trait SessionData: Sized + Send + 'static {
-    /// The struct's name, for messages.
-    const NAME: &'static str;
-
-    /// Every key of the struct.
-    const FIELDS: &'static [Field];
-
-    #[doc(hidden)]
-    type Fields: Fields<Self>;
-
-    #[doc(hidden)]
-    fn read(session: &Handle<Self>) -> Result<Self, GetError>;
-
-    #[doc(hidden)]
-    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), SetError>;
-}
-
-/// Collects the encoded fields of a struct, so that those that changed can be told.
-#[doc(hidden)]
-pub struct Encoder<'a>(pub(crate) &'a mut Vec<EncodedField>);
-
-pub(crate) type EncodedField = (Field, Option<bytes::Bytes>);
-
-impl Encoder<'_> {
-    /// A field with a default.
-    ///
-    /// # Errors
-    /// Where the value does not serialize.
-    pub fn value<S, T>(&mut self, key: Key<S, T, Defaulted>, value: &T) -> Result<(), SetError> {
-        self.0.push((key.field, Some(key.encode(value)?)));
-        Ok(())
-    }
-
-    /// A field that is an `Option`.
-    ///
-    /// # Errors
-    /// Where the value does not serialize.
-    pub fn optional<S, T>(
-        &mut self,
-        key: Key<S, T, Optional>,
-        value: &Option<T>,
-    ) -> Result<(), SetError> {
-        let encoded = match value {
-            Some(value) => Some(key.encode(value)?),
-            None => None,
-        };
-        self.0.push((key.field, encoded));
-        Ok(())
-    }
-}

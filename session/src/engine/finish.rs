@@ -1,4 +1,4 @@
-//! Work that is done to its end.
+//! [`Finish`]: work that runs to its end even if its caller is dropped.
 
 use std::{
     future::Future,
@@ -6,11 +6,11 @@ use std::{
     task::{Context, Poll},
 };
 
-/// A future that, once begun, is driven to its end even when it is dropped.
-pub(crate) struct Finish<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
+/// A future that is spawned as a task of its own if it is dropped before it has ended.
+pub(super) struct Finish<F: Future<Output: Send> + Send + 'static>(Option<Pin<Box<F>>>);
 
 impl<F: Future<Output: Send> + Send + 'static> Finish<F> {
-    pub(crate) fn new(work: F) -> Self {
+    pub(super) fn new(work: F) -> Self {
         Self(Some(Box::pin(work)))
     }
 }
@@ -19,8 +19,8 @@ impl<F: Future<Output: Send> + Send + 'static> Future for Finish<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // Taken out meanwhile: if it panics, there is nothing to finish.
-        let mut work = self.0.take().expect("not polled after it ended");
+        // Taken out while it is polled, so that a future that panics is not polled again.
+        let mut work = self.0.take().expect("not polled after it has ended");
         let poll = work.as_mut().poll(cx);
         if poll.is_pending() {
             self.0 = Some(work);

@@ -1,0 +1,62 @@
+//! [`IdSource`]: where a request carries its session id.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use serde::Deserialize;
+
+/// Where a request carries its session id.
+///
+/// A new id is sent back only in a cookie or a header: the one that the request used. All other sources are
+/// read-only, and an id from a read-only source is never put into a cookie or a header.
+///
+/// From a serde source: `"cookie"`, `{ "header" = "X-Session-Id" }`, `{ "chain" = ["cookie", …] }`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum IdSource {
+    /// The cookie of [`CookieConfig`](crate::CookieConfig). The default.
+    Cookie,
+    /// A header of the request. The response has a header of the same name, which is empty if the session has
+    /// ended.
+    Header(String),
+    /// The `Authorization` header with this scheme, such as `Bearer`. The scheme is compared without regard to
+    /// case and followed by exactly one space and a token68 (RFC 9110, section 11.4). A repeated header is
+    /// ignored. Read-only.
+    Authorization(String),
+    /// A parameter of the query. Ids in URLs end up in logs and in `Referer`, so ASVS 5.0 14.2.1 advises
+    /// against it. Read-only.
+    Query(String),
+    /// A parameter of the route's path, `:name`. The same advice applies. Read-only.
+    Path(String),
+    /// A field of a form (`application/x-www-form-urlencoded`) of at most 64 KiB with a `Content-Length`. The
+    /// handler can still read the body. Read-only.
+    Form(String),
+    /// A function of the application: see [`IdSource::custom`]. Read-only.
+    #[serde(skip)]
+    Custom(CustomIdSource),
+    /// Each source in turn, until one finds a well-formed id.
+    Chain(Vec<IdSource>),
+}
+
+/// A function that finds an id: see [`IdSource::custom`].
+///
+/// The framework layer knows its type.
+#[derive(Clone)]
+pub struct CustomIdSource(Arc<dyn Any + Send + Sync>);
+
+impl CustomIdSource {
+    pub(crate) fn new(find: impl Any + Send + Sync) -> Self {
+        Self(Arc::new(find))
+    }
+
+    pub(crate) fn get<F: Any>(&self) -> &F {
+        let find = self.0.downcast_ref();
+        find.expect("one framework layer makes and calls the function")
+    }
+}
+
+impl fmt::Debug for CustomIdSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CustomIdSource")
+    }
+}

@@ -1,0 +1,319 @@
+//! Locks a session, for requests that must run one at a time.
+//!
+//! A lock is a lease in the store, so that it holds over several processes and ends by itself if its holder
+//! crashes. The holder renews it. The requests of one process wait in a queue and are served in order;
+//! between processes the store is asked again and again, at random times. A holder whose lease has expired
+//! starts no write. A write that it has sent before names a version that the store has moved on from when
+//! the next holder took the lease over.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::{task::JoinHandle, time::Instant};
+
+use crate::{
+    clock::Timestamp,
+    engine::{ActiveSession, Engine, queue::Front},
+    error::{Chain, LoadError, LockError, SaveError},
+    id::PublicId,
+    store::{LockOwner, Locked, StoreError},
+    threads::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// Keeps a session locked until it is dropped: see [`Session::lock`](crate::Session::lock).
+#[must_use = "the session is unlocked when this is dropped"]
+pub struct SessionLock {
+    /// `None` if nothing is stored, so that no other request can use the session.
+    _lease: Option<Arc<Lease>>,
+}
+
+impl fmt::Debug for SessionLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionLock")
+    }
+}
+
+/// The locks of one active session.
+#[derive(Default)]
+pub(super) struct Leases {
+    /// The lease, while a [`SessionLock`] holds it. A request that has lost it must not write.
+    current: Weak<Lease>,
+    /// The lock that lasts until the end of the request.
+    for_request: Option<SessionLock>,
+}
+
+impl Leases {
+    /// Whether nobody holds the lease.
+    pub(super) fn is_free(&self) -> bool {
+        self.current.strong_count() == 0
+    }
+
+    /// Whether the request holds the lease, and none of its tasks does beside it.
+    pub(super) fn is_held_by_request_only(&self) -> bool {
+        self.current.strong_count() == 1 && self.for_request.is_some()
+    }
+
+    /// Keeps a lock until the end of the request, or releases it.
+    pub(super) fn set_for_request(&mut self, lock: Option<SessionLock>) {
+        self.for_request = lock;
+    }
+}
+
+/// A lease that this process holds and renews until it is dropped.
+pub(super) struct Lease {
+    claim: Claim,
+    /// Until when this process surely holds it, in milliseconds since the Unix epoch.
+    until: Arc<AtomicU64>,
+    renewal: JoinHandle<()>,
+}
+
+impl Lease {
+    fn begin(claim: Claim, until: Timestamp) -> Self {
+        let until = Arc::new(AtomicU64::new(until.as_millis()));
+        let engine = Arc::clone(&claim.engine);
+        let renewal = renew(engine, claim.key, claim.owner, Arc::clone(&until));
+        Self {
+            claim,
+            until,
+            renewal: tokio::spawn(renewal),
+        }
+    }
+
+    pub(super) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    fn has_expired(&self) -> bool {
+        let until = self.until.load(Ordering::Acquire);
+        self.claim.engine.now() >= Timestamp::from_millis(until)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+/// A lease that is held for one save and not renewed.
+pub(super) struct BriefLease {
+    claim: Claim,
+    until: Timestamp,
+}
+
+impl BriefLease {
+    /// Takes the lease if nobody holds it or waits for it.
+    pub(super) async fn try_acquire(engine: &Arc<Engine>, key: PublicId) -> Option<Self> {
+        let front = engine.lock_queues.try_front(key)?;
+        let mut claim = Claim::new(engine, key, front);
+        match claim.acquire().await {
+            Ok((Locked::Acquired, until)) => Some(Self { claim, until }),
+            Ok((Locked::Held | Locked::Gone, _)) => None,
+            Err(error) => {
+                tracing::warn!(session = ?key, error = %Chain(&error), "could not lock a session to rotate its id");
+                None
+            }
+        }
+    }
+
+    pub(super) fn claim(&self) -> &Claim {
+        &self.claim
+    }
+
+    pub(super) fn has_expired(&self) -> bool {
+        self.claim.engine.now() >= self.until
+    }
+
+    /// Drops a lease that has ended together with its record, so that there is nothing to release.
+    pub(super) fn forget(mut self) {
+        self.claim.may_hold = false;
+    }
+}
+
+/// A claim of one owner on the lease of a session. Dropping it releases the lease.
+pub(super) struct Claim {
+    engine: Arc<Engine>,
+    key: PublicId,
+    owner: LockOwner,
+    /// Whether the store may hold the lease for this owner.
+    may_hold: bool,
+    /// Whether a write was sent whose outcome is unknown.
+    in_doubt: AtomicBool,
+    /// The front of this process's queue, kept until the lease is released.
+    front: Option<Front>,
+}
+
+impl Claim {
+    fn new(engine: &Arc<Engine>, key: PublicId, front: Front) -> Self {
+        Self {
+            engine: Arc::clone(engine),
+            key,
+            owner: LockOwner::random(),
+            may_hold: false,
+            in_doubt: AtomicBool::new(false),
+            front: Some(front),
+        }
+    }
+
+    /// Sets whether a write is in doubt. If one is when the claim is dropped, the lease is made to expire
+    /// instead of being released: taking over an expired lease moves the version on, so that a write that
+    /// arrives late is a conflict.
+    pub(super) fn set_in_doubt(&self, in_doubt: bool) {
+        self.in_doubt.store(in_doubt, Ordering::Release);
+    }
+
+    /// Asks for the lease. Returns until when it would be held.
+    async fn acquire(&mut self) -> Result<(Locked, Timestamp), StoreError> {
+        // If this is cancelled or fails, the store may have granted the lease.
+        self.may_hold = true;
+        let (locked, until) = request_lease(&self.engine, self.key, self.owner).await?;
+        self.may_hold = locked == Locked::Acquired;
+        Ok((locked, until))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.may_hold {
+            return;
+        }
+        let (engine, key, owner) = (Arc::clone(&self.engine), self.key, self.owner);
+        let (in_doubt, front) = (self.in_doubt.load(Ordering::Acquire), self.front.take());
+        // Without a runtime, or if this fails, the lease expires.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let action = "unlocking a session";
+                let released = if in_doubt {
+                    let now = engine.now();
+                    let expire = engine.store.lock(key, owner, now, now);
+                    engine.limited(action, expire).await.map(drop)
+                } else {
+                    let unlock = engine.store.unlock(key, owner);
+                    engine.limited(action, unlock).await.map(drop)
+                };
+                if let Err(error) = released {
+                    tracing::warn!(session = ?key, error = %Chain(&error), "could not unlock a session");
+                }
+                drop(front);
+            });
+        }
+    }
+}
+
+/// Waits until no other request holds the session, locks it, and loads it again.
+pub(crate) async fn lock(session: &ActiveSession) -> Result<SessionLock, LockError> {
+    let waited = session.engine().patience.lock_timeout;
+    tokio::time::timeout(waited, lock_in_turn(session))
+        .await
+        .unwrap_or(Err(LockError::TimedOut { waited }))
+}
+
+async fn lock_in_turn(session: &ActiveSession) -> Result<SessionLock, LockError> {
+    loop {
+        let key = {
+            let lifecycle = session.lifecycle();
+            match lifecycle.stored() {
+                Some((_, key)) => key,
+                None if lifecycle.has_ended() => return Err(LockError::Ended),
+                None => return Ok(SessionLock { _lease: None }),
+            }
+        };
+        let current = session.leases().current.upgrade();
+        if let Some(lease) = current.filter(|lease| lease.claim.key == key && !lease.has_expired()) {
+            return Ok(SessionLock {
+                _lease: Some(lease),
+            });
+        }
+        let acquired = acquire(session.engine(), key).await;
+        if let Err(LockError::Ended) = acquired {
+            session.lifecycle().found_gone();
+        }
+        let lease = Arc::new(acquired?);
+        session.leases().current = Arc::downgrade(&lease);
+        session.reload().await?;
+        // If the session has ended or moved to another id meanwhile, look again.
+        let stored = session.lifecycle().stored();
+        if stored.is_some_and(|(_, stored)| stored == key) {
+            return Ok(SessionLock {
+                _lease: Some(lease),
+            });
+        }
+    }
+}
+
+/// Waits for the lease.
+async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError> {
+    let front = engine.lock_queues.wait(key).await;
+    let mut claim = Claim::new(engine, key, front);
+    let mut pause = Duration::from_millis(2);
+    loop {
+        let (locked, until) = claim.acquire().await.map_err(LoadError::from)?;
+        match locked {
+            Locked::Acquired => return Ok(Lease::begin(claim, until)),
+            Locked::Gone => return Err(LockError::Ended),
+            Locked::Held => {
+                // Another process holds it.
+                tokio::time::sleep(pause.mul_f64(0.5 + rand::random::<f64>() / 2.0)).await;
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+        }
+    }
+}
+
+/// The lease of the session, if it is locked.
+///
+/// # Errors
+/// [`SaveError::LeaseLost`] if the session was locked and the lease has expired.
+pub(super) fn check(session: &ActiveSession) -> Result<Option<Arc<Lease>>, SaveError> {
+    let Some(lease) = session.leases().current.upgrade() else {
+        return Ok(None);
+    };
+    // No other request knows the id that this request has moved the session to.
+    let has_moved = session.lifecycle().has_moved_from(lease.claim.key);
+    if !has_moved && lease.has_expired() {
+        return Err(SaveError::LeaseLost);
+    }
+    Ok(Some(lease))
+}
+
+/// Asks the store for the lease, or for more of it. Returns until when it would be held.
+async fn request_lease(
+    engine: &Engine,
+    key: PublicId,
+    owner: LockOwner,
+) -> Result<(Locked, Timestamp), StoreError> {
+    let now = engine.now();
+    let until = now.saturating_add(engine.patience.lock_lease);
+    let lock = engine.store.lock(key, owner, until, now);
+    let locked = engine.limited("locking a session", lock).await?;
+    Ok((locked, until))
+}
+
+/// Renews a lease for as long as that succeeds, three times in its length.
+async fn renew(engine: Arc<Engine>, key: PublicId, owner: LockOwner, until: Arc<AtomicU64>) {
+    let interval = engine.patience.lock_lease / 3;
+    let mut next = Instant::now() + interval;
+    loop {
+        tokio::time::sleep_until(next).await;
+        next += interval;
+        let held_until = Timestamp::from_millis(until.load(Ordering::Acquire));
+        // Once it has expired, another process may have held it, so it must not be renewed.
+        let has_expired = || engine.now() >= held_until;
+        if has_expired() {
+            return;
+        }
+        match request_lease(&engine, key, owner).await {
+            Ok((Locked::Acquired, longer)) if !has_expired() => {
+                until.store(longer.as_millis(), Ordering::Release);
+            }
+            // Ended, taken over, or too late: the rest of the lease is all that is left.
+            Ok(_) => return,
+            Err(error) => {
+                tracing::warn!(session = ?key, error = %Chain(&error), "could not renew the lock of a session");
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Calls the store for sessions.
+//!
+//! An [`Engine`] holds what all sessions of an application share. Each module is one loop that awaits the
+//! store; the decisions in between are those of [`lifecycle`](crate::lifecycle).
+
+mod active;
+mod commit;
+mod finish;
+mod lease;
+mod queue;
+mod resolve;
+mod rotate;
+mod updates;
+mod watch;
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::sync::broadcast;
+
+pub use self::lease::SessionLock;
+pub(crate) use self::{
+    active::ActiveSession,
+    commit::save,
+    lease::lock,
+    resolve::{Via, resolve},
+    updates::update,
+    watch::ended,
+};
+use self::queue::KeyedQueues;
+use crate::{
+    clock::{Clock, Timestamp},
+    config::SessionConfig,
+    id::PublicId,
+    lifecycle::{IdGenerator, Rules},
+    store::{SessionStore, StoreError, StoreErrorKind},
+};
+
+/// The store, the clock and the rules that all sessions of an application share.
+pub(crate) struct Engine {
+    store: Arc<dyn SessionStore>,
+    clock: Arc<dyn Clock>,
+    rules: Rules,
+    patience: Patience,
+    /// The requests of this process that wait for the lock of a session.
+    lock_queues: KeyedQueues,
+    /// The requests of this process that have met another one in saving a session.
+    save_queues: KeyedQueues,
+    /// The keys that this process has ended.
+    ends: broadcast::Sender<PublicId>,
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    store_timeout: Duration,
+    max_save_attempts: u32,
+    lock_timeout: Duration,
+    lock_lease: Duration,
+    end_poll_interval: Duration,
+}
+
+impl Engine {
+    pub(crate) fn new(
+        store: Arc<dyn SessionStore>,
+        clock: Arc<dyn Clock>,
+        config: &SessionConfig,
+        new_id: IdGenerator,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            rules: Rules::new(config, new_id),
+            patience: Patience {
+                store_timeout: config.store_timeout,
+                max_save_attempts: config.max_save_attempts,
+                lock_timeout: config.lock_timeout,
+                lock_lease: config.lock_lease,
+                end_poll_interval: config.end_poll_interval,
+            },
+            lock_queues: KeyedQueues::default(),
+            save_queues: KeyedQueues::default(),
+            ends: broadcast::channel(64).0,
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn SessionStore> {
+        &self.store
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn max_save_attempts(&self) -> u32 {
+        self.patience.max_save_attempts
+    }
+
+    /// Wakes those who wait for the session under this key to end.
+    pub(crate) fn announce_end(&self, key: PublicId) {
+        // An error means that nobody waits.
+        let _ = self.ends.send(key);
+    }
+
+    /// One call of the store, within the time limit. `action` is named in the error.
+    pub(crate) async fn limited<T>(
+        &self,
+        action: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let mut call = pin!(call);
+        // A store that replies at once needs no timer.
+        if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+            return reply;
+        }
+        tokio::time::timeout(self.patience.store_timeout, call)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::TimedOut, action)))
+    }
+}

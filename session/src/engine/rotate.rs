@@ -1,0 +1,68 @@
+//! The permit to rotate the id of a session on schedule.
+//!
+//! A lock belongs to the record under the current id and ends when the session leaves it. So a request must
+//! hold the lock to rotate the id, or leave the rotation to a later request: another request might otherwise
+//! find the session unlocked while the holder still uses it.
+
+use crate::{
+    engine::{
+        ActiveSession,
+        lease::{BriefLease, Claim},
+    },
+    lifecycle::Phase,
+};
+
+/// The permit to rotate the id.
+pub(super) enum Permit {
+    /// The request holds the lock and is about to release it.
+    Held,
+    /// The session was locked for the rotation.
+    Locked(BriefLease),
+}
+
+impl Permit {
+    pub(super) fn is_valid(&self) -> bool {
+        match self {
+            Self::Held => true,
+            Self::Locked(lease) => !lease.has_expired(),
+        }
+    }
+
+    /// The claim on the lock that was taken for the rotation.
+    pub(super) fn claim(&self) -> Option<&Claim> {
+        match self {
+            Self::Held => None,
+            Self::Locked(lease) => Some(lease.claim()),
+        }
+    }
+
+    /// The id was rotated, and the lock has ended with the old record.
+    pub(super) fn end(self) {
+        if let Self::Locked(lease) = self {
+            lease.forget();
+        }
+    }
+}
+
+/// The permit to rotate the id, if it is due and the lock is free.
+pub(super) async fn permit(session: &ActiveSession) -> Option<Permit> {
+    let engine = session.engine();
+    let key = {
+        let lifecycle = session.lifecycle();
+        if !lifecycle.wants_rotation(engine.rules(), engine.now()) {
+            return None;
+        }
+        let (_, key) = lifecycle.stored()?;
+        let leases = session.leases();
+        if lifecycle.phase() == Phase::Finishing && leases.is_held_by_request_only() {
+            return Some(Permit::Held);
+        }
+        if !leases.is_free() {
+            return None;
+        }
+        key
+    };
+    BriefLease::try_acquire(engine, key)
+        .await
+        .map(Permit::Locked)
+}

@@ -1,0 +1,97 @@
+//! What the client knows of its session, and the update to send with the response.
+
+use crate::{clock::Timestamp, id::SessionId};
+
+/// An id that a request presented.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Presented {
+    pub(crate) id: SessionId,
+    /// Whether a response can replace the id where the client keeps it, as in a cookie.
+    pub(crate) replaceable: bool,
+}
+
+/// What the response changes in the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClientUpdate {
+    /// Sets the id, and when the client may forget it.
+    SetId {
+        id: SessionId,
+        expires_at: Timestamp,
+        /// Whether the client has this id already, so that only its expiry moves.
+        refresh: bool,
+    },
+    /// Clears the id.
+    ClearId,
+}
+
+/// The client of a request.
+#[derive(Debug, Default)]
+pub(super) struct Client {
+    presented: Option<Source>,
+    update: Option<ClientUpdate>,
+}
+
+/// What became of the presented id.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    replaceable: bool,
+    /// Whether it is the id of a live session.
+    live: bool,
+}
+
+impl Client {
+    pub(super) fn present(&mut self, presented: Presented, live: bool) {
+        let replaceable = presented.replaceable;
+        self.presented = Some(Source { replaceable, live });
+    }
+
+    /// Whether the request presented an id, live or not.
+    pub(super) fn has_presented(&self) -> bool {
+        self.presented.is_some()
+    }
+
+    /// Whether the request presented the id of a live session.
+    pub(super) fn has_presented_live(&self) -> bool {
+        self.presented.is_some_and(|source| source.live)
+    }
+
+    /// Whether the client's live id can be replaced, as id rotation does.
+    pub(super) fn can_rotate(&self) -> bool {
+        self.presented
+            .is_some_and(|source| source.live && source.replaceable)
+    }
+
+    pub(super) fn set_id(&mut self, id: SessionId, expires_at: Timestamp, refresh: bool) {
+        // A pending update may be the first that tells the client this id.
+        let is_pending_first = matches!(
+            &self.update,
+            Some(ClientUpdate::SetId { id: pending, refresh: false, .. }) if *pending == id
+        );
+        self.update = Some(ClientUpdate::SetId {
+            id,
+            expires_at,
+            refresh: refresh && !is_pending_first,
+        });
+    }
+
+    pub(super) fn clear_id(&mut self) {
+        self.update = Some(ClientUpdate::ClearId);
+    }
+
+    /// Drops the pending update: another response has sent a newer one.
+    pub(super) fn drop_update(&mut self) {
+        self.update = None;
+    }
+
+    /// Whether the pending update only moves the expiry of the id that the client has.
+    pub(super) fn is_refresh_pending(&self) -> bool {
+        matches!(
+            self.update,
+            Some(ClientUpdate::SetId { refresh: true, .. })
+        )
+    }
+
+    pub(super) fn take_update(&mut self) -> Option<ClientUpdate> {
+        self.update.take()
+    }
+}

@@ -1,0 +1,431 @@
+//! One session's state machine.
+//!
+//! A [`Lifecycle`] is the session of one request, or of one job: the record as it was loaded, the changes
+//! since, and what becomes of the session when it is saved. It is a plain value: it holds no lock, awaits
+//! nothing, and knows the time only as an argument. [`engine`](crate::engine) calls the store for it:
+//!
+//! 1. [`loaded`](Lifecycle::loaded) takes the session that the presented id was resolved to.
+//! 2. The handler reads and changes it, and may regenerate, reset or destroy it.
+//! 3. [`plan`](Lifecycle::plan) returns the next write, if one is needed.
+//! 4. [`apply`](Lifecycle::apply) takes the reply of the store. If another request wrote first,
+//!    [`merge`](Lifecycle::merge) moves the changes onto the newer record, and the session is planned again.
+//! 5. [`take_update`](Lifecycle::take_update) returns what the response tells the client.
+
+mod client;
+mod op;
+mod origin;
+mod rules;
+mod save;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub(crate) use self::{
+    client::{ClientUpdate, Presented},
+    op::{Call, Covers, Reply, Transition, WriteOp},
+    origin::{Loaded, Resolution},
+    rules::{IdGenerator, Rules},
+};
+use self::{
+    client::Client,
+    origin::{Base, Origin},
+};
+use crate::{
+    changes::{Changes, Updater, Updaters},
+    clock::Timestamp,
+    error::SetError,
+    field::Field,
+    id::{PublicId, SessionId},
+    record::{self, EndReason, Record, Term},
+    store::Version,
+};
+
+/// The session of one request.
+#[derive(Default)]
+pub(crate) struct Lifecycle {
+    origin: Origin,
+    intent: Intent,
+    /// The number of the intent, in the order of the changes.
+    intent_number: u64,
+    changes: Changes,
+    /// The number of sessions that this request has left by a reset or a destroy.
+    generation: u64,
+    /// Whether the request has destroyed a session.
+    signed_out: bool,
+    /// Whether changes were discarded that a task of the request may still try to save.
+    discarded: bool,
+    /// The id of the next record that needs a new one.
+    next_id: Option<SessionId>,
+    client: Client,
+    phase: Phase,
+}
+
+/// What the handler wants of the session when it is saved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Keep it. The schedule may rotate its id.
+    #[default]
+    Keep,
+    /// Keep the data under a new id. The old id becomes invalid.
+    Regenerate,
+    /// Replace it by a new session, even if that is empty.
+    Reset,
+    /// End it. Values that are set afterwards start a new session.
+    Destroy,
+}
+
+/// How far the request is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The handler runs.
+    #[default]
+    Handling,
+    /// The handler has returned, and its changes are being saved.
+    Finishing,
+    /// The response has been sent: the client cannot be sent another id.
+    Answered,
+}
+
+/// A pending refresh of the client's id, from an earlier save. Another response may have sent a newer id
+/// since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unconfirmed {
+    pub(crate) key: PublicId,
+    version: Version,
+}
+
+/// Reading.
+impl Lifecycle {
+    /// The stored session, unless the request leaves it.
+    fn base(&self) -> Option<&Base> {
+        match (&self.origin, self.intent) {
+            (Origin::Stored(base), Intent::Keep | Intent::Regenerate) => Some(base),
+            _ => None,
+        }
+    }
+
+    /// The record that reads and changes are made on: empty if the request leaves the session.
+    fn record(&self) -> &Record {
+        self.base().map_or_else(Record::empty, Base::record)
+    }
+
+    /// The encoded value of a field.
+    pub(crate) fn value(&self, field: Field) -> Option<Bytes> {
+        self.changes.value(field, self.record())
+    }
+
+    /// The id that the client will hold once the session is saved.
+    pub(crate) fn id(&mut self, rules: &Rules) -> SessionId {
+        match (&self.origin, self.intent) {
+            (Origin::Stored(base), Intent::Keep) => base.id(),
+            _ => self.new_id(rules),
+        }
+    }
+
+    /// The id for the next record that needs a new one. The same id until that record is stored.
+    fn new_id(&mut self, rules: &Rules) -> SessionId {
+        *self.next_id.get_or_insert_with(|| (rules.new_id)())
+    }
+
+    /// The key under which the session will be stored.
+    pub(crate) fn public_id(&mut self, rules: &Rules) -> PublicId {
+        match (&self.origin, self.intent) {
+            (Origin::Stored(base), Intent::Keep) => base.key(),
+            _ => self.id(rules).public(),
+        }
+    }
+
+    /// The id and the key of the stored session, if there is one.
+    pub(crate) fn stored(&self) -> Option<(SessionId, PublicId)> {
+        match &self.origin {
+            Origin::Stored(base) => Some((base.id(), base.key())),
+            Origin::New | Origin::Ended(_) => None,
+        }
+    }
+
+    /// Whether this request has moved the session away from `key`, to an id that no other request knows.
+    pub(crate) fn has_moved_from(&self, key: PublicId) -> bool {
+        match &self.origin {
+            Origin::Stored(base) => base.key() != key && !base.is_forwarded(),
+            Origin::New => true,
+            Origin::Ended(_) => false,
+        }
+    }
+
+    /// Whether the session has ended elsewhere.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.origin, Origin::Ended(_))
+    }
+
+    /// Whether the request presented no live session, or has left it.
+    pub(crate) fn is_new(&self) -> bool {
+        let leaves = matches!(self.intent, Intent::Reset | Intent::Destroy);
+        leaves || self.generation > 0 || !self.client.has_presented_live()
+    }
+
+    /// Counts the sessions that the request has left.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether the request has destroyed a session.
+    pub(crate) fn has_signed_out(&self) -> bool {
+        self.signed_out
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    pub(crate) fn created_at(&self) -> Option<Timestamp> {
+        self.base().map(|base| base.record().term().created_at)
+    }
+
+    /// When the session expires if this is its last use, with the changes so far.
+    pub(crate) fn expires_at(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
+        let base = self.base()?;
+        let term = base.record().term();
+        if self.intent == Intent::Keep && self.changes.is_empty() {
+            let touched = rules.expiry.touch_due(term, base.expires_at(), now);
+            return Some(touched.unwrap_or(base.expires_at()));
+        }
+        let idle = self.value(record::IDLE);
+        let term = Term {
+            idle: idle.as_deref().and_then(record::duration),
+            ..term
+        };
+        Some(rules.expiry.expires_at(term, now))
+    }
+}
+
+/// Loading.
+impl Lifecycle {
+    /// Takes the session that the presented id, whose public id is `id_key`, was resolved to.
+    pub(crate) fn loaded(
+        &mut self,
+        presented: Presented,
+        id_key: PublicId,
+        resolution: Resolution,
+    ) {
+        let live = matches!(resolution, Resolution::Live(_));
+        self.client.present(presented, live);
+        self.origin = match resolution {
+            Resolution::Live(loaded) => {
+                Origin::Stored(Base::new(presented.id, id_key, loaded))
+            }
+            Resolution::Ended(reason) => Origin::Ended(reason),
+            Resolution::Missing => Origin::New,
+        };
+    }
+
+    /// Takes the stored session again. Unsaved changes stay on top of it.
+    pub(crate) fn reloaded(&mut self, resolution: Resolution) {
+        match (resolution, &mut self.origin) {
+            (Resolution::Live(loaded), Origin::Stored(base)) => base.advance(loaded),
+            (Resolution::Ended(reason), _) => self.origin = Origin::Ended(reason),
+            _ => self.origin = Origin::Ended(EndReason::Destroyed),
+        }
+        self.changes.rebase();
+    }
+
+    /// Notes that the session is no longer stored.
+    pub(crate) fn found_gone(&mut self) {
+        self.origin = Origin::Ended(EndReason::Destroyed);
+    }
+}
+
+/// Changing.
+impl Lifecycle {
+    /// Sets or removes a field.
+    pub(crate) fn put(
+        &mut self,
+        field: Field,
+        value: Option<Bytes>,
+        rules: &Rules,
+    ) -> Result<(), SetError> {
+        self.check_set(field, value.as_ref(), rules)?;
+        let record = record_of(&self.origin, self.intent);
+        self.changes.put(field, value, record);
+        Ok(())
+    }
+
+    fn check_set(
+        &self,
+        field: Field,
+        value: Option<&Bytes>,
+        rules: &Rules,
+    ) -> Result<(), SetError> {
+        value.map_or(Ok(()), |value| {
+            let pending = self.changes.values();
+            rules.limits.check_set(self.record(), pending, field, value)
+        })
+    }
+
+    /// Removes a field. A value that another request sets meanwhile stays.
+    pub(crate) fn take(&mut self, field: Field) {
+        if let Some(seen) = self.value(field) {
+            let record = record_of(&self.origin, self.intent);
+            self.changes.take(field, seen, record);
+        }
+    }
+
+    /// Records that `updater` has returned `after` for the value `before`. Returns the updater if the value is
+    /// another by now.
+    pub(crate) fn update(
+        &mut self,
+        field: Field,
+        before: Option<&Bytes>,
+        after: Option<Bytes>,
+        updater: Updater,
+        rules: &Rules,
+    ) -> Result<Option<Updater>, SetError> {
+        if self.value(field).as_ref() != before {
+            return Ok(Some(updater));
+        }
+        self.check_set(field, after.as_ref(), rules)?;
+        let record = record_of(&self.origin, self.intent);
+        self.changes.update(field, updater, after, record);
+        Ok(None)
+    }
+
+    /// Takes out the updaters of one field that must run again, with the value to run them on.
+    pub(crate) fn take_stale(&mut self) -> Option<(Field, Updaters, Option<Bytes>)> {
+        let (field, updaters) = self.changes.take_stale()?;
+        Some((field, updaters, self.record().get(field)))
+    }
+
+    /// Returns updaters that [`take_stale`](Self::take_stale) took out, with the new value, or with `None` if
+    /// they failed.
+    pub(crate) fn put_back(
+        &mut self,
+        field: Field,
+        updaters: Updaters,
+        outcome: Option<Option<Bytes>>,
+    ) {
+        let record = record_of(&self.origin, self.intent);
+        self.changes.put_back(field, updaters, outcome, record);
+    }
+
+    /// Restores the flash values that were read.
+    pub(crate) fn restore_flash(&mut self) {
+        self.changes.restore_flash();
+    }
+
+    /// Gives the session an idle timeout of its own, at least a second.
+    pub(crate) fn set_idle_timeout(
+        &mut self,
+        timeout: Duration,
+        rules: &Rules,
+    ) -> Result<(), SetError> {
+        let timeout = timeout.max(Duration::from_secs(1));
+        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.put(record::IDLE, Some(record::number(millis)), rules)
+    }
+
+    pub(crate) fn regenerate(&mut self) {
+        if self.intent == Intent::Keep {
+            self.set_intent(Intent::Regenerate);
+            self.next_id = None;
+        }
+    }
+
+    /// Leaves the session, with all changes so far, for a new one.
+    pub(crate) fn reset(&mut self) {
+        self.leave(Intent::Reset);
+    }
+
+    /// Ends the session, with all changes so far.
+    pub(crate) fn destroy(&mut self) {
+        self.leave(Intent::Destroy);
+    }
+
+    fn leave(&mut self, intent: Intent) {
+        self.changes.clear();
+        self.set_intent(intent);
+        self.next_id = None;
+    }
+
+    /// Ends the session. The changes so far start the next one.
+    pub(crate) fn destroy_keeping_changes(&mut self) {
+        self.set_intent(Intent::Destroy);
+        self.changes.rebase();
+    }
+
+    fn set_intent(&mut self, intent: Intent) {
+        self.intent = intent;
+        self.intent_number = self.changes.next_number();
+    }
+
+    /// Discards what is not saved. A later save returns [`SaveError::Discarded`](crate::SaveError).
+    pub(crate) fn discard(&mut self) {
+        self.discarded |= !self.changes.is_empty();
+        self.changes.clear();
+    }
+
+    /// Discards what is not saved, as after a 5xx response.
+    pub(crate) fn abandon(&mut self) {
+        self.discard();
+        self.intent = Intent::Keep;
+    }
+
+    /// Whether changes were discarded since this was last asked.
+    pub(crate) fn take_discarded(&mut self) -> bool {
+        std::mem::take(&mut self.discarded)
+    }
+
+    pub(crate) fn set_phase(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+}
+
+/// The record that reads and changes are made on. A function of two fields, so that the changes can be
+/// borrowed beside it.
+fn record_of(origin: &Origin, intent: Intent) -> &Record {
+    match (origin, intent) {
+        (Origin::Stored(base), Intent::Keep | Intent::Regenerate) => base.record(),
+        _ => Record::empty(),
+    }
+}
+
+/// The client.
+impl Lifecycle {
+    /// The refresh of the client's id that an earlier save has left pending.
+    pub(crate) fn unconfirmed(&self) -> Option<Unconfirmed> {
+        match &self.origin {
+            Origin::Stored(base) if self.client.is_refresh_pending() => Some(Unconfirmed {
+                key: base.key(),
+                version: base.version(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Drops a pending refresh if the stored record has another version than it had then: another response may
+    /// have sent a newer id.
+    pub(crate) fn confirm(&mut self, unconfirmed: Unconfirmed, stored: Option<Version>) {
+        if stored != Some(unconfirmed.version) {
+            self.client.drop_update();
+        }
+    }
+
+    /// Drops a pending refresh of an id that is due for rotation: another request rotates it, and the old id
+    /// might reach the client after the new one.
+    pub(crate) fn drop_refresh_of_due_id(&mut self, rules: &Rules, now: Timestamp) {
+        if self.client.is_refresh_pending() && self.is_rotation_due(rules, now) {
+            self.client.drop_update();
+        }
+    }
+
+    /// The update to send with the response.
+    pub(crate) fn take_update(&mut self) -> Option<ClientUpdate> {
+        self.client.take_update()
+    }
+
+    /// Whether the request presented the id of a live session.
+    pub(crate) fn has_presented_live(&self) -> bool {
+        self.client.has_presented_live()
+    }
+}

@@ -1,0 +1,188 @@
+//! The writes that a save asks of the store, and the transitions that follow from its replies.
+
+use crate::{
+    clock::Timestamp,
+    id::{PublicId, SessionId},
+    lifecycle::Intent,
+    record::Record,
+    store::{Stored, Version, Write},
+};
+
+/// One call of the store, and what it brings about in the session.
+#[derive(Debug)]
+pub(crate) struct WriteOp {
+    pub(super) kind: OpKind,
+    pub(super) covers: Covers,
+}
+
+#[derive(Debug)]
+pub(super) enum OpKind {
+    /// Stores a new session.
+    Create(Draft),
+    /// Stores changed data under the same key.
+    Replace { on: On, draft: Draft },
+    /// Moves the expiry only.
+    Touch { on: On, expires_at: Timestamp },
+    /// Stores a session under a new key and leaves a tombstone or a forward under the old one.
+    Move { on: On, draft: Draft, leave: Write },
+    /// Leaves a tombstone in place of the session.
+    End { on: On, tombstone: Write },
+}
+
+/// The record that a write expects to find.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct On {
+    pub(super) key: PublicId,
+    pub(super) version: Version,
+}
+
+/// A record that is about to be stored.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) id: SessionId,
+    pub(super) key: PublicId,
+    pub(super) record: Record,
+    pub(super) expires_at: Timestamp,
+}
+
+/// The part of the session's pending work that a write carries out. Changes and intents that are added while
+/// the write is in progress stay pending.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Covers {
+    /// The number of the latest change or intent.
+    pub(super) latest: u64,
+    pub(super) intent: Intent,
+    /// Whether the write also rotates the id.
+    pub(super) rotates: bool,
+}
+
+/// A call of the store.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Create {
+        key: PublicId,
+        write: Write,
+    },
+    Replace {
+        key: PublicId,
+        version: Version,
+        write: Write,
+    },
+    Touch {
+        key: PublicId,
+        version: Version,
+        expires_at: Timestamp,
+    },
+    Move {
+        from: PublicId,
+        version: Version,
+        to: PublicId,
+        write: Write,
+        leave: Write,
+    },
+}
+
+/// The reply of the store to a [`Call`].
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// Written, with this version. For a touch, the version is the one that was expected.
+    Written(Version),
+    /// A record is already stored under the new key. Nothing was changed.
+    Exists,
+    /// The stored record has another version. Nothing was changed.
+    Conflict(Stored),
+    /// No record of that version is stored. Nothing was changed.
+    Gone,
+}
+
+/// What follows from the reply of the store.
+#[derive(Debug)]
+pub(crate) enum Transition {
+    /// The write is done. `left` is the key that no session is stored under any more.
+    Saved { left: Option<PublicId> },
+    /// Plan again.
+    Retry,
+    /// Another request wrote first. Resolve `current` and pass the result to
+    /// [`Lifecycle::merge`](super::Lifecycle::merge).
+    Conflict {
+        key: PublicId,
+        current: Stored,
+        covers: Covers,
+    },
+}
+
+impl WriteOp {
+    /// The call that carries the write out.
+    pub(crate) fn call(&self) -> Call {
+        match &self.kind {
+            OpKind::Create(draft) => Call::Create {
+                key: draft.key,
+                write: draft.write(),
+            },
+            OpKind::Replace { on, draft } => Call::Replace {
+                key: on.key,
+                version: on.version,
+                write: draft.write(),
+            },
+            OpKind::Touch { on, expires_at } => Call::Touch {
+                key: on.key,
+                version: on.version,
+                expires_at: *expires_at,
+            },
+            OpKind::Move { on, draft, leave } => Call::Move {
+                from: on.key,
+                version: on.version,
+                to: draft.key,
+                write: draft.write(),
+                leave: leave.clone(),
+            },
+            OpKind::End { on, tombstone } => Call::Replace {
+                key: on.key,
+                version: on.version,
+                write: tombstone.clone(),
+            },
+        }
+    }
+
+    /// What the write does, for the errors of the store.
+    pub(crate) fn action(&self) -> &'static str {
+        match self.kind {
+            OpKind::Create(_) => "creating a session",
+            OpKind::Replace { .. } => "saving a session",
+            OpKind::Touch { .. } => "touching a session",
+            OpKind::Move { .. } => "moving a session to a new id",
+            OpKind::End { .. } => "ending a session",
+        }
+    }
+
+    /// The key of the record that the write expects, if it expects one.
+    pub(crate) fn key(&self) -> Option<PublicId> {
+        match &self.kind {
+            OpKind::Create(_) => None,
+            OpKind::Replace { on, .. }
+            | OpKind::Touch { on, .. }
+            | OpKind::Move { on, .. }
+            | OpKind::End { on, .. } => Some(on.key),
+        }
+    }
+
+    /// Whether the write only moves the expiry, so that nothing is lost if it fails.
+    pub(crate) fn is_touch(&self) -> bool {
+        matches!(self.kind, OpKind::Touch { .. })
+    }
+
+    /// Whether the write stores the session under a new key.
+    pub(crate) fn is_move(&self) -> bool {
+        matches!(self.kind, OpKind::Move { .. })
+    }
+
+    pub(super) fn needs_new_id(&self) -> bool {
+        matches!(self.kind, OpKind::Create(_) | OpKind::Move { .. })
+    }
+}
+
+impl Draft {
+    fn write(&self) -> Write {
+        Write::new(self.record.bytes().clone(), self.expires_at)
+    }
+}

@@ -1,0 +1,109 @@
+//! Where a session comes from, and the stored record that its changes are made to.
+
+use crate::{
+    clock::Timestamp,
+    id::{PublicId, SessionId},
+    lifecycle::Rules,
+    record::{EndReason, Record},
+    store::Version,
+};
+
+/// Where the session of a request comes from.
+#[derive(Debug, Default)]
+pub(super) enum Origin {
+    /// Nothing is stored: the request presented no id, or an id of no session.
+    #[default]
+    New,
+    /// The session was loaded, or has been saved.
+    Stored(Base),
+    /// The session has ended. Nothing may be written.
+    Ended(EndReason),
+}
+
+/// The stored record that changes are made to.
+#[derive(Debug)]
+pub(super) struct Base {
+    /// The id by which the request knows the session.
+    id: SessionId,
+    /// The public id of `id`.
+    id_key: PublicId,
+    loaded: Loaded,
+}
+
+/// A live session as the store returned it.
+#[derive(Debug, Clone)]
+pub(crate) struct Loaded {
+    pub(crate) key: PublicId,
+    pub(crate) record: Record,
+    pub(crate) version: Version,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// The session that a stored record belongs to.
+#[derive(Debug)]
+pub(crate) enum Resolution {
+    Live(Loaded),
+    Ended(EndReason),
+    /// There is no session, as if the id had never been used.
+    Missing,
+}
+
+impl Resolution {
+    /// The same, or missing if the absolute timeout of the session has passed.
+    pub(crate) fn within_deadline(self, rules: &Rules, now: Timestamp) -> Self {
+        match self {
+            Self::Live(loaded) if rules.expiry.is_past_deadline(loaded.record.term(), now) => {
+                Self::Missing
+            }
+            resolution => resolution,
+        }
+    }
+}
+
+impl Base {
+    /// The session that `id` was resolved to. `id_key` is its public id.
+    pub(super) fn new(id: SessionId, id_key: PublicId, loaded: Loaded) -> Self {
+        Self { id, id_key, loaded }
+    }
+
+    pub(super) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub(super) fn id_key(&self) -> PublicId {
+        self.id_key
+    }
+
+    /// The key under which the record is stored.
+    pub(super) fn key(&self) -> PublicId {
+        self.loaded.key
+    }
+
+    pub(super) fn record(&self) -> &Record {
+        &self.loaded.record
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.loaded.version
+    }
+
+    pub(super) fn expires_at(&self) -> Timestamp {
+        self.loaded.expires_at
+    }
+
+    /// Whether the id was rotated away, so that the request knows the session by an older id. Another response
+    /// has sent the newer id to the client.
+    pub(super) fn is_forwarded(&self) -> bool {
+        self.id_key != self.loaded.key
+    }
+
+    /// Continues from a newer record of the same session.
+    pub(super) fn advance(&mut self, newer: Loaded) {
+        self.loaded = newer;
+    }
+
+    /// Continues with a later expiry.
+    pub(super) fn prolong(&mut self, expires_at: Timestamp) {
+        self.loaded.expires_at = expires_at;
+    }
+}

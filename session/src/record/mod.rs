@@ -1,0 +1,311 @@
+//! The bytes that a store keeps of a session: one MessagePack map.
+//!
+//! # Format
+//! The keys of the map are strings. `namespace.field` holds the value of a field as serde writes it (structs
+//! as maps with field names), with lists and maps nested at most 128 deep. Names that begin with `$` belong
+//! to the library:
+//!
+//! | key | value | meaning |
+//! |---|---|---|
+//! | `$created` | unsigned integer | when the session was created, in milliseconds since the Unix epoch |
+//! | `$idle` | unsigned integer | the session's own idle timeout, in milliseconds |
+//! | `$rotated` | unsigned integer | when the schedule last rotated the id, in milliseconds since the Unix epoch |
+//! | `$ended` | `true` or `false` | a tombstone: the session was destroyed (`true`), or continues under an id that only the client knows (`false`) |
+//! | `$moved` | 32 bytes | a forward: the session continues under this public id |
+//! | `$until` | unsigned integer | until when a new request may follow `$moved`, in milliseconds since the Unix epoch |
+//!
+//! Keys that this version does not know are kept as they are, so that two versions of an application can
+//! share a store. The store keeps version and expiry of a record beside the map.
+
+mod msgpack;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub(crate) use self::msgpack::{Entry, nests_deeper_than};
+use self::msgpack::Input;
+use crate::{clock::Timestamp, field::Field, id::PublicId};
+
+pub(crate) const CREATED: Field = Field::new("$created");
+pub(crate) const IDLE: Field = Field::new("$idle");
+pub(crate) const ROTATED: Field = Field::new("$rotated");
+const ENDED: Field = Field::new("$ended");
+const MOVED: Field = Field::new("$moved");
+const UNTIL: Field = Field::new("$until");
+
+/// The MessagePack `true`, and `false`.
+const TRUE: u8 = 0xc3;
+const FALSE: u8 = 0xc2;
+
+/// The record under one key.
+#[derive(Debug, Clone)]
+pub(crate) enum RecordKind {
+    /// A session.
+    Live(Record),
+    /// A tombstone: the session under this key has ended. A request that still names the key is refused.
+    Ended(EndReason),
+    /// The id was rotated: the session continues under another key.
+    Forward {
+        /// The newer key.
+        to: PublicId,
+        /// Until when a request that arrives with the old id may follow.
+        until: Timestamp,
+    },
+}
+
+/// Why a session has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EndReason {
+    /// It was destroyed, revoked, or it expired.
+    Destroyed,
+    /// Its client has been given another session, or the same one under another id.
+    Replaced,
+}
+
+/// The data of a session: a well-formed map with string keys. Cloning it shares the bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    bytes: Bytes,
+    /// Where the entries begin, after the header of the map.
+    start: usize,
+    own: Own,
+}
+
+/// The times that decide when a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Term {
+    /// When the session was created.
+    pub(crate) created_at: Timestamp,
+    /// The session's own idle timeout, if it has one.
+    pub(crate) idle: Option<Duration>,
+}
+
+/// The library's own entries of a record.
+#[derive(Debug, Clone, Copy, Default)]
+struct Own {
+    created: Option<u64>,
+    idle: Option<u64>,
+    rotated: Option<u64>,
+    ended: Option<EndReason>,
+    /// `$moved`: `None` inside if its value is not a key.
+    moved: Option<Option<PublicId>>,
+    until: Option<u64>,
+}
+
+/// The bytes are not a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl Own {
+    fn read(&mut self, key: &[u8], value: &[u8]) {
+        let number = || rmp_serde::from_slice(value).ok();
+        match key {
+            b"$created" => self.created = number(),
+            b"$idle" => self.idle = number(),
+            b"$rotated" => self.rotated = number(),
+            b"$until" => self.until = number(),
+            b"$ended" => {
+                self.ended = Some(if value == [TRUE] {
+                    EndReason::Destroyed
+                } else {
+                    EndReason::Replaced
+                });
+            }
+            b"$moved" => {
+                let bytes = value.strip_prefix(&[0xc4, 32]);
+                let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+                self.moved = Some(bytes.map(PublicId::from_bytes));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl RecordKind {
+    /// Reads a record. Checks every length once, so that later reads of the bytes cannot fail. Values are
+    /// not decoded.
+    pub(crate) fn parse(bytes: Bytes) -> Result<Self, Malformed> {
+        let mut input = Input::new(&bytes);
+        let count = input.map_header().ok_or(Malformed)?;
+        let start = bytes.len() - input.len();
+        let mut own = Own::default();
+        for _ in 0..count {
+            let entry = input.entry().ok_or(Malformed)?;
+            std::str::from_utf8(entry.key).map_err(|_| Malformed)?;
+            if is_own(entry.key) {
+                own.read(entry.key, entry.value);
+            }
+        }
+        if input.len() > 0 {
+            return Err(Malformed);
+        }
+        if let Some(reason) = own.ended {
+            return Ok(Self::Ended(reason));
+        }
+        if let Some(to) = own.moved {
+            return Ok(Self::Forward {
+                to: to.ok_or(Malformed)?,
+                until: Timestamp::from_millis(own.until.unwrap_or(u64::MAX)),
+            });
+        }
+        Ok(Self::Live(Record { bytes, start, own }))
+    }
+}
+
+impl EndReason {
+    /// The tombstone of a session that ended for this reason.
+    pub(crate) fn tombstone(self) -> Bytes {
+        let value = match self {
+            Self::Destroyed => &[TRUE],
+            Self::Replaced => &[FALSE],
+        };
+        let value = Bytes::from_static(value);
+        Record::empty().with([(ENDED, Some(&value))]).bytes
+    }
+}
+
+/// The record to leave under the old key of a session whose id was rotated.
+pub(crate) fn forward(to: PublicId, until: Timestamp) -> Bytes {
+    let mut key = Vec::with_capacity(34);
+    rmp::encode::write_bin(&mut key, to.as_bytes()).expect("writing to memory");
+    let (key, until) = (key.into(), number(until.as_millis()));
+    let entries = [(MOVED, Some(&key)), (UNTIL, Some(&until))];
+    Record::empty().with(entries).bytes
+}
+
+impl Record {
+    /// The record of a session in which nothing is stored.
+    pub(crate) fn empty() -> &'static Self {
+        static EMPTY: Record = Record {
+            bytes: Bytes::from_static(&[0x80]),
+            start: 1,
+            own: Own {
+                created: None,
+                idle: None,
+                rotated: None,
+                ended: None,
+                moved: None,
+                until: None,
+            },
+        };
+        &EMPTY
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The number of entries, those of the library included.
+    pub(crate) fn len(&self) -> usize {
+        let header = Input::new(&self.bytes).map_header();
+        header.expect("a record is a map")
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut input = Input::new(&self.bytes[self.start..]);
+        std::iter::from_fn(move || input.entry())
+    }
+
+    /// The entries that do not belong to the library.
+    pub(crate) fn data(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries().filter(|entry| !is_own(entry.key))
+    }
+
+    pub(crate) fn has_data(&self) -> bool {
+        self.data().next().is_some()
+    }
+
+    /// The encoded value of a field: under its name, else under the first alias that is there. Shares the
+    /// bytes of the record.
+    pub(crate) fn get(&self, field: Field) -> Option<Bytes> {
+        self.find(field.name())
+            .or_else(|| field.aliases().iter().find_map(|alias| self.find(alias)))
+            .map(|value| self.bytes.slice_ref(value))
+    }
+
+    fn find(&self, key: &str) -> Option<&[u8]> {
+        self.entries()
+            .find_map(|entry| (entry.key == key.as_bytes()).then_some(entry.value))
+    }
+
+    /// The times that decide when the session ends. A record without `$created` counts as created at the
+    /// epoch, so that it can only end too early, never too late.
+    pub(crate) fn term(&self) -> Term {
+        Term {
+            created_at: Timestamp::from_millis(self.own.created.unwrap_or(0)),
+            idle: self.own.idle.map(Duration::from_millis),
+        }
+    }
+
+    /// When the schedule last rotated the id; the creation if it never did.
+    pub(crate) fn rotated_at(&self) -> Timestamp {
+        let rotated = self.own.rotated.or(self.own.created);
+        Timestamp::from_millis(rotated.unwrap_or(0))
+    }
+
+    /// This record with each change applied: the value replaces the one under the field's name and aliases,
+    /// or, for `None`, the field is removed.
+    pub(crate) fn with<'a>(
+        &self,
+        changes: impl IntoIterator<Item = (Field, Option<&'a Bytes>)>,
+    ) -> Self {
+        let changes: Vec<_> = changes.into_iter().collect();
+        let is_kept = |entry: &Entry<'_>| !changes.iter().any(|(field, _)| field.has_name(entry.key));
+        let set = || {
+            changes
+                .iter()
+                .filter_map(|(field, value)| Some((field.name(), (*value)?)))
+        };
+        let count = self.entries().filter(is_kept).count() + set().count();
+        let added: usize = set().map(|(name, value)| name.len() + value.len() + 5).sum();
+        let mut out = Vec::with_capacity(self.bytes.len() + added + 5);
+        let count = u32::try_from(count).expect("a session has fewer than 2^32 keys");
+        rmp::encode::write_map_len(&mut out, count).expect("writing to memory");
+        let start = out.len();
+        let mut own = Own::default();
+        for entry in self.entries().filter(is_kept) {
+            out.extend_from_slice(entry.raw);
+            own.read(entry.key, entry.value);
+        }
+        for (name, value) in set() {
+            rmp::encode::write_str(&mut out, name).expect("writing to memory");
+            out.extend_from_slice(value);
+            own.read(name.as_bytes(), value);
+        }
+        Self {
+            bytes: out.into(),
+            start,
+            own,
+        }
+    }
+}
+
+/// Whether a key belongs to the library.
+pub(crate) fn is_own(key: &[u8]) -> bool {
+    key.starts_with(b"$")
+}
+
+/// The largest encoding of a [`number`], together with the header of its key.
+pub(crate) const NUMBER_SIZE: usize = 10;
+
+/// The encoding of the numbers in the library's own entries.
+pub(crate) fn number(number: u64) -> Bytes {
+    let mut value = Vec::with_capacity(9);
+    rmp::encode::write_uint(&mut value, number).expect("writing to memory");
+    value.into()
+}
+
+/// Decodes a duration in milliseconds that [`number`] has encoded.
+pub(crate) fn duration(encoded: &[u8]) -> Option<Duration> {
+    rmp_serde::from_slice(encoded)
+        .ok()
+        .map(Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests;

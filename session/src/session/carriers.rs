@@ -1,0 +1,79 @@
+//! [`Carriers`]: the id source that a response may answer on.
+
+use crate::lifecycle::ClientUpdate;
+
+/// The id sources of an application, in order: whether a response can set the id there. A cookie and a header
+/// are writable, all other sources are read-only.
+pub(crate) struct Carriers {
+    writable: Vec<bool>,
+}
+
+/// The id source that a request has used.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Used {
+    /// The index of the source.
+    pub(super) source: usize,
+    /// Whether the id was that of a live session.
+    pub(super) live: bool,
+}
+
+impl Carriers {
+    pub(crate) fn new(writable: impl IntoIterator<Item = bool>) -> Self {
+        Self {
+            writable: writable.into_iter().collect(),
+        }
+    }
+
+    pub(super) fn is_writable(&self, source: usize) -> bool {
+        self.writable.get(source).is_some_and(|writable| *writable)
+    }
+
+    /// The index of the source on which the response sends an update.
+    ///
+    /// It is the source that the request has used. A live id from a read-only source is never promoted into a
+    /// cookie or a header. If the id was dead, a new session may start on the first writable source.
+    pub(super) fn for_update(&self, used: Option<Used>, update: &ClientUpdate) -> Option<usize> {
+        let first_writable = || self.writable.iter().position(|writable| *writable);
+        match used {
+            None => first_writable(),
+            Some(used) if self.is_writable(used.source) => Some(used.source),
+            Some(used) => {
+                let starts = !used.live && matches!(update, ClientUpdate::SetId { .. });
+                starts.then(first_writable).flatten()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::Timestamp, id::SessionId};
+
+    #[test]
+    fn a_response_answers_on_the_source_that_was_used_or_starts_on_the_first_writable() {
+        let set = ClientUpdate::SetId {
+            id: SessionId::random(),
+            expires_at: Timestamp::from_millis(1),
+            refresh: false,
+        };
+        let clear = ClientUpdate::ClearId;
+        let used = |source, live| Some(Used { source, live });
+        // A query, a cookie and a header.
+        let carriers = Carriers::new([false, true, true]);
+        for (used, update, expected) in [
+            (None, &set, Some(1)),
+            (used(1, true), &set, Some(1)),
+            (used(2, true), &set, Some(2)),
+            (used(2, true), &clear, Some(2)),
+            (used(0, true), &set, None),
+            (used(0, true), &clear, None),
+            (used(0, false), &set, Some(1)),
+            (used(0, false), &clear, None),
+        ] {
+            let carrier = carriers.for_update(used, update);
+            assert_eq!(carrier, expected, "{used:?} {update:?}");
+        }
+        assert_eq!(Carriers::new([false]).for_update(None, &set), None);
+    }
+}

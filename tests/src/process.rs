@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::servers::{Daemon, Launch, blocking, log_file, new_directory};
 
 /// How long a program may take to say where it listens, and to end after Ctrl-C.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A running web application that prints `http://ADDRESS` when it is ready. It ends when this is
 /// dropped, and in any case with the tests.

@@ -1,5 +1,7 @@
 //! The demo shop, as a customer uses it: real processes, real sockets, and every store behind them.
 
+use std::time::{Duration, Instant};
+
 use poem_session_tests::{
     http::{Client, Response},
     monitor::Monitor,
@@ -7,6 +9,9 @@ use poem_session_tests::{
     servers::{self, Options, Server},
 };
 use tokio::task::JoinSet;
+
+/// How long anything may take that has to happen, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The shop sells at most twenty of each to a customer.
 const PRODUCTS: [&str; 9] = [
@@ -110,7 +115,17 @@ async fn a_cart_on_sqlite_is_still_there_after_a_restart_and_after_a_kill() {
 
 /// Conformance 2.1, 2.2
 async fn two_processes_count_together(store: &str) {
-    let shops = [shop(store).await, shop(store).await];
+    let begun = Instant::now();
+    let mut shops = [shop(store).await, shop(store).await];
+    while !count_together(&shops, store).await {
+        assert!(begun.elapsed() < PATIENCE, "{store}: {}", shops[0].output());
+        shops = [shop(store).await, shop(store).await];
+    }
+}
+
+/// `false` if the store needed longer for a request than the shop waits, as on a busy machine: nobody knows
+/// whether that request has counted.
+async fn count_together(shops: &[App; 2], store: &str) -> bool {
     let client = Client::new(shops[0].address());
     add(&client, PRODUCTS[0]).await;
     let mut requests = JoinSet::new();
@@ -120,9 +135,14 @@ async fn two_processes_count_together(store: &str) {
         requests.spawn(async move { add(&client, product).await.status.as_u16() });
     }
     let answers = requests.join_all().await;
+    let is_late = |shop: &App| shop.output().contains("did not answer in time");
+    if answers.contains(&503) && shops.iter().any(is_late) {
+        return false;
+    }
     assert_eq!(answers, [200; 100], "{store}");
     assert_eq!(items(&client).await, 101, "each request counts");
     assert_eq!(items(&client.at(shops[1].address())).await, 101);
+    true
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -52,6 +52,14 @@ fn write(key: PublicId, version: Version) -> Write {
     Write::new(content(key, version), far_off())
 }
 
+/// The file, which may be busy for as long as the machine is.
+async fn open(file: &Path) -> SqliteStore {
+    let patience = Duration::from_mins(5);
+    let store = SqliteStore::builder(file).busy_timeout(patience);
+    let store = store.acquire_timeout(patience).open().await;
+    store.expect("a file, new or left behind")
+}
+
 /// Conformance 6.10
 #[tokio::test]
 async fn sqlite_loses_no_acknowledged_write_to_a_kill() {
@@ -66,7 +74,7 @@ async fn sqlite_loses_no_acknowledged_write_to_a_kill() {
         let keys = acknowledged.len() - before;
         assert!(keys > 0, "round {round} was over before it began");
 
-        let store = SqliteStore::open(&file).await.expect("a file left behind");
+        let store = open(&file).await;
         for (key, said) in &acknowledged {
             check(&store, *key, *said).await;
         }
@@ -129,7 +137,7 @@ async fn the_writer() {
     let file = env::var_os(FILE).expect("started by the other test");
     let round = env::var(ROUND).expect("started by the other test");
     let round = round.parse().expect("a number");
-    let store = std::sync::Arc::new(SqliteStore::open(file).await.expect("a file"));
+    let store = std::sync::Arc::new(open(file.as_ref()).await);
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..TASKS {
         let store = std::sync::Arc::clone(&store);

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A case that takes this long waits for something that does not come.
-const TIME_LIMIT: Duration = Duration::from_mins(2);
+const TIME_LIMIT: Duration = Duration::from_mins(10);
 
 /// How long the cases' records live. So long that a backend which removes records by its own clock
 /// does not meet their end while a case runs: a case that wants to see a record expire says that it

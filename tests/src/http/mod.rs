@@ -50,7 +50,7 @@ impl Client {
             server,
             host: server.to_string(),
             jar: Arc::default(),
-            limit: Duration::from_mins(1),
+            limit: Duration::from_mins(5),
         }
     }
 

@@ -81,7 +81,7 @@ impl Request {
     }
 
     /// The same, with a text for what went wrong on the way: no connection, cut off, no answer
-    /// within a minute.
+    /// within five minutes.
     ///
     /// # Errors
     ///

@@ -24,7 +24,7 @@ impl Recording {
     pub(super) fn start(server: Server) -> Self {
         let mut stream = TcpStream::connect(server.address()).expect("the server listens");
         stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
+            .set_read_timeout(Some(Duration::from_mins(5)))
             .expect("the limit is not zero");
         stream.write_all(b"MONITOR\r\n").expect("the server reads");
         let mut recording = Self {

@@ -15,8 +15,8 @@ use super::reaper::new_directory;
 use super::require::{is_present, program};
 use super::server::blocking;
 
-/// How long it may take to say its port.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long it may take to say its port, and the browser to start. Generous: others use the machine too.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What Chromium is told, besides where its profile is.
 const ARGUMENTS: [&str; 12] = [
@@ -98,7 +98,11 @@ impl Chromedriver {
         arguments.push(format!("--user-data-dir={}", profile.display()));
         json!({
             "browserName": "chrome",
-            "goog:chromeOptions": { "binary": program("chromium"), "args": arguments },
+            "goog:chromeOptions": {
+                "binary": program("chromium"),
+                "args": arguments,
+                "browserStartupTimeout": PATIENCE.as_millis(),
+            },
             "goog:loggingPrefs": { "browser": "ALL" },
         })
     }

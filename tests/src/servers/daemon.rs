@@ -154,7 +154,7 @@ impl Daemon {
             send(*pid, Signal::SIGKILL);
         }
         let _ = self.child.kill();
-        let status = self.wait(Duration::from_secs(10));
+        let status = self.wait(Duration::from_mins(5));
         let _ = fs::remove_file(self.directory.join(PAUSED_FILE));
         while children.iter().any(|pid| is_alive(*pid)) {
             sleep(Duration::from_millis(2));

@@ -53,7 +53,8 @@ force() { kill -s KILL "$pid"; }
     each end
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do each : || break; sleep 0.1; done
     # A daemon that was starting just now cannot write its pid file any more, and gives up.
-    for _ in 1 2 3; do each force; rm -rf "$run"; [ -e "$run" ] || break; sleep 0.1; done
+    n=0
+    while [ $n -lt 600 ]; do each force; rm -rf "$run"; [ -e "$run" ] || break; sleep 0.1; n=$((n + 1)); done
 } >/dev/null 2>&1
 "#;
 

@@ -174,7 +174,9 @@ fn replication(info: &str) -> (u64, Vec<u64>) {
 /// The answer to a command that is a bulk string, over a connection of its own.
 fn ask(port: u16, command: &str) -> Option<String> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .ok()?;
     (&stream)
         .write_all(format!("{command}\r\n").as_bytes())
         .ok()?;

@@ -18,7 +18,7 @@ use super::{port, reaper};
 
 /// How long a server may take to answer after its start, and to end in an orderly way. Generous:
 /// several are started at once on a machine that compiles at the same time.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What differs between the engines.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {

@@ -382,7 +382,7 @@ async fn exclusive_as_an_option_runs_requests_of_a_session_one_at_a_time() {
 }
 
 /// Conformance 2.6
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_finds_nothing_left_to_lock_asks_the_store_for_nothing_more() {
     let routes = Route::new()
         .at("/", Scripted)

@@ -95,7 +95,7 @@ async fn a_sign_out_of_a_request_that_failed_is_not_made_up_for_by_a_later_save(
 }
 
 /// Conformance 1.28
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_task_changes_while_the_response_is_held_up_by_the_store_is_kept() {
     let app = App::new();
     let alice = sign_in(&app).await;

@@ -197,7 +197,7 @@ async fn revoking_what_is_not_there_is_fine_and_says_so() {
 }
 
 /// Conformance 1.27
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_revoke_wins_over_a_change_that_comes_between() {
     let app = App::new();
     let alice = app.browser();

@@ -109,7 +109,7 @@ async fn requests_under_way_during_a_renewal_go_on_and_sign_nobody_out() {
 }
 
 /// Conformance 2.7
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn two_requests_that_are_to_renew_an_id_renew_it_once() {
     let app = App::with(rotating);
     let other = app.redeployed(rotating);
@@ -243,7 +243,7 @@ async fn a_session_that_is_locked_keeps_its_id_until_it_is_free() {
 /// The new id may reach the client first: the old one after it would sign it out once the grace is over.
 ///
 /// Conformance 2.7
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_id_that_somebody_else_is_about_to_renew_is_not_told_again() {
     let app = App::with(rotating);
     let alice = due(&app).await;
@@ -282,7 +282,7 @@ async fn a_handler_that_has_the_session_to_itself_renews_the_id_when_it_is_done(
 }
 
 /// Conformance 2.6
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn whoever_renews_an_id_leaves_no_lock_behind() {
     let app = App::with(rotating);
     let alice = due(&app).await;

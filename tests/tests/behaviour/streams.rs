@@ -15,7 +15,7 @@ use poem_session::{SaveError, Session};
 use tokio::sync::{Mutex, Notify, oneshot};
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest};
 
-use crate::support::{App, COOKIE, Op, Served, Shop, settings};
+use crate::support::{App, COOKIE, Op, PATIENCE, Served, Shop, settings};
 
 #[handler]
 async fn show_visits(shop: Session<Shop>) -> poem::Result<String> {
@@ -260,7 +260,7 @@ async fn an_event_stream_saves_changes_made_after_the_head_was_sent() {
 }
 
 /// Conformance 1.28
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_goes_away_does_not_abort_a_save_half_way() {
     for op in [Op::Create, Op::Replace, Op::Rename] {
         let app = App::new();
@@ -334,7 +334,8 @@ async fn slow(shop: Session<Shop>, told: Data<&Told>) -> poem::Result<Response> 
 async fn a_connection_cut_during_a_save_loses_nothing() {
     let told = Told::default();
     let routes = routes().at("/slow", get(slow)).data(told.clone());
-    let app = App::serving(routes, settings);
+    // The save may be held up for as long as the machine is busy.
+    let app = App::serving(routes, |builder| builder.store_timeout(PATIENCE));
     let server = Served::start(app.endpoint()).await;
     let alice = server.client();
     alice.get("/begin").send().await;

@@ -16,7 +16,7 @@ pub(crate) use self::{
     logs::Logs,
     probe::{Op, Paused, Probe, SECRET_OF_STORE},
     socket::Served,
-    stores::stores,
+    stores::{PATIENCE, stores},
 };
 
 /// The name of the session cookie with the default settings.

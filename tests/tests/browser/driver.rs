@@ -4,11 +4,13 @@ use std::time::{Duration, Instant};
 
 use poem_session_tests::servers::chromedriver::{self, Chromedriver};
 use serde_json::{Map, Value};
-use thirtyfour::{By, Cookie, WebDriver, WebElement, WindowHandle, prelude::ElementWaitable};
+use thirtyfour::{
+    By, Cookie, TimeoutConfiguration, WebDriver, WebElement, WindowHandle, prelude::ElementWaitable,
+};
 use tokio::time::sleep;
 
 /// How long a page may take to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// A browser with a profile of its own, and the tab in it that commands go to. What it cannot do is a
 /// panic.
@@ -26,9 +28,14 @@ impl Browser {
             unreachable!("capabilities have names");
         };
         let capabilities = Map::from_iter(capabilities);
-        let driver = WebDriver::new(process.url(), capabilities)
+        let driver = WebDriver::builder(process.url(), capabilities)
+            .request_timeout(2 * PATIENCE)
+            .connect()
             .await
             .expect("a browser starts");
+        let timeouts = TimeoutConfiguration::new(Some(PATIENCE), Some(PATIENCE), None);
+        let set = driver.update_timeouts(timeouts).await;
+        set.expect("a browser that waits");
         // It would say goodbye to the browser when it is dropped, and block meanwhile.
         driver.clone().leak().expect("it has not quit");
         Some(Self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use poem_session_tests::servers::{Options, Server, mariadb, postgres, redis};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// A statement that writes, and one that shows what was written.
 struct Statements {
@@ -26,10 +26,6 @@ async fn keeps_its_data(server: Server, statements: Statements) {
     let (url, port, first) = (server.url(), server.port(), server.pid().expect("it runs"));
     assert!(url.contains(&format!("127.0.0.1:{port}")), "{url}");
     server.run(write).await;
-    if url.starts_with("redis") {
-        // What Redis acknowledged in its last second may be lost in a crash.
-        sleep(Duration::from_millis(1500)).await;
-    }
 
     server.kill().await;
     assert_eq!(server.pid(), None);
@@ -67,7 +63,9 @@ async fn keeps_its_data(server: Server, statements: Statements) {
 
 #[tokio::test]
 async fn redis_keeps_its_data() {
-    let Some(server) = redis::private(Options::new()).await else {
+    // Otherwise what Redis acknowledged last may be lost in a crash.
+    let options = Options::new().arguments(["--appendfsync", "always"]);
+    let Some(server) = redis::private(options).await else {
         return;
     };
     keeps_its_data(server, REDIS).await;

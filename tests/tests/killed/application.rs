@@ -18,6 +18,9 @@ use poem_session::{
 
 pub(crate) const IDLE: Duration = Duration::from_mins(30);
 pub(crate) const ABSOLUTE: Duration = Duration::from_hours(2);
+/// How long a busy machine may take.
+const PATIENCE: Duration = Duration::from_mins(5);
+/// Longer than the time from a process that is killed to the next one that asks for its lock.
 pub(crate) const LEASE: Duration = Duration::from_mins(5);
 
 /// How much later than the session was begun the request comes: its use is to be noted, and its id renewed.
@@ -147,6 +150,12 @@ impl Application {
         Self::watched(file, later, false, |store| store).await
     }
 
+    /// The same, for a session that stays locked: nobody waits for it for long.
+    pub(crate) async fn impatient(file: &Path, later: Duration) -> Self {
+        let lock_wait = Duration::from_millis(100);
+        Self::build(file, later, false, lock_wait, |store| store).await
+    }
+
     /// The same on a store that is watched.
     pub(crate) async fn watched(
         file: &Path,
@@ -154,7 +163,19 @@ impl Application {
         rotates: bool,
         watch: impl FnOnce(Arc<dyn SessionStore>) -> Arc<dyn SessionStore>,
     ) -> Self {
-        let file = Arc::new(SqliteStore::open(file).await.expect("a file"));
+        Self::build(file, later, rotates, PATIENCE, watch).await
+    }
+
+    async fn build(
+        file: &Path,
+        later: Duration,
+        rotates: bool,
+        lock_wait: Duration,
+        watch: impl FnOnce(Arc<dyn SessionStore>) -> Arc<dyn SessionStore>,
+    ) -> Self {
+        let file = SqliteStore::builder(file).busy_timeout(PATIENCE);
+        let file = file.acquire_timeout(PATIENCE).open().await;
+        let file = Arc::new(file.expect("a file"));
         let clock = Arc::new(ManualClock::new());
         clock.advance(later);
         let mut builder = Sessions::builder(watch(Arc::clone(&file) as _))
@@ -164,7 +185,8 @@ impl Application {
             .retired_for(Duration::from_mins(15))
             .rotation_grace(Duration::from_mins(14))
             .lock_lease(LEASE)
-            .lock_wait(Duration::from_millis(100))
+            .lock_wait(lock_wait)
+            .store_timeout(PATIENCE)
             .touch(Touch::Tenth)
             .clock(Arc::clone(&clock));
         if rotates {

@@ -133,13 +133,17 @@ async fn go_on(file: &Path, request: Request, id: Option<SessionId>, left: &Left
     };
     // Nobody is locked out for longer than a lease.
     let locked = table::read(file).await.1.iter().any(Row::is_locked);
-    let reply = application.send(Request::Exclusive, Some(id)).await;
     let mut later = LATER;
     if locked {
-        later += LEASE;
+        let impatient = Application::impatient(file, LATER).await;
+        let reply = impatient.send(Request::Exclusive, Some(id)).await;
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{what}");
+        impatient.close().await;
+        later += LEASE;
         application.pass(LEASE);
-        let reply = application.send(Request::Exclusive, Some(id)).await;
+    }
+    let reply = application.send(Request::Exclusive, Some(id)).await;
+    if locked {
         assert_eq!(reply.status, StatusCode::OK, "{what}");
     }
     let read = application.send(Request::Read, Some(id)).await;

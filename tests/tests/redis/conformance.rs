@@ -1,13 +1,15 @@
 //! Section 6 of the behaviour checklist, in the form of the public suite.
 
-use poem_session::{conformance::Suite, store::RedisStore};
+use poem_session::conformance::Suite;
 use poem_session_tests::servers::{redis, redis_cluster, redis_sentinel};
+
+use crate::builder;
 
 async fn run(name: &str, url: String) {
     let open = move |namespace: String| {
         let url = url.clone();
         async move {
-            let builder = RedisStore::builder().prefix(format!("{namespace}:"));
+            let builder = builder().prefix(format!("{namespace}:"));
             builder.connect(&url).await.expect("the server answers")
         }
     };

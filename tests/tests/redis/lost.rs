@@ -23,7 +23,7 @@ use tokio::{
     sync::{Notify, Semaphore},
 };
 
-use crate::{Counter, create, data, key, name, now, open, write};
+use crate::{Counter, PATIENCE, create, data, key, name, now, open, write};
 
 /// Passes everything on, but for one answer to a script, which it swallows together with the connection.
 struct Thief {
@@ -237,10 +237,7 @@ async fn in_front_of(nodes: &[Server]) -> Vec<Thief> {
     for node in nodes {
         for thief in &thieves {
             while !thief.is_known_to(node).await {
-                assert!(
-                    begun.elapsed() < Duration::from_mins(1),
-                    "{node:?} is not told"
-                );
+                assert!(begun.elapsed() < PATIENCE, "{node:?} is not told");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

@@ -12,7 +12,7 @@ use sqlx::{
 };
 use tokio::time::sleep;
 
-use crate::{Database, LIMIT};
+use crate::{Database, PATIENCE};
 
 /// How an application of its own opens a file, new or not, but for waiting for the disk: others keep that
 /// busy, too, and nothing is switched off here.
@@ -171,7 +171,7 @@ impl Account {
             let connections = server.run(&count).await;
             match connections.trim() {
                 "0" => return,
-                some => assert!(begun.elapsed() < LIMIT, "{name} has {some} connections"),
+                some => assert!(begun.elapsed() < PATIENCE, "{name} has {some} connections"),
             }
             sleep(Duration::from_millis(10)).await;
         }

@@ -1,13 +1,15 @@
 //! Section 6 of the behaviour checklist, in the form of the public suite.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use poem_session::{
     conformance::Suite,
     store::{MySqlStore, PostgresStore, TableName},
 };
 
-use crate::Database;
+use sqlx::{mysql::MySqlPoolOptions, postgres::PgPoolOptions};
+
+use crate::{Database, PATIENCE};
 
 crate::on_each_database!(passes_the_suite);
 
@@ -24,8 +26,7 @@ async fn passes_the_suite(database: Database) {
         let url = url.clone();
         async move {
             // Two hundred calls at once take their turns, on whatever machine this is.
-            let (patience, table) = (Duration::from_mins(1), table(namespace));
-            let store = database.connect_within(patience, &url, table).await;
+            let store = database.connect(&url, table(namespace)).await;
             let store = store.expect("the server answers");
             store.migrate().await.expect("a table");
             store.sessions()
@@ -43,7 +44,8 @@ async fn postgres_on_a_pool() {
         return;
     };
     let url = server.new_database().await;
-    let pool = sqlx::PgPool::connect(&url).await.expect("it answers");
+    let pool = PgPoolOptions::new().acquire_timeout(PATIENCE);
+    let pool = pool.connect(&url).await.expect("it answers");
     let suite = Suite::new("PostgreSQL on a pool", move |namespace| {
         let table = table(namespace).in_schema("shop \"live\"").expect("a name");
         let store = PostgresStore::from_pool(pool.clone()).in_table(table);
@@ -61,9 +63,8 @@ async fn mariadb_on_a_pool() {
         return;
     };
     server.run("CREATE DATABASE `shop ``live```").await;
-    let pool = sqlx::MySqlPool::connect(&server.url())
-        .await
-        .expect("it answers");
+    let pool = MySqlPoolOptions::new().acquire_timeout(PATIENCE);
+    let pool = pool.connect(&server.url()).await.expect("it answers");
     let suite = Suite::new("MariaDB on a pool", move |namespace| {
         let table = table(namespace).in_schema("shop `live`").expect("a name");
         let store = MySqlStore::from_pool(pool.clone()).in_table(table);

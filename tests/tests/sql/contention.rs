@@ -1,14 +1,17 @@
 //! What a call makes of another transaction that it had to wait for.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use poem_session::{
     PublicId,
     store::{Replaced, SessionStore, Version},
 };
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{sync::Mutex, task::JoinHandle, time::sleep};
 
-use crate::{Database, create, key, load, now, write};
+use crate::{Database, PATIENCE, client::Client, create, key, load, now, write};
 
 crate::on_each_database!(
     a_replace_waits_for_who_came_first,
@@ -98,8 +101,36 @@ enum Does {
     Nothing,
 }
 
+/// Waits until a client of this database waits for another one.
+async fn somebody_waits(client: &Client) {
+    let waiting = match client {
+        Client::Postgres(_) => {
+            "SELECT count(*) FROM pg_stat_activity \
+             WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        }
+        _ => {
+            "SELECT count(*) FROM information_schema.innodb_trx \
+             JOIN information_schema.processlist ON id = trx_mysql_thread_id \
+             WHERE trx_state = 'LOCK WAIT' AND db = DATABASE()"
+        }
+    };
+    let begun = Instant::now();
+    loop {
+        // What InnoDB says of transactions is renewed only when nobody has asked for a tenth of a second.
+        let _turn = TURN.lock().await;
+        sleep(Duration::from_millis(150)).await;
+        if client.number(waiting).await > 0 {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it did not wait");
+    }
+}
+
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// Starts the call while the other holds the record, sees that it waits, and lets it go on.
 async fn meanwhile<T: Send + 'static>(
+    client: &Client,
     mut other: Other,
     does: Does,
     key: PublicId,
@@ -109,7 +140,7 @@ async fn meanwhile<T: Send + 'static>(
         .run(if let Does::Ends = does { END } else { CHANGE }, key)
         .await;
     let call = call();
-    sleep(Duration::from_millis(300)).await;
+    somebody_waits(client).await;
     assert!(!call.is_finished(), "it did not wait");
     match does {
         Does::Nothing => other.rollback().await,
@@ -134,6 +165,7 @@ async fn a_replace_waits_for_who_came_first(database: Database) {
     };
     let url = server.new_database().await;
     let store = database.open(&url).await;
+    let client = Client::connect(database, &url).await;
     for does in [Does::Changes, Does::Ends, Does::Nothing] {
         let (key, version) = create(&store, "first").await;
         let other = Other::begin(database, &url).await;
@@ -141,7 +173,8 @@ async fn a_replace_waits_for_who_came_first(database: Database) {
             let store = Arc::clone(&store);
             tokio::spawn(async move { store.replace(key, version, write("second"), now()).await })
         };
-        let answer = meanwhile(other, does, key, call).await.expect("an answer");
+        let answer = meanwhile(&client, other, does, key, call).await;
+        let answer = answer.expect("an answer");
         matches_what_was_done(does, &answer, version);
         let expected = match does {
             Does::Changes => Some("first"),
@@ -158,6 +191,7 @@ async fn a_rename_waits_for_who_came_first(database: Database) {
     };
     let url = server.new_database().await;
     let store = database.open(&url).await;
+    let client = Client::connect(database, &url).await;
     for leaves in [false, true] {
         for does in [Does::Changes, Does::Ends, Does::Nothing] {
             let (from, version) = create(&store, "first").await;
@@ -170,7 +204,8 @@ async fn a_rename_waits_for_who_came_first(database: Database) {
                     store.rename(from, version, to, write, leave, now()).await
                 })
             };
-            let answer = meanwhile(other, does, from, call).await.expect("an answer");
+            let answer = meanwhile(&client, other, does, from, call).await;
+            let answer = answer.expect("an answer");
             matches_what_was_done(does, &answer, version);
             let (old, new) = match does {
                 Does::Changes => (Some("first"), None),
@@ -202,7 +237,7 @@ async fn a_sweep_does_not_wait(database: Database) {
     other.run(END, held).await;
     let later = now().saturating_add(Duration::from_hours(1));
     let swept = store.delete_expired(100, later);
-    let swept = tokio::time::timeout(Duration::from_secs(2), swept).await;
+    let swept = tokio::time::timeout(PATIENCE, swept).await;
     assert_eq!(swept.expect("it waited").expect("an answer"), 5);
     other.rollback().await;
     let swept = store.delete_expired(100, later).await;
@@ -214,7 +249,15 @@ async fn what_was_undone_in_a_deadlock_is_done_again(database: Database) {
         return;
     };
     let url = server.new_database().await;
+    if let Database::Postgres = database {
+        // A connection that waits looks for a deadlock once, after this time, and is then the one that is
+        // undone. The call's does that when the other waits, too, and the other's does not.
+        let name = url.rsplit('/').next().expect("a name");
+        let patient = format!("ALTER DATABASE {name} SET deadlock_timeout = '10s'");
+        server.run(patient).await;
+    }
     let store = database.open(&url).await;
+    let client = Client::connect(database, &url).await;
     // The whole table is deleted in the order of the keys, or in that of their coming.
     let [first, last] = [[0; 32], [0xff; 32]].map(PublicId::from_bytes);
     for key in [first, last] {
@@ -222,6 +265,9 @@ async fn what_was_undone_in_a_deadlock_is_done_again(database: Database) {
         created.expect("an answer");
     }
     let mut other = Other::begin(database, &url).await;
+    if let Database::Postgres = database {
+        other.run_on_all("SET LOCAL deadlock_timeout = '1h'").await;
+    }
     // More work than the call's, as the database would rather undo the lesser.
     for _ in 0..20 {
         other.run(CHANGE, last).await;
@@ -230,7 +276,7 @@ async fn what_was_undone_in_a_deadlock_is_done_again(database: Database) {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.clear().await })
     };
-    sleep(Duration::from_millis(300)).await;
+    somebody_waits(&client).await;
     assert!(!call.is_finished(), "it did not wait");
     // Now each waits for the other.
     other.run(CHANGE, first).await;

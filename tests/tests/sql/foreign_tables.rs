@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use poem_session::store::{
-    LockOwner, Replaced, SessionStore, SqliteStore, StoreErrorKind, TableName, Version,
-};
+use poem_session::store::{LockOwner, Replaced, SessionStore, StoreErrorKind, TableName, Version};
 
 use crate::{
     Database,
     client::Client,
     create, key, load, now, said,
     site::{Ask, Site},
-    write,
+    sqlite_file, write,
 };
 
 crate::on_each_database!(
@@ -65,7 +63,7 @@ async fn a_sqlite_table_of_other_columns_is_noticed_at_the_start() {
     let (_, client) = sqlite(&file).await;
     client.run("DROP TABLE poem_sessions").await;
     client.run(OF_OTHER_COLUMNS).await;
-    let error = SqliteStore::open(file).await.expect_err("another table");
+    let error = sqlite_file(file).open().await.expect_err("another table");
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
     assert!(
         said(&error).contains("data"),
@@ -111,7 +109,7 @@ async fn a_sqlite_table_of_other_types_is_an_error_that_says_so() {
 }
 
 async fn sqlite(file: &std::path::Path) -> (Arc<dyn SessionStore>, Client) {
-    let store = SqliteStore::open(file).await.expect("a new file");
+    let store = sqlite_file(file).open().await.expect("a new file");
     (Arc::new(store), Client::open(file).await)
 }
 

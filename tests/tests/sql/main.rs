@@ -16,13 +16,14 @@ mod site;
 mod sizing;
 mod sqlite;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use poem_session::{
     PublicId, SessionId,
     clock::{Clock as _, SystemClock, Timestamp},
     store::{
-        Created, MySqlStore, PostgresStore, SessionStore, StoreError, TableName, Version, Write,
+        Created, MySqlStore, PostgresStore, SessionStore, SqliteStore, SqliteStoreBuilder,
+        StoreError, TableName, Version, Write,
     },
 };
 use poem_session_tests::servers::{Options, Server, mariadb, postgres};
@@ -77,8 +78,7 @@ impl Database {
 
     /// A store in this table, without creating it.
     async fn connect(self, url: &str, table: TableName) -> Result<Store, StoreError> {
-        self.connect_within(Duration::from_secs(3), url, table)
-            .await
+        self.connect_within(PATIENCE, url, table).await
     }
 
     /// The same, with the time that a call may wait for a connection.
@@ -133,8 +133,19 @@ impl Store {
     }
 }
 
-/// The time limit that sessions set for a call to the store.
-const LIMIT: Duration = Duration::from_secs(5);
+/// How long anything may take that has to happen, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How long a call waits for a connection where there is none to be had, and the time limit that sessions
+/// then set for a call. Both are such that others do not reach them by chance.
+const BRIEF: Duration = Duration::from_secs(6);
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A SQLite file that is waited for as long as it takes.
+fn sqlite_file(file: impl AsRef<Path>) -> SqliteStoreBuilder {
+    let builder = SqliteStore::builder(file);
+    builder.busy_timeout(PATIENCE).acquire_timeout(PATIENCE)
+}
 
 fn now() -> Timestamp {
     SystemClock.now()

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use poem_session::store::{LockOwner, Replaced, SqliteStore, StoreError, TableName, Version};
+use poem_session::store::{LockOwner, Replaced, StoreError, TableName, Version};
 use poem_session_tests::{
     monitor::{Command, Monitor},
     servers::{Options, Server},
@@ -16,9 +16,9 @@ use tokio::time::sleep;
 use tracing::{Event, Metadata, Subscriber, field, span};
 
 use crate::{
-    Database, LIMIT, create, key, now,
+    Database, PATIENCE, create, key, now,
     site::{Ask, Site},
-    write,
+    sqlite_file, write,
 };
 
 crate::on_each_database!(a_call_is_one_statement);
@@ -137,7 +137,7 @@ impl field::Visit for Statement {
 async fn a_request_to_sqlite_is_few_statements() {
     let directory = tempfile::tempdir().expect("a directory");
     let table = TableName::new(COUNTED).expect("a name");
-    let store = SqliteStore::builder(directory.path().join("sessions.db"));
+    let store = sqlite_file(directory.path().join("sessions.db"));
     let store = store.table(table).open().await.expect("a new file");
     let mut visitor = Site::on(Arc::new(store)).stranger();
     tracing::subscriber::set_global_default(Driver).expect("no other test wants it");
@@ -152,7 +152,7 @@ async fn a_request_to_sqlite_is_few_statements() {
         visitor.ask(ask).await.is(poem::http::StatusCode::OK);
         // It may tell a moment later than it answers.
         let begun = Instant::now();
-        while run().len() < expected.len() && begun.elapsed() < LIMIT {
+        while run().len() < expected.len() && begun.elapsed() < PATIENCE {
             sleep(Duration::from_millis(5)).await;
         }
         sleep(Duration::from_millis(50)).await;

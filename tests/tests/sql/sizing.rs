@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use poem_session::store::{Created, Replaced, SessionStore, SqliteStore, Write};
+use poem_session::store::{Created, Replaced, SessionStore, Write};
 use tokio::task::JoinSet;
 
-use crate::{Database, client::Client, key, now, write};
+use crate::{Database, client::Client, key, now, sqlite_file, write};
 
 crate::on_each_database!(bytes_a_session);
 
@@ -51,7 +51,7 @@ async fn bytes_a_session(database: Database) {
 async fn bytes_a_session_in_sqlite() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
-    let store = SqliteStore::open(&file).await.expect("a new file");
+    let store = sqlite_file(&file).open().await.expect("a new file");
     let client = Client::open(&file).await;
     takes_at_most(350, "SQLite", Arc::new(store), client).await;
 }

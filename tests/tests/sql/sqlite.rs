@@ -22,7 +22,7 @@ use crate::{
     client::Client,
     create, key, load, now, said,
     site::{Ask, Site},
-    write,
+    sqlite_file, write,
 };
 
 /// The file that a child process works on.
@@ -62,7 +62,7 @@ fn tell_parent(what: &str) {
 async fn a_file_that_another_process_has_locked_is_an_error_until_that_one_ends() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
-    let store = SqliteStore::builder(&file).survives_power_loss(false);
+    let store = sqlite_file(&file).survives_power_loss(false);
     let store = store.busy_timeout(Duration::from_millis(300));
     let store: Arc<dyn SessionStore> = Arc::new(store.open().await.expect("a new file"));
     let site = Site::on(Arc::clone(&store));
@@ -111,7 +111,7 @@ async fn a_file_that_may_not_grow_keeps_what_it_has() {
 
     let records = Client::open(&file).await.records().await;
     assert_eq!(usize::try_from(records), Ok(keys.len()));
-    let store: Arc<dyn SessionStore> = Arc::new(SqliteStore::open(&file).await.expect("the file"));
+    let store: Arc<dyn SessionStore> = Arc::new(sqlite_file(&file).open().await.expect("the file"));
     for key in keys {
         let key: PublicId = key.parse().expect("a key");
         assert_eq!(load(&store, key).await, Some(content(key)));
@@ -127,7 +127,7 @@ fn content(key: PublicId) -> String {
 #[ignore = "the child process of another test"]
 async fn the_filler() {
     let file = env::var_os(FILE).expect("started by the other test");
-    let store = SqliteStore::open(file).await.expect("a new file");
+    let store = sqlite_file(file).open().await.expect("a new file");
     let mut written = Vec::new();
     let error = loop {
         let key = key();
@@ -153,7 +153,7 @@ async fn the_filler() {
 async fn a_file_that_was_overwritten_is_an_error_until_it_is_back() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("sessions.db");
-    let made = SqliteStore::open(&file).await.expect("a new file");
+    let made = sqlite_file(&file).open().await.expect("a new file");
     made.close().await;
     let pool = SqlitePoolOptions::new().max_connections(2);
     let pool = pool.connect_lazy_with(

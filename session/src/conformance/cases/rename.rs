@@ -14,7 +14,7 @@ async fn rename(
     leave: Option<Write>,
     now: Timestamp,
 ) -> Replaced {
-    let write = Write::new(&b"moved"[..], now.saturating_add(millis(90_000)));
+    let write = Write::new(&b"moved"[..], now.saturating_add(millis(900_000)));
     let renamed = bench
         .store
         .rename(from, expected, to, write, leave, now)
@@ -64,7 +64,7 @@ pub(super) async fn moves_the_record(bench: Bench) {
 pub(super) async fn leaves_what_it_is_given(bench: Bench) {
     let (from, old) = bench.create(b"the record").await;
     let to = key();
-    let leave = Write::new(&b"left"[..], bench.now.saturating_add(millis(120_000)));
+    let leave = Write::new(&b"left"[..], bench.now.saturating_add(millis(1_200_000)));
     let renamed = rename(
         &bench,
         (from, old.version),
@@ -142,7 +142,7 @@ pub(super) async fn of_missing_changes_nothing(bench: Bench) {
 
 pub(super) async fn of_expired_is_gone(bench: Bench) {
     let later = bench.end();
-    let left = Write::new(&b"left"[..], later.saturating_add(millis(60_000)));
+    let left = Write::new(&b"left"[..], later.saturating_add(millis(600_000)));
     for leave in [None, Some(left)] {
         let (from, old) = bench.create(b"the record").await;
         let to = key();
@@ -158,7 +158,7 @@ pub(super) async fn of_expired_is_gone(bench: Bench) {
 
 pub(super) async fn onto_expired_works(bench: Bench) {
     let later = bench.end();
-    let living = later.saturating_add(millis(60_000));
+    let living = later.saturating_add(millis(600_000));
     for leave in [None, Some(Write::new(&b"left"[..], living))] {
         let (to, _) = bench.create(b"dead").await;
         let (from, old) = bench.create_with(Write::new(&b"living"[..], living)).await;

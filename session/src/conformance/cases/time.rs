@@ -15,7 +15,7 @@ async fn touch(bench: &Bench, key: PublicId, version: Version, until: Timestamp)
 pub(super) async fn touch_moves_expiry_only(bench: Bench) {
     let (key, written) = bench.create(b"the record").await;
     let (other, kept) = bench.create(b"another").await;
-    let until = bench.end().saturating_add(millis(60_000));
+    let until = bench.end().saturating_add(millis(600_000));
     assert!(
         touch(&bench, key, written.version, until).await,
         "touch did not see the record"
@@ -45,7 +45,7 @@ pub(super) async fn touch_of_missing_creates_nothing(bench: Bench) {
         .delete(deleted, bench.now)
         .await
         .expect("delete");
-    let until = bench.end().saturating_add(millis(60_000));
+    let until = bench.end().saturating_add(millis(600_000));
     for (key, version) in [(missing, Version::FIRST), (deleted, old.version)] {
         assert!(
             !touch(&bench, key, version, until).await,
@@ -58,7 +58,7 @@ pub(super) async fn touch_of_missing_creates_nothing(bench: Bench) {
 pub(super) async fn touch_of_expired_revives_nothing(bench: Bench) {
     let (key, written) = bench.create(b"the record").await;
     let later = bench.end();
-    let until = later.saturating_add(millis(60_000));
+    let until = later.saturating_add(millis(600_000));
     let touched = bench.store.touch(key, written.version, until, later).await;
     assert!(
         !touched.expect("touch"),
@@ -71,7 +71,7 @@ pub(super) async fn touch_never_shortens(bench: Bench) {
     let (key, written) = bench.create(b"the record").await;
     for sooner in [
         bench.end().saturating_sub(millis(1)),
-        bench.end().saturating_sub(millis(60_000)),
+        bench.end().saturating_sub(millis(600_000)),
         bench.now,
     ] {
         assert!(
@@ -88,14 +88,14 @@ pub(super) async fn touch_never_shortens(bench: Bench) {
 
 pub(super) async fn stale_touch_changes_nothing(bench: Bench) {
     let (key, written) = bench.create(b"first").await;
-    let sooner = Write::new(&b"second"[..], bench.end().saturating_sub(millis(60_000)));
+    let sooner = Write::new(&b"second"[..], bench.end().saturating_sub(millis(600_000)));
     let replaced = bench
         .store
         .replace(key, written.version, sooner, bench.now)
         .await;
     replaced.expect("replace");
     let current = bench.load(key).await.expect("the record replaced");
-    let until = bench.end().saturating_add(millis(60_000));
+    let until = bench.end().saturating_add(millis(600_000));
     for stale in [written.version, current.version.next()] {
         assert!(
             !touch(&bench, key, stale, until).await,
@@ -167,7 +167,7 @@ pub(super) async fn delete_expired_keeps_to_its_limit(bench: Bench) {
 }
 
 pub(super) async fn delete_expired_spares_the_living(bench: Bench) {
-    let later = bench.end().saturating_add(millis(60_000));
+    let later = bench.end().saturating_add(millis(600_000));
     let mut living = Vec::new();
     for n in 0..20 {
         bench.create(b"dead").await;

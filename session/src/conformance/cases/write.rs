@@ -22,7 +22,7 @@ pub(super) async fn create_on_live_changes_nothing(bench: Bench) {
 pub(super) async fn create_on_expired_works(bench: Bench) {
     let (key, _) = bench.create(b"first").await;
     let later = bench.end();
-    let second = Write::new(&b"second"[..], later.saturating_add(millis(60_000)));
+    let second = Write::new(&b"second"[..], later.saturating_add(millis(600_000)));
     let created = bench.store.create(key, second.clone(), later).await;
     let Ok(Created::Created(version)) = created else {
         panic!("create on expired answered {created:?}");
@@ -74,7 +74,7 @@ pub(super) async fn replace_moves_the_version_on(bench: Bench) {
 
 pub(super) async fn replace_may_shorten(bench: Bench) {
     let (key, first) = bench.create(b"first").await;
-    let sooner = bench.end().saturating_sub(millis(60_000));
+    let sooner = bench.end().saturating_sub(millis(600_000));
     let answer = bench.store.replace(
         key,
         first.version,
@@ -135,7 +135,7 @@ pub(super) async fn replace_of_missing_creates_nothing(bench: Bench) {
 pub(super) async fn replace_of_expired_is_gone(bench: Bench) {
     let (key, Stored { version, .. }) = bench.create(b"the record").await;
     let later = bench.end();
-    let write = Write::new(&b"never"[..], later.saturating_add(millis(60_000)));
+    let write = Write::new(&b"never"[..], later.saturating_add(millis(600_000)));
     for expected in [version, version.next()] {
         let answer = bench.store.replace(key, expected, write.clone(), later);
         assert_eq!(

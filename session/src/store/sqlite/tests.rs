@@ -12,6 +12,14 @@ use crate::{
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
+/// Settings with which a slow machine reaches no time limit.
+fn patient(path: impl AsRef<std::path::Path>) -> SqliteStoreBuilder {
+    let patience = Duration::from_mins(5);
+    SqliteStore::builder(path)
+        .busy_timeout(patience)
+        .acquire_timeout(patience)
+}
+
 fn directory() -> TempDir {
     tempfile::tempdir().expect("a directory")
 }
@@ -44,10 +52,10 @@ fn said(error: &StoreError) -> String {
 async fn sessions_outlive_the_store() {
     let directory = directory();
     let path = directory.path().join("sessions.db");
-    let store = SqliteStore::open(&path).await.expect("a new file");
+    let store = patient(&path).open().await.expect("a new file");
     let key = create(&store, "kept").await.expect("create");
     store.close().await;
-    let store = SqliteStore::open(&path).await.expect("the same file");
+    let store = patient(&path).open().await.expect("the same file");
     assert_eq!(load(&store, key).await.as_deref(), Some(&b"kept"[..]));
 }
 
@@ -55,8 +63,8 @@ async fn sessions_outlive_the_store() {
 async fn two_stores_see_the_same_sessions() {
     let directory = directory();
     let path = directory.path().join("sessions.db");
-    let one = SqliteStore::open(&path).await.expect("a new file");
-    let other = SqliteStore::open(&path).await.expect("the same file");
+    let one = patient(&path).open().await.expect("a new file");
+    let other = patient(&path).open().await.expect("the same file");
     let key = create(&one, "shared").await.expect("create");
     assert_eq!(load(&other, key).await.as_deref(), Some(&b"shared"[..]));
     assert!(other.delete(key, NOW).await.expect("delete"));
@@ -72,7 +80,7 @@ async fn many_may_create_the_file_together() {
         for _ in 0..8 {
             let path = path.clone();
             opening.spawn(async move {
-                let store = SqliteStore::open(path).await.expect("one file");
+                let store = patient(path).open().await.expect("one file");
                 create(&store, "by one of many").await.expect("create");
             });
         }
@@ -87,7 +95,7 @@ async fn the_files_are_for_their_owner_only() {
 
     let directory = directory();
     let path = directory.path().join("sessions.db");
-    let store = SqliteStore::open(&path).await.expect("a new file");
+    let store = patient(&path).open().await.expect("a new file");
     create(&store, "private").await.expect("create");
     let mut files = 0;
     for entry in directory.path().read_dir().expect("the directory") {
@@ -126,7 +134,7 @@ async fn a_database_in_memory_is_refused() {
 async fn names_that_look_like_addresses_are_names() {
     let directory = directory();
     let path = directory.path().join("file:sessions.db?mode=memory");
-    let store = SqliteStore::open(&path).await.expect("a file");
+    let store = patient(&path).open().await.expect("a file");
     create(&store, "kept").await.expect("create");
     assert!(path.exists());
 }
@@ -225,7 +233,7 @@ async fn a_file_that_another_holds_is_waited_for_and_then_an_error() {
 #[tokio::test]
 async fn a_row_that_no_store_wrote_is_corrupt() {
     let directory = directory();
-    let store = SqliteStore::open(directory.path().join("sessions.db"));
+    let store = patient(directory.path().join("sessions.db")).open();
     let store = store.await.expect("a new file");
     let key = create(&store, "ours").await.expect("create");
     // Strict tables keep other types out, so the table is another one.
@@ -253,7 +261,7 @@ async fn a_row_that_no_store_wrote_is_corrupt() {
 async fn nothing_printed_tells_the_path() {
     let directory = directory();
     let path = directory.path().join("secret-place.db");
-    let store = SqliteStore::open(&path).await.expect("a new file");
+    let store = patient(&path).open().await.expect("a new file");
     assert!(!format!("{store:?}").contains("secret-place"));
     let missing = directory.path().join("secret-place/sessions.db");
     let error = SqliteStore::open(missing).await.expect_err("no directory");

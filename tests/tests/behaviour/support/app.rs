@@ -12,7 +12,10 @@ use poem_session::{
     store::{MemoryStore, SessionStore},
 };
 
-use super::{Browser, Probe, stores::Backend};
+use super::{
+    Browser, Probe,
+    stores::{Backend, PATIENCE},
+};
 
 pub(crate) type Site = Arc<BoxEndpoint<'static, Response>>;
 
@@ -91,8 +94,12 @@ impl App {
         }
     }
 
-    /// Sessions in this store, with the default settings.
+    /// Sessions in this store, which may take as long as a busy machine needs.
     pub(crate) fn in_backend(backend: Backend) -> Self {
+        let settings = |builder: SessionsBuilder| {
+            let builder = builder.store_timeout(PATIENCE);
+            builder.lock_wait(PATIENCE)
+        };
         Self {
             _keep: Some(Arc::new(backend.clone())),
             ..Self::on(backend.store, Scripted, settings)

@@ -1,10 +1,12 @@
 //! The stores that what happens in parallel is tested on.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use poem_session::store::{SessionStore, connect};
-use poem_session_tests::servers::{Server, mariadb, postgres, redis};
+use poem_session::store::{
+    MemoryStore, MySqlStore, PostgresStore, RedisStore, SessionStore, SqliteStore,
+};
+use poem_session_tests::servers::{mariadb, postgres, redis};
 
 /// A store for one test, empty.
 #[derive(Clone)]
@@ -16,16 +18,19 @@ pub(crate) struct Backend {
     _keep: Arc<dyn Any + Send + Sync>,
 }
 
+/// How long a store may take for what it does, on a machine that is busy with other things.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+
 type Opened = BoxFuture<'static, Option<Backend>>;
 
 /// How each store is opened. A new store gets its line here. One whose server is not installed is left
 /// out, and the harness says so.
 const FACTORIES: &[fn() -> Opened] = &[
-    || Box::pin(Backend::open("memory", "memory:".into(), ())),
-    || Box::pin(sqlite()),
-    || Box::pin(on_server("Redis", redis::shared())),
-    || Box::pin(on_server("PostgreSQL", postgres::shared())),
-    || Box::pin(on_server("MariaDB", mariadb::shared())),
+    || Box::pin(async { Some(Backend::new("memory", MemoryStore::new(), ())) }),
+    || Box::pin(in_sqlite()),
+    || Box::pin(in_redis()),
+    || Box::pin(in_postgres()),
+    || Box::pin(in_mariadb()),
 ];
 
 /// Each store, empty.
@@ -38,29 +43,46 @@ pub(crate) async fn stores() -> Vec<Backend> {
 }
 
 impl Backend {
-    async fn open(name: &'static str, url: String, keep: impl Any + Send + Sync) -> Option<Self> {
-        let store = connect(&url).await;
-        Some(Self {
+    fn new(
+        name: &'static str,
+        store: impl SessionStore + 'static,
+        keep: impl Any + Send + Sync,
+    ) -> Self {
+        Self {
             name,
-            store: store.expect("the store opens"),
+            store: Arc::new(store),
             _keep: Arc::new(keep),
-        })
+        }
     }
 }
 
-async fn sqlite() -> Option<Backend> {
+async fn in_sqlite() -> Option<Backend> {
     let directory = tempfile::tempdir().expect("a directory can be made");
-    let file = directory.path().join("sessions.db");
-    let url = format!("sqlite:{}", file.display());
-    Backend::open("SQLite", url, directory).await
+    let store = SqliteStore::builder(directory.path().join("sessions.db"));
+    let store = store.busy_timeout(PATIENCE).acquire_timeout(PATIENCE);
+    let store = store.open().await.expect("a new file");
+    Some(Backend::new("SQLite", store, directory))
 }
 
-/// In a database of its own.
-async fn on_server(
-    name: &'static str,
-    server: impl Future<Output = Option<Server>>,
-) -> Option<Backend> {
-    let server = server.await?;
-    let url = server.new_database().await;
-    Backend::open(name, url, server).await
+async fn in_redis() -> Option<Backend> {
+    let server = redis::shared().await?;
+    let store = RedisStore::builder().time_limit(PATIENCE);
+    let store = store.connect(&server.new_database().await).await;
+    Some(Backend::new("Redis", store.expect("it answers"), server))
+}
+
+async fn in_postgres() -> Option<Backend> {
+    let server = postgres::shared().await?;
+    let store = PostgresStore::builder(&server.new_database().await).acquire_timeout(PATIENCE);
+    let store = store.connect().await.expect("the server answers");
+    store.migrate().await.expect("a table");
+    Some(Backend::new("PostgreSQL", store, server))
+}
+
+async fn in_mariadb() -> Option<Backend> {
+    let server = mariadb::shared().await?;
+    let store = MySqlStore::builder(&server.new_database().await).acquire_timeout(PATIENCE);
+    let store = store.connect().await.expect("the server answers");
+    store.migrate().await.expect("a table");
+    Some(Backend::new("MariaDB", store, server))
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::{Verb, steps};
+use crate::{Verb, rust_files, steps};
 
 /// Shows what is tested where.
 pub(crate) const VERB: Verb = Verb {
@@ -67,7 +67,7 @@ fn with_tests(show: impl FnOnce(&[Line<'_>], &Named)) -> Result<(), String> {
     let lines: Vec<_> = checklist.lines().filter_map(line).collect();
     let mut named = Named::new();
     for room in ROOMS {
-        for file in sources(&steps::root().join(room)).map_err(failed)? {
+        for file in rust_files::below(&steps::root().join(room)).map_err(failed)? {
             let source = fs::read_to_string(&file).map_err(failed)?;
             collect(&source, &place(&file), &mut named);
         }
@@ -141,22 +141,6 @@ fn case(line: &str) -> Option<(&str, &str)> {
     let case = path.strip_suffix(',')?;
     let is_path = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | ':');
     (number.starts_with("6.") && case.chars().all(is_path)).then_some((number, case))
-}
-
-/// The Rust files below a directory, in the order of their names.
-fn sources(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            files.extend(sources(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    Ok(files)
 }
 
 /// How a file is named in the table.

@@ -7,9 +7,11 @@ mod debian;
 mod features;
 mod fuzz;
 mod help;
+mod layers;
 mod model;
 #[path = "../../tests/src/servers/need.rs"]
 mod need;
+mod rust_files;
 mod shuttle;
 mod steps;
 mod test;
@@ -34,6 +36,7 @@ struct Verb {
 const VERBS: &[Verb] = &[
     test::VERB,
     conformance::VERB,
+    layers::VERB,
     fuzz::VERB,
     shuttle::VERB,
     model::VERB,

@@ -43,7 +43,7 @@ async fn two_visits(config: &SessionConfig, json: &Value) {
     };
     let first = site.call(Request::default()).await;
     assert!(first.status().is_success(), "{}", first.status());
-    let Some(carrier) = first_carrier(&config.id_from) else {
+    let Some(carrier) = first_carrier(&config.id_source) else {
         assert!(!first.headers().contains_key(header::SET_COOKIE));
         return;
     };

@@ -42,22 +42,22 @@ pub(crate) struct Visit {
 /// The data of its session that a handler has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) fresh: bool,
+    pub(crate) is_new: bool,
     pub(crate) name: Option<String>,
 }
 
 impl Seen {
     pub(crate) fn of(session: &Session<Visit>) -> Result<Self> {
         Ok(Self {
-            fresh: session.is_fresh(),
+            is_new: session.is_new(),
             name: session.name()?,
         })
     }
 
     /// Whether it was Alice's session. Checks that its two fields agree.
     pub(crate) fn is_alice(&self) -> bool {
-        assert_eq!(self.fresh, self.name.is_none(), "{self:?}");
-        !self.fresh
+        assert_eq!(self.is_new, self.name.is_none(), "{self:?}");
+        !self.is_new
     }
 }
 

@@ -118,7 +118,7 @@ async fn visit(
         .at("/s/:sid", route())
         .at("/a/*", route());
     let chain = IdSource::Chain(sources.to_vec());
-    let Some(site) = Site::with(routes, |builder| builder.id_from(chain)) else {
+    let Some(site) = Site::with(routes, |builder| builder.id_source(chain)) else {
         assert!(sources.iter().all(is_empty), "a source was refused");
         return;
     };

@@ -120,7 +120,7 @@ any! {
 pub(crate) fn check(input: &[u8]) {
     block_on(async {
         let site = Site::with(Act(|_, _| async { Ok(()) }), |builder| {
-            builder.max_size(MAX_RECORD)
+            builder.max_session_size(MAX_RECORD)
         });
         let site = site.expect("the settings are valid");
         site.plant(alice(), record_of(input)).await;

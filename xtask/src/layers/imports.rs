@@ -75,7 +75,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// How many modules deep a file is: 0 for `lib.rs`, 1 for `id.rs` and `store/mod.rs`.
+/// The depth of a file in the module tree: 0 for `lib.rs`, 1 for `id.rs` and `store/mod.rs`.
 fn depth(path: &str) -> usize {
     let parts = path.split('/').count();
     let file = path.rsplit('/').next().unwrap_or(path);
@@ -223,7 +223,8 @@ impl<'a> Scan<'_, 'a> {
         });
     }
 
-    /// How many of a path's names stand for the root of the crate; `None` if it begins elsewhere.
+    /// The number of names in front of the path that stand for the root of the crate. `None` if the path begins
+    /// elsewhere.
     fn below_root(&self, names: &[&str]) -> Option<usize> {
         if names[0] == "crate" {
             return Some(1);

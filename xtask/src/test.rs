@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::need::{self, Need};
 use crate::steps::{Steps, root, run};
-use crate::{Verb, conformance, debian, features, test_log};
+use crate::{Verb, conformance, debian, features, layers, test_log};
 
 /// Runs every check.
 pub(crate) const VERB: Verb = Verb {
@@ -27,9 +27,10 @@ const NEEDS: [Need; 4] = [need::REDIS, need::POSTGRES, need::MARIADB, need::BROW
 type Step = (&'static str, fn() -> Result<(), String>);
 
 /// The steps, in their order. Fast steps come first, so that simple mistakes are found early.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("servers", servers),
     ("fmt", fmt),
+    ("layers", layers::check),
     ("conformance", conformance::check),
     ("clippy", clippy),
     ("docs", docs),

@@ -1,14 +1,14 @@
-//! Signing in and out, and a page for those who are signed in.
+//! Sign-in, sign-out, and a page that only signed-in visitors can open.
 //!
 //! ```sh
 //! cargo run --bin authentication
 //!
-//! curl -c jar -b jar -i http://127.0.0.1:3000/account              # 303, to /login
+//! curl -c jar -b jar -i http://127.0.0.1:3000/account              # 303, redirects to /login
 //! curl -c jar -b jar -i -d user=ada -d password=wrong http://127.0.0.1:3000/login      # 401
 //! curl -c jar -b jar -i -d user=ada -d password=engine http://127.0.0.1:3000/login     # a cookie
 //! curl -c jar -b jar http://127.0.0.1:3000/account                 # Hello, ada.
-//! curl -c jar -b jar -i -X POST http://127.0.0.1:3000/logout       # the cookie is taken back
-//! curl -c jar -b jar -i http://127.0.0.1:3000/account              # 303, to /login
+//! curl -c jar -b jar -i -X POST http://127.0.0.1:3000/logout       # removes the cookie
+//! curl -c jar -b jar -i http://127.0.0.1:3000/account              # 303, redirects to /login
 //! ```
 
 use std::error::Error;
@@ -25,7 +25,7 @@ use serde::Deserialize;
 
 #[derive(SessionData)]
 struct Auth {
-    /// Who is signed in.
+    /// The name of the signed-in user.
     user: Option<String>,
 }
 
@@ -35,7 +35,7 @@ struct Credentials {
     password: String,
 }
 
-/// Only reached with a user; who has none goes to the sign-in page.
+/// The page of a signed-in user. A visitor without a `user` is redirected to the sign-in page.
 #[session(or_redirect = "/login")]
 async fn account(#[key(Auth::USER)] user: String) -> String {
     format!("Hello, {user}.\n")
@@ -49,12 +49,11 @@ async fn login_page(#[key(Auth::USER)] user: Option<String>) -> String {
     }
 }
 
-/// Once this has succeeded the session has a new id: who planted or saw the old one gains nothing
-/// (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level Change").
+/// Signs a user in. If the handler succeeds, the session gets a new id, so an attacker who planted or saw the old
+/// id cannot use it (OWASP Session Management Cheat Sheet, "Renew the Session ID After Any Privilege Level Change").
 #[session(regenerate)]
 async fn login(auth: Session<Auth>, Form(form): Form<Credentials>) -> poem::Result<Redirect> {
-    // For the example. An application keeps salted hashes (argon2) in its database, and slows
-    // repeated guesses down.
+    // A real application stores salted hashes (argon2) in its database, and limits the rate of attempts.
     if (&*form.user, &*form.password) != ("ada", "engine") {
         return Err(StatusCode::UNAUTHORIZED.into());
     }

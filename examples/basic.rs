@@ -1,4 +1,4 @@
-//! The least that sessions need: a struct, a handler, and the middleware around it.
+//! The smallest program with sessions: a struct, handlers, and the middleware.
 //!
 //! ```sh
 //! cargo run --bin basic
@@ -18,12 +18,12 @@ use poem_session::{Session, SessionData, Sessions, session, store::MemoryStore};
 use poem_session_examples::serve;
 use serde::Deserialize;
 
-/// What a visitor's session holds.
+/// The data in a visitor's session.
 #[derive(SessionData)]
 struct Visitor {
-    /// A field is an `Option`, absent until it is set …
+    /// A field is an `Option`, which is `None` until it is set …
     name: Option<String>,
-    /// … or has a default.
+    /// … or it has a default value.
     #[session(default)]
     visits: u64,
 }
@@ -35,7 +35,7 @@ struct Name {
 
 #[session]
 async fn hello(visitor: Session<Visitor>) -> poem::Result<String> {
-    // Not `set_visits(visits + 1)`: two requests at once would then count as one.
+    // With `set_visits(visits + 1)`, two parallel requests could count as one.
     visitor.update_visits(|visits| *visits += 1)?;
     let name = visitor.name()?.unwrap_or_else(|| "stranger".into());
     Ok(format!("Hello, {name}: visit {}.\n", visitor.visits()?))

@@ -1,16 +1,16 @@
-//! When sessions end: after a time without use, after a time in any case, and later for those who
-//! asked to be remembered. The times are short, so that you can watch.
+//! Idle and absolute timeouts, and a longer idle timeout for visitors who asked to be remembered. The times are
+//! short, so that you can watch sessions expire.
 //!
 //! ```sh
 //! cargo run --bin custom_expiration
 //!
-//! curl -c jar -b jar -X POST http://127.0.0.1:3000/            # begins a session
-//! curl -c jar -b jar http://127.0.0.1:3000/                    # had you not asked, it would have ended in 10 s
+//! curl -c jar -b jar -X POST http://127.0.0.1:3000/            # creates a session
+//! curl -c jar -b jar http://127.0.0.1:3000/                    # "would have expired in 10 s"
 //! sleep 11; curl -c jar -b jar http://127.0.0.1:3000/          # No session.
 //!
 //! curl -c jar -b jar -X POST http://127.0.0.1:3000/remember
-//! sleep 11; curl -c jar -b jar http://127.0.0.1:3000/          # still there, for it may idle 30 s …
-//! sleep 29; curl -c jar -b jar http://127.0.0.1:3000/          # … but none lives longer than 40 s
+//! sleep 11; curl -c jar -b jar http://127.0.0.1:3000/          # still there: its idle timeout is 30 s …
+//! sleep 29; curl -c jar -b jar http://127.0.0.1:3000/          # … but the absolute timeout of 40 s has passed
 //! ```
 
 use std::{
@@ -35,7 +35,7 @@ async fn show(visitor: Session<Visitor>) -> poem::Result<String> {
     let now = SystemTime::now();
     let seconds = |span: Result<Duration, _>| span.unwrap_or_default().as_secs_f32();
     Ok(format!(
-        "A session for {:.1} s; had you not asked, it would have ended in {:.1} s.\n",
+        "The session is {:.1} s old; without this request it would have expired in {:.1} s.\n",
         seconds(now.duration_since(since)),
         seconds(end.duration_since(now)),
     ))
@@ -46,7 +46,7 @@ async fn begin(visitor: Session<Visitor>) -> poem::Result<()> {
     Ok(visitor.set_since(SystemTime::now())?)
 }
 
-/// "Remember me": this session may be idle for longer than others.
+/// "Remember me": gives this session a longer idle timeout than the others.
 #[session(idle_timeout = "30s")]
 async fn remember(visitor: Session<Visitor>) -> poem::Result<()> {
     Ok(visitor.set_since(SystemTime::now())?)

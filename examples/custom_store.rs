@@ -1,8 +1,8 @@
-//! A store of one's own, here a map behind a lock, and the suite that shows it keeps the contract.
+//! A custom store, here a map behind a lock. Its test runs the conformance suite for stores.
 //!
 //! ```sh
 //! cargo run --bin custom_store
-//! cargo test -p poem-session-examples --bin custom_store   # the whole conformance suite
+//! cargo test -p poem-session-examples --bin custom_store   # runs the conformance suite
 //!
 //! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 1.
 //! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 2.
@@ -27,7 +27,7 @@ use poem_session::{
 };
 use poem_session_examples::serve;
 
-/// A record, and who holds its lease until when.
+/// A record with its lease: the owner and the time when the lease expires.
 type Slot = (Stored, Option<(LockOwner, Timestamp)>);
 
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl std::fmt::Debug for MapStore {
 }
 
 impl MapStore {
-    /// Does something with the map, as one step, and answers at once.
+    /// Runs `work` on the map while it holds the lock. The returned future is ready immediately.
     fn at_once<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut HashMap<PublicId, Slot>) -> Result<T, StoreError>,
@@ -59,7 +59,7 @@ fn slot(write: Write, version: Version) -> Slot {
     (stored, None)
 }
 
-/// The record under a key, if it is live: an expired one is as good as gone.
+/// The live record under a key. An expired record counts as missing.
 fn live(map: &mut HashMap<PublicId, Slot>, key: PublicId, now: Timestamp) -> Option<&mut Slot> {
     map.get_mut(&key)
         .filter(|(stored, _)| now < stored.expires_at)
@@ -186,7 +186,8 @@ impl SessionStore for MapStore {
                 None => Locked::Gone,
                 Some((_, Some((holder, end)))) if *holder != owner && now < *end => Locked::Held,
                 Some((stored, lease)) => {
-                    // Taken over: what its last holder had sent comes too late.
+                    // Another owner takes the lock over. The new version makes late writes of the previous
+                    // owner conflict.
                     if lease.is_some_and(|(holder, _)| holder != owner) {
                         stored.version = stored.version.next();
                     }

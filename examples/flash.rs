@@ -1,4 +1,4 @@
-//! A message for the next page, shown once.
+//! A flash message: the next page shows it once.
 //!
 //! ```sh
 //! cargo run --bin flash
@@ -22,7 +22,7 @@ use serde::Deserialize;
 struct Notes {
     #[session(default)]
     texts: Vec<String>,
-    /// Reading it, in whatever way, removes it; unread, it waits.
+    /// Removed when it is read, and kept until then.
     #[session(flash)]
     notice: Option<String>,
 }
@@ -40,7 +40,7 @@ async fn show(notes: Session<Notes>) -> poem::Result<String> {
     Ok(lines.map(|line| line + "\n").collect())
 }
 
-/// Answers with a redirect, so that loading the page again does not send the form again.
+/// Returns a redirect, so that reloading the page does not send the form again.
 #[session]
 async fn save(notes: Session<Notes>, Form(note): Form<Note>) -> poem::Result<Redirect> {
     if note.text.is_empty() {

@@ -1,17 +1,17 @@
-//! Session ids in a header, for clients that keep no cookies.
+//! Session ids in a header, for clients without cookies.
 //!
 //! ```sh
 //! cargo run --bin header_ids
 //!
-//! curl -si -X POST http://127.0.0.1:3000/count | tee answer       # x-session-id: …
-//! id=$(sed -n 's/^x-session-id: \([A-Za-z0-9_-]*\).*/\1/p' answer)
-//! curl -si -X POST -H "X-Session-Id: $id" http://127.0.0.1:3000/count    # 2, under the same id
-//! curl -si -X DELETE -H "X-Session-Id: $id" http://127.0.0.1:3000/count  # the header is empty: it has ended
-//! curl -si -X POST -H "X-Session-Id: $id" http://127.0.0.1:3000/count    # refused for a while, 409
+//! curl -si -X POST http://127.0.0.1:3000/count | tee response     # x-session-id: …
+//! id=$(sed -n 's/^x-session-id: \([A-Za-z0-9_-]*\).*/\1/p' response)
+//! curl -si -X POST -H "X-Session-Id: $id" http://127.0.0.1:3000/count    # 2, with the same id
+//! curl -si -X DELETE -H "X-Session-Id: $id" http://127.0.0.1:3000/count  # an empty header: the session is destroyed
+//! curl -si -X POST -H "X-Session-Id: $id" http://127.0.0.1:3000/count    # 409: the id of the destroyed session
 //! ```
 //!
-//! A header is not sent by browsers on their own, so that requests forged by another site carry no
-//! session. It is for the client to keep the id safe.
+//! Browsers do not send the header on their own, so a request that another site forges carries no session. The
+//! client must store the id safely.
 
 use std::error::Error;
 
@@ -37,8 +37,8 @@ async fn end() {}
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let sessions = Sessions::builder(MemoryStore::new())
-        // For browsers as well: `IdSource::Chain(vec![IdSource::Cookie, IdSource::Header(…)])`.
-        .id_from(IdSource::Header("X-Session-Id".into()))
+        // To serve browsers as well: `IdSource::Chain(vec![IdSource::Cookie, IdSource::Header(…)])`.
+        .id_source(IdSource::Header("X-Session-Id".into()))
         .build()?;
     let app = Route::new()
         .at("/count", post(count).delete(end))

@@ -1,18 +1,18 @@
-//! One session on all hosts of a domain: `shop.example.com` and `account.example.com`.
+//! One session for all hosts of a domain: `shop.example.com` and `account.example.com`.
 //!
 //! ```sh
 //! cargo run --bin multi_domain_cookie
 //!
-//! curl -si -X POST -H 'Host: account.example.com' http://127.0.0.1:3000/ | tee answer
+//! curl -si -X POST -H 'Host: account.example.com' http://127.0.0.1:3000/ | tee response
 //! # set-cookie: __Secure-id=…; HttpOnly; SameSite=Lax; Secure; Path=/; Domain=example.com; …
 //!
-//! # A browser sends it to the other host by itself; here it is done by hand:
-//! cookie=$(sed -n 's/^set-cookie: \([^;]*\).*/\1/p' answer)
+//! # A browser sends the cookie to the other host by itself; with curl:
+//! cookie=$(sed -n 's/^set-cookie: \([^;]*\).*/\1/p' response)
 //! curl -H 'Host: shop.example.com' -H "Cookie: $cookie" http://127.0.0.1:3000/   # The shop knows you, ada.
 //! ```
 //!
-//! Every host of the domain can read and overwrite such a cookie, so trust all of them, or leave the
-//! domain out. The prefix is `__Secure-` by itself, since `__Host-` is for cookies of one host.
+//! Every host of the domain can read and overwrite this cookie. Set a domain only if you trust all its hosts. The
+//! cookie's prefix becomes `__Secure-`, because browsers accept `__Host-` only for cookies of a single host.
 
 use std::error::Error;
 
@@ -25,14 +25,14 @@ struct Auth {
     user: Option<String>,
 }
 
-/// On `account.example.com`.
+/// Runs on `account.example.com`.
 #[session(regenerate)]
 async fn sign_in(auth: Session<Auth>) -> poem::Result<&'static str> {
     auth.set_user("ada".into())?;
     Ok("Signed in.\n")
 }
 
-/// On `shop.example.com`.
+/// Runs on `shop.example.com`.
 #[session]
 async fn shop(#[key(Auth::USER)] user: Option<String>) -> String {
     match user {
@@ -46,7 +46,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let sessions = Sessions::builder(MemoryStore::new())
         .cookie(CookieConfig::default().domain("example.com"))
         .build()?;
-    // Two processes would do as well, with one store that both reach.
+    // The hosts can also be two processes that share a store.
     let app = RouteDomain::new()
         .at("account.example.com", post(sign_in))
         .at("shop.example.com", get(shop))

@@ -1,10 +1,10 @@
-//! Sessions in MySQL or MariaDB, which any number of processes can share.
+//! Sessions in MySQL or MariaDB. Several processes can share them.
 //!
 //! ```sh
 //! cargo run --bin mysql                                      # or MYSQL_URL=… cargo run --bin mysql
 //!
 //! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 1.
-//! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 2, also after a restart of this program.
+//! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 2, even if the program restarted in between.
 //! ```
 
 use std::{env, error::Error, time::Duration};
@@ -24,7 +24,7 @@ struct Visitor {
 
 #[session]
 async fn hello(visitor: Session<Visitor>) -> poem::Result<String> {
-    // Counts right however many requests, and processes, do so at once.
+    // Counts every visit, even if requests in several processes run in parallel.
     visitor.update_visits(|visits| *visits += 1)?;
     Ok(format!("Visit {}.\n", visitor.visits()?))
 }
@@ -34,10 +34,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("MYSQL_URL").unwrap_or_else(|_| "mysql://root@localhost/test".into());
     let table = TableName::new("visitor_sessions")?;
     let store = MySqlStore::builder(&url).table(table).connect().await?;
-    // Or hand the statements of `ddl` to your own migration tool.
+    // Alternatively, give the statements of `ddl` to your own migration tool.
     store.migrate().await?;
     let sessions = Sessions::builder(store).build()?;
-    // The database does not remove what has expired by itself.
+    // The database does not remove expired sessions by itself.
     let _sweeper = sessions.sweep_every(Duration::from_mins(5));
     let app = Route::new().at("/", get(hello)).with(sessions);
     Ok(serve(app).await?)

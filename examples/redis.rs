@@ -1,11 +1,11 @@
-//! Sessions in Redis or Valkey, which any number of processes can share.
+//! Sessions in Redis or Valkey. Several processes can share them.
 //!
 //! ```sh
 //! redis-server &
 //! cargo run --bin redis                                      # or REDIS_URL=… cargo run --bin redis
 //!
 //! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 1.
-//! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 2, also after a restart of this program.
+//! curl -c jar -b jar http://127.0.0.1:3000/                 # Visit 2, even if the program restarted in between.
 //! ```
 
 use std::{env, error::Error, time::Duration};
@@ -22,7 +22,7 @@ struct Visitor {
 
 #[session]
 async fn hello(visitor: Session<Visitor>) -> poem::Result<String> {
-    // Counts right however many requests, and processes, do so at once.
+    // Counts every visit, even if requests in several processes run in parallel.
     visitor.update_visits(|visits| *visits += 1)?;
     Ok(format!("Visit {}.\n", visitor.visits()?))
 }

@@ -1,15 +1,15 @@
-//! New id, new session, no session: what each does to the id, the data and the clock.
+//! The effects of `regenerate`, `reset` and `destroy` on the id, the data and the absolute timeout.
 //!
 //! ```sh
 //! cargo run --bin regenerate
 //!
 //! curl -c jar -b jar -X POST http://127.0.0.1:3000/visit
-//! curl -c jar -b jar -X POST http://127.0.0.1:3000/regenerate    # another id; cookie and visits go on
+//! curl -c jar -b jar -X POST http://127.0.0.1:3000/regenerate    # a new id and cookie; the visits are kept
 //! curl -c jar -b jar -X POST http://127.0.0.1:3000/visit
-//! curl -c jar -b jar -X POST http://127.0.0.1:3000/reset         # another id, and nothing of before
+//! curl -c jar -b jar -X POST http://127.0.0.1:3000/reset         # a new id; the visits start again
 //! curl -c jar -b jar -X POST http://127.0.0.1:3000/visit
-//! curl -c jar -b jar -X POST http://127.0.0.1:3000/destroy       # the cookie is taken back
-//! curl -c jar -b jar http://127.0.0.1:3000/                      # nothing, until you visit again
+//! curl -c jar -b jar -X POST http://127.0.0.1:3000/destroy       # removes the cookie
+//! curl -c jar -b jar http://127.0.0.1:3000/                      # no session until the next visit
 //! ```
 
 use std::error::Error;
@@ -26,10 +26,10 @@ struct Visitor {
 
 #[session]
 async fn show(visitor: Session<Visitor>) -> poem::Result<String> {
-    if visitor.is_fresh() {
+    if visitor.is_new() {
         return Ok("No session.\n".into());
     }
-    // The public id names a session in logs and on admin pages, and opens none.
+    // The public id identifies a session in logs and on admin pages. It is no secret: nobody can use it as an id.
     Ok(format!(
         "Session {:?}, {} visits.\n",
         visitor.public_id(),
@@ -47,22 +47,22 @@ async fn visit(visitor: Session<Visitor>) -> poem::Result<String> {
     ))
 }
 
-/// A new id for the same session, as when somebody signs in. The old id leads nowhere from now on; the
-/// absolute timeout goes on counting.
+/// Gives the session a new id, as at a sign-in. The old id is no longer valid. The data and the absolute timeout
+/// stay the same.
 #[session]
 async fn regenerate(visitor: Session<Visitor>) -> String {
     visitor.regenerate();
     format!("Now {:?}.\n", visitor.public_id())
 }
 
-/// A new session, empty, whose time begins anew.
+/// Replaces the session by a new, empty one, whose absolute timeout starts again.
 #[session]
 async fn reset(visitor: Session<Visitor>) -> String {
     visitor.reset();
     format!("Now {:?}.\n", visitor.public_id())
 }
 
-/// No session.
+/// Ends the session.
 #[session]
 async fn destroy(visitor: Session<Visitor>) {
     visitor.destroy();

@@ -1,4 +1,4 @@
-//! The cookie, as strict as it gets. Most of it is the default: look at what a browser is told.
+//! The strictest cookie. Most of it is the default: look at the `Set-Cookie` header.
 //!
 //! ```sh
 //! cargo run --bin secure_cookies
@@ -7,8 +7,8 @@
 //! # set-cookie: __Host-sid=…; HttpOnly; SameSite=Strict; Secure; Path=/
 //! ```
 //!
-//! `__Host-` is added by itself: a browser takes a cookie of such a name only from this very host over
-//! HTTPS, so that no other host of the domain can plant one.
+//! The prefix `__Host-` is added automatically. A browser accepts a cookie of this name only over HTTPS and only
+//! from the host itself, so no other host of the domain can plant one.
 
 use std::error::Error;
 
@@ -33,20 +33,23 @@ async fn visit(visitor: Session<Visitor>) -> poem::Result<String> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let cookie = CookieConfig::new("sid")
-        // Default: `Secure` and `HttpOnly`. To go without has a name that says so:
-        // `.insecure_http()`, `.insecure_script_access()`.
+        // `Secure` and `HttpOnly` are the default. The settings `.insecure_http()` and
+        // `.insecure_script_access()` remove them.
         //
-        // Default: `Lax`. With `Strict`, who comes by a link from another site comes without a session.
+        // The default is `Lax`. With `Strict`, a browser that follows a link from another site does not send
+        // the cookie.
         .same_site(SameSite::Strict)
-        // Default: kept as long as the session. This one is forgotten when the browser is closed.
+        // By default the browser keeps the cookie as long as the session lasts. This one is deleted when the
+        // browser is closed.
         .browser_session();
 
-    // What contradicts itself is refused when the application starts, not by some browsers later.
+    // Settings that contradict each other are refused at start-up. Otherwise only some browsers would refuse the
+    // cookie, later.
     let refused = Sessions::builder(MemoryStore::new())
         .cookie(cookie.clone().same_site(SameSite::None).insecure_http())
         .build();
     if let Err(error) = refused {
-        eprintln!("refused, as it should be: {error}");
+        eprintln!("refused, as expected: {error}");
     }
 
     let sessions = Sessions::builder(MemoryStore::new())

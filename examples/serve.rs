@@ -1,4 +1,4 @@
-//! The start-up that all examples share, so that their own files show sessions and no plumbing.
+//! The start-up code of all examples, so that their own files show only the use of sessions.
 
 use std::{env, io, path::Path, time::Duration};
 
@@ -7,13 +7,13 @@ use poem::{
     listener::{Acceptor, Listener, TcpListener},
 };
 
-/// Where the examples listen unless their first argument says otherwise.
+/// The address that the examples listen on, unless the first argument is another one.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:3000";
 
-/// Serves a small example until Ctrl-C, on the address given as its first argument.
+/// Serves an example until Ctrl-C, on the address in the first argument or [`DEFAULT_ADDRESS`].
 ///
 /// # Errors
-/// Where it cannot listen there.
+/// If it cannot listen on the address.
 pub async fn serve<E>(app: E) -> io::Result<()>
 where
     E: IntoEndpoint<Endpoint: Endpoint + 'static>,
@@ -26,10 +26,10 @@ where
     listen(&name, address.as_deref().unwrap_or(DEFAULT_ADDRESS), app).await
 }
 
-/// Serves `app` on `address` until Ctrl-C or `SIGTERM`, and lets the requests under way finish.
+/// Serves `app` on `address` until Ctrl-C or `SIGTERM`. Requests that are running may finish within 5 seconds.
 ///
 /// # Errors
-/// Where it cannot listen there.
+/// If it cannot listen on the address.
 pub async fn listen<E>(name: &str, address: &str, app: E) -> io::Result<()>
 where
     E: IntoEndpoint<Endpoint: Endpoint + 'static>,
@@ -40,7 +40,7 @@ where
         .map_err(|error| {
             io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
         })?;
-    // With port 0, the system has chosen one.
+    // With port 0, the operating system chooses the port.
     for local in acceptor.local_addr() {
         if let Some(socket) = local.as_socket_addr() {
             println!("{name} is listening on http://{socket}");
@@ -60,7 +60,7 @@ async fn stop_signal() {
 
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
-        // Nobody can press Ctrl-C here: go on serving.
+        // Ctrl-C is not available on this system, so the server continues.
         std::future::pending::<()>().await;
     }
 }

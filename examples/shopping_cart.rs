@@ -1,4 +1,4 @@
-//! A cart: a value of one's own type, changed in two ways.
+//! A cart: a session value with a type of the application, changed in two ways.
 //!
 //! ```sh
 //! cargo run --bin shopping_cart
@@ -7,7 +7,7 @@
 //! curl -c jar -b jar -d product=ink http://127.0.0.1:3000/add
 //! curl -c jar -b jar -d product=pen http://127.0.0.1:3000/remove
 //! curl -c jar -b jar http://127.0.0.1:3000/
-//! # Many at once, of which none is lost:
+//! # Fifty parallel requests, and no change is lost:
 //! seq 50 | xargs -P 50 -I% curl -s -b jar -d product=ink -o /dev/null http://127.0.0.1:3000/add
 //! curl -c jar -b jar http://127.0.0.1:3000/                     # 51 × ink
 //! ```
@@ -25,7 +25,7 @@ struct Shop {
     cart: Vec<Item>,
 }
 
-/// Any type that serde can write and read will do.
+/// A value can have any type that serde can serialise and deserialise.
 #[derive(Clone, Serialize, Deserialize)]
 struct Item {
     product: String,
@@ -42,7 +42,7 @@ struct Remove {
     product: String,
 }
 
-/// The closure runs again on the newer cart if another request was faster: both additions count.
+/// If a concurrent request wrote first, the closure runs again on the newer cart: both additions count.
 #[session]
 async fn add(shop: Session<Shop>, Form(item): Form<Item>) -> poem::Result<()> {
     shop.update_cart(move |cart| {
@@ -54,14 +54,14 @@ async fn add(shop: Session<Shop>, Form(item): Form<Item>) -> poem::Result<()> {
     Ok(())
 }
 
-/// The plain struct: what differs afterwards is written back, field by field. Of two requests at once
-/// that change the same field, the later one wins.
+/// Changes the plain struct. Fields that differ after the handler are written back. If two parallel requests change
+/// the same field, the later one wins.
 #[session]
 async fn remove(shop: &mut Shop, Form(form): Form<Remove>) {
     shop.cart.retain(|line| line.product != form.product);
 }
 
-/// A copy, to read.
+/// Reads a copy of the struct.
 #[session]
 async fn show(shop: Shop) -> String {
     let line = |item: &Item| format!("{} × {}", item.quantity, item.product);

@@ -1,5 +1,5 @@
-//! What a session costs a handler, in process and on the memory store, beside `poem::session` and a
-//! handler without sessions: time and heap allocations, four keys in the session.
+//! The time and the heap allocations that a session adds to a handler, compared with `poem::session` and with a
+//! handler without sessions. All run in process, with a memory store and four keys in the session.
 //!
 //! `cargo bench -p poem-session-benches`
 
@@ -91,7 +91,7 @@ fn bare_name() -> String {
     String::from("somebody")
 }
 
-/// An application under measurement: `/bare` and `/name` take no session.
+/// An application to measure. Its handlers `/bare` and `/name` use no session.
 struct App<E> {
     endpoint: E,
     cookie: Option<String>,
@@ -156,7 +156,7 @@ impl<E: Endpoint> App<E> {
     }
 
     fn call(&self, request: Request) -> Response {
-        // Futures that do not wait: no time of the runtime is measured.
+        // The futures never wait, so no time of the runtime is measured.
         RUNTIME
             .block_on(self.endpoint.call(request))
             .map_or_else(poem::Error::into_response, IntoResponse::into_response)
@@ -169,7 +169,7 @@ impl<E: Endpoint> App<E> {
     }
 }
 
-/// Makes a group of benchmarks: without sessions, ours and poem's.
+/// Defines a group of three benchmarks: without sessions, with `poem-session`, and with `poem::session`.
 macro_rules! group {
     ($name:ident, $bare:literal, $path:literal, $cookie:literal) => {
         #[divan::bench_group]

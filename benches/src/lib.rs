@@ -1,1 +1,1 @@
-//! Benchmarks; see `benches/`.
+//! Benchmarks of `poem-session`. They are in the directory `benches/` of this package.

@@ -16,24 +16,24 @@ use crate::{
     sessions::{Account, Shop},
 };
 
-/// How often what has expired is removed from the store.
+/// How often expired sessions are removed from the store.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// No form of the shop is larger, in bytes.
+/// The largest form that the shop accepts, in bytes.
 const LARGEST_FORM: usize = 16 * 1024;
 
-/// The shop's sessions: a visitor's cart waits a week. Who signs in is signed out much sooner, see
-/// [`account::sign_in`].
+/// The shop's sessions. A cart is kept for a week without a visit. Customers who sign in have a much shorter idle
+/// timeout, see [`account::sign_in`].
 pub(crate) fn sessions(store: impl SessionStore) -> Result<Sessions, BuildError> {
     Sessions::builder(store)
         .idle_timeout(7 * DAY)
         .absolute_timeout(30 * DAY)
-        // The demonstration is served over plain HTTP, and not every browser takes a `Secure` cookie
-        // there. A real shop is served over HTTPS and leaves this line out.
+        // The demo is served over plain HTTP, where some browsers refuse a `Secure` cookie. A real shop is
+        // served over HTTPS and does not need this line.
         .cookie(CookieConfig::new("id").insecure_http())
-        // Keys that two of these had in common would be found when this is compiled.
+        // If two of these structs had a key in common, this would not compile.
         .data::<(Shop, Account)>()
         .build()
 }
@@ -49,13 +49,13 @@ pub(crate) fn app(sessions: Sessions) -> impl Endpoint {
         .at("/dashboard", get(account::dashboard))
         .at("/logout", post(account::sign_out))
         .at("/contact", form(contact::send).get(contact::show))
-        // Inside of the sessions for what handlers refuse, and outside for what cannot be saved.
+        // The inner layer makes pages of errors from handlers, the outer one of errors from loading and saving.
         .around(respond::with_error_pages)
         .with(sessions)
         .around(respond::with_error_pages)
         .with(
             SetHeader::new()
-                // What a page shows depends on the visitor, so no cache may keep it.
+                // A page depends on its visitor, so caches must not store it.
                 .overriding("Cache-Control", "no-store")
                 .appending("Vary", "Accept"),
         );
@@ -71,7 +71,7 @@ pub(crate) fn app(sessions: Sessions) -> impl Endpoint {
         )
 }
 
-/// The shop has no scripts, and nothing on its pages comes from anywhere else.
+/// The shop has no scripts, and its pages load nothing from other hosts.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
 

@@ -1,5 +1,5 @@
-//! The stylesheet and the icon: the same for everybody, so they are outside the session layer and
-//! any cache may keep them.
+//! The stylesheet and the icon. They are the same for everybody, so they are outside the session middleware, and
+//! caches may store them.
 
 use std::sync::LazyLock;
 
@@ -7,8 +7,7 @@ use poem::{IntoResponse, handler, http::header};
 
 const STYLE: &str = include_str!("style.css");
 
-/// Where pages link the stylesheet: the address changes with the content, so that a browser never
-/// needs to ask again.
+/// The URL of the stylesheet. It changes with the content, so a browser can cache the stylesheet forever.
 pub(crate) static STYLE_URL: LazyLock<String> =
     LazyLock::new(|| format!("/style.css?v={:016x}", fingerprint(STYLE)));
 
@@ -28,7 +27,7 @@ pub(crate) fn icon() -> impl IntoResponse {
         .with_header(header::CACHE_CONTROL, "public, max-age=86400")
 }
 
-/// 64-bit FNV-1a: tells versions of a file apart, and nothing more.
+/// The 64-bit FNV-1a hash, which distinguishes versions of a file. It is not cryptographic.
 fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,20 +1,20 @@
-//! The cart: what is stored of it, and the rules by which it changes.
+//! The cart: the data in the session, and the rules for changes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{self, Price, Product};
 
-/// How many of one product the shop sends at once.
+/// The largest quantity of one product in an order.
 pub(crate) const MOST: u32 = 20;
 
-/// One line of the cart, as the session keeps it. Names and prices are the catalogue's to say.
+/// One line of the cart, as the session stores it. Names and prices are in the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LineItem {
     pub(crate) product: String,
     pub(crate) quantity: u32,
 }
 
-/// Puts `quantity` of a product into the cart, which holds at most [`MOST`] of each.
+/// Adds `quantity` of a product to the cart. The cart holds at most [`MOST`] of each product.
 pub(crate) fn add(cart: &mut Vec<LineItem>, product: &Product, quantity: u32) {
     match cart.iter_mut().find(|line| line.product == product.id) {
         Some(line) => line.quantity = line.quantity.saturating_add(quantity).min(MOST),
@@ -25,12 +25,12 @@ pub(crate) fn add(cart: &mut Vec<LineItem>, product: &Product, quantity: u32) {
     }
 }
 
-/// Takes a product out of the cart, however many there are.
+/// Removes a product from the cart, with its whole quantity.
 pub(crate) fn remove(cart: &mut Vec<LineItem>, product: &Product) {
     cart.retain(|line| line.product != product.id);
 }
 
-/// How many of a product are in the cart.
+/// The quantity of a product in the cart.
 pub(crate) fn quantity(cart: &[LineItem], product: &Product) -> u32 {
     cart.iter()
         .filter(|line| line.product == product.id)
@@ -38,19 +38,19 @@ pub(crate) fn quantity(cart: &[LineItem], product: &Product) -> u32 {
         .sum()
 }
 
-/// The cart's products and how many there are of each. A product that the shop no longer sells,
-/// as an old session may hold, is left out.
+/// The products in the cart with their quantities. An old session may contain a product that the shop no longer
+/// sells; it is left out.
 pub(crate) fn lines(cart: &[LineItem]) -> impl Iterator<Item = (&'static Product, u32)> {
     cart.iter()
         .filter_map(|line| Some((catalogue::find(&line.product)?, line.quantity)))
 }
 
-/// How many things are in the cart.
+/// The number of items in the cart.
 pub(crate) fn items(cart: &[LineItem]) -> u32 {
     lines(cart).map(|(_, quantity)| quantity).sum()
 }
 
-/// What the cart costs.
+/// The total price of the cart.
 pub(crate) fn total(cart: &[LineItem]) -> Price {
     Price(lines(cart).map(|(product, n)| product.price.0 * n).sum())
 }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_never_grows_past_what_is_sent_at_once() {
+    fn the_quantity_of_a_line_is_limited() {
         let mut cart = Vec::new();
         add(&mut cart, product("pen-pot"), MOST);
         add(&mut cart, product("pen-pot"), u32::MAX);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn removing_takes_the_whole_line() {
+    fn removing_a_product_removes_its_whole_quantity() {
         let mut cart = Vec::new();
         add(&mut cart, product("pen-pot"), 3);
         add(&mut cart, product("day-book"), 1);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_product_that_is_no_longer_sold_counts_for_nothing() {
+    fn a_product_that_is_no_longer_sold_is_not_counted() {
         let cart = [LineItem {
             product: "quill".to_owned(),
             quantity: 7,

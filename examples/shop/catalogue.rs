@@ -1,11 +1,11 @@
-//! What the shop sells.
+//! The products of the shop.
 
 use std::fmt;
 
-/// One thing on the shelves.
+/// A product of the shop.
 #[derive(Debug)]
 pub(crate) struct Product {
-    /// Names the product in forms and in carts.
+    /// Identifies the product in forms and in carts.
     pub(crate) id: &'static str,
     pub(crate) name: &'static str,
     pub(crate) detail: &'static str,
@@ -31,7 +31,7 @@ pub(crate) fn find(id: &str) -> Option<&'static Product> {
     PRODUCTS.iter().find(|product| product.id == id)
 }
 
-/// All products, in the order of the shelves.
+/// All products, in the order of the first page.
 pub(crate) static PRODUCTS: [Product; 12] = [
     Product {
         id: "day-book",
@@ -84,7 +84,7 @@ pub(crate) static PRODUCTS: [Product; 12] = [
     Product {
         id: "cedar-pencils",
         name: "Six cedar pencils",
-        detail: "From 2H to 4B, so that a sketch and a sum each find theirs.",
+        detail: "From 2H to 4B, for sketches and for sums.",
         price: Price(8_40),
         picture: include_str!("pictures/cedar-pencils.svg"),
         tint: "sage",

@@ -1,16 +1,16 @@
-//! The demonstration's accounts.
+//! The accounts of the demo.
 //!
-//! They are printed on the sign-in page, so there is nothing to protect. A real application keeps
-//! a salted hash of each password (argon2) in its database, and slows repeated guesses down.
+//! The sign-in page shows the passwords, so they need no protection. A real application stores salted hashes
+//! (argon2) in its database, and limits the rate of attempts.
 
-/// Someone with an account.
+/// A customer with an account.
 pub(crate) struct Customer {
     pub(crate) user: &'static str,
     pub(crate) password: &'static str,
     pub(crate) name: &'static str,
 }
 
-/// Everybody with an account.
+/// All customers with an account.
 pub(crate) static CUSTOMERS: [Customer; 2] = [
     Customer {
         user: "emily",
@@ -24,12 +24,12 @@ pub(crate) static CUSTOMERS: [Customer; 2] = [
     },
 ];
 
-/// The customer with this name and password.
+/// The customer with this user name and password.
 pub(crate) fn sign_in(user: &str, password: &str) -> Option<&'static Customer> {
     find(user).filter(|customer| customer.password == password)
 }
 
-/// The customer with this user name, in whatever case it was typed.
+/// The customer with this user name. Ignores case and surrounding spaces.
 pub(crate) fn find(user: &str) -> Option<&'static Customer> {
     CUSTOMERS
         .iter()
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_password_signs_nobody_in() {
+    fn signing_in_needs_the_right_password() {
         assert_eq!(sign_in("emily", "feathers").unwrap().name, "Emily");
         assert_eq!(sign_in(" Emily ", "feathers").unwrap().name, "Emily");
         assert!(sign_in("emily", "frogpond").is_none());

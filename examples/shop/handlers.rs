@@ -1,4 +1,4 @@
-//! What the shop does with a request.
+//! The request handlers of the shop.
 
 pub(crate) mod account;
 pub(crate) mod cart;

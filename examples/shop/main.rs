@@ -1,12 +1,12 @@
-//! Blotter & Nib, a small shop for paper and ink: what sessions are good for, in one application.
+//! Blotter & Nib, a small shop for paper and ink: a demo of sessions in one application.
 //!
 //! ```sh
 //! cargo run                                    # from the root of the workspace
 //! cargo run -- --store sqlite:/tmp/shop.db     # carts survive a restart
 //! ```
 //!
-//! Begin with [`sessions`], which says what a session holds, then see what the [`handlers`] do with
-//! it, and how [`app`] puts them together. The rest is a shop like any other.
+//! Begin with [`sessions`], which defines the data of a session. Then read the [`handlers`], which use it, and
+//! [`app`], which builds the routes and the middleware.
 
 mod app;
 mod assets;
@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // Warnings and errors; standard output says where the shop is, and nothing else.
+    // Logs go to standard error. Standard output contains only the address of the shop.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_max_level(tracing::Level::WARN)
@@ -49,7 +49,7 @@ async fn main() -> ExitCode {
             eprintln!("shop: {error}");
             let mut cause = error.source();
             while let Some(error) = cause {
-                eprintln!("  because: {error}");
+                eprintln!("  caused by: {error}");
                 cause = error.source();
             }
             ExitCode::FAILURE

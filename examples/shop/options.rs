@@ -7,17 +7,17 @@ use lexopt::{
 use poem_session_examples::DEFAULT_ADDRESS;
 
 pub(crate) const HELP: &str = "\
-A small shop that keeps carts and sign-ins in sessions.
+A small shop that stores carts and sign-ins in sessions.
 
 Usage: shop [--listen ADDRESS] [--store STORE]
 
 Options:
-  --listen ADDRESS  where to listen [default: 127.0.0.1:3000]; port 0 takes a free one
-  --store STORE     where sessions are kept [default: memory]
-                      memory         in this process, gone when it ends
-                      sqlite:PATH    in a file, made if it is not there
-                    or any other address that poem_session::store::connect takes
-  --help            print this and end
+  --listen ADDRESS  the address to listen on [default: 127.0.0.1:3000]; port 0 means any free port
+  --store STORE     the session store [default: memory]
+                      memory         in this process; sessions are lost when it ends
+                      sqlite:PATH    in a file, which is created if it does not exist
+                    or any other address that poem_session::store::connect accepts
+  --help            print this help and exit
 ";
 
 #[derive(Debug, PartialEq)]
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_has_a_default() {
+    fn options_have_defaults() {
         assert_eq!(parse(&[]).unwrap(), serve("127.0.0.1:3000", "memory:"));
         assert_eq!(
             parse(&["--store", "memory", "--listen=127.0.0.1:0"]).unwrap(),
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused() {
+    fn unknown_and_incomplete_options_are_refused() {
         assert!(parse(&["--port", "1"]).is_err());
         assert!(parse(&["sqlite:a.db"]).is_err());
         assert!(parse(&["--store"]).is_err());

@@ -1,4 +1,4 @@
-//! The pages. They are given plain values and know nothing of requests and sessions.
+//! The pages. They are functions of plain values and do not use requests or sessions.
 
 mod account;
 mod cart;

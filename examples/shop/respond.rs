@@ -1,4 +1,4 @@
-//! How the shop answers: as pages for people, as JSON for programs, and never with a bare error.
+//! The format of responses and errors: HTML pages for browsers, JSON for programs.
 
 use std::{error::Error, fmt, sync::Arc};
 
@@ -12,11 +12,11 @@ use serde::Serialize;
 
 use crate::pages;
 
-/// What a client reads.
+/// The format that a client accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Html,
-    /// Only for clients that accept JSON and no page.
+    /// For clients that accept JSON and not HTML.
     Json,
 }
 
@@ -47,7 +47,7 @@ impl<'a> FromRequest<'a> for Format {
     }
 }
 
-/// The shop does not do what was asked for: 422, and this sentence.
+/// The shop refuses a request, with status 422 and this sentence.
 #[derive(Debug)]
 pub(crate) struct Refused(pub(crate) &'static str);
 
@@ -65,7 +65,7 @@ impl ResponseError for Refused {
     }
 }
 
-/// Makes a page of every error, or JSON, with the status and the headers that it has.
+/// Turns every error into a page or JSON. Keeps its status and headers.
 pub(crate) async fn with_error_pages<E: Endpoint>(
     inner: Arc<E>,
     request: Request,
@@ -78,7 +78,7 @@ pub(crate) async fn with_error_pages<E: Endpoint>(
     let status = error.status();
     let refused = error.downcast_ref().map(|Refused(reason)| *reason);
     let mut response = error.into_response();
-    // A redirect is no error, whichever way it came.
+    // An `Err` with a redirect is not an error.
     if status.is_client_error() || status.is_server_error() {
         let reason = refused.unwrap_or_else(|| reason(status));
         let body = match format {
@@ -101,24 +101,22 @@ struct Problem {
     error: &'static str,
 }
 
-/// What a visitor can make of a status. The details of an error are for the log.
+/// Explains a status to the visitor. The details of an error go to the log only.
 fn reason(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::NOT_FOUND => {
-            "Nothing is kept at this address. It may have been moved, or mistyped."
-        }
-        StatusCode::METHOD_NOT_ALLOWED => "This address does not take that kind of request.",
+        StatusCode::NOT_FOUND => "There is no page at this address.",
+        StatusCode::METHOD_NOT_ALLOWED => "This address does not accept this kind of request.",
         StatusCode::CONFLICT => {
-            "You have signed in or out elsewhere meanwhile. Please go back and try again in a moment."
+            "You signed in or out in another window in the meantime. Please go back and try again in a moment."
         }
-        StatusCode::PAYLOAD_TOO_LARGE => "That is more than we can take.",
+        StatusCode::PAYLOAD_TOO_LARGE => "The form is too large.",
         StatusCode::SERVICE_UNAVAILABLE => {
-            "We cannot reach our books right now. Nothing is lost; please try again in a moment."
+            "The shop is not available at the moment. Nothing is lost; please try again soon."
         }
         status if status.is_server_error() => {
-            "Something broke on our side. Nothing is lost; please try again in a moment."
+            "An error occurred in the shop. Nothing is lost; please try again soon."
         }
-        _ => "We could not make sense of what was sent. Please go back and try again.",
+        _ => "The shop did not understand the request. Please go back and try again.",
     }
 }
 
@@ -127,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_for_those_who_read_nothing_else() {
+    fn json_is_for_clients_that_do_not_accept_html() {
         let format = |accept: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));

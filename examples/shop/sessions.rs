@@ -1,4 +1,4 @@
-//! What the shop keeps in a session.
+//! The data of the shop's sessions.
 
 use std::time::SystemTime;
 
@@ -6,25 +6,27 @@ use poem_session::SessionData;
 
 use crate::cart::LineItem;
 
-/// What every visitor may have.
+/// The data of every visitor.
 #[derive(SessionData)]
 #[session(namespace = "shop")]
 pub(crate) struct Shop {
-    /// What is in the cart.
+    /// The cart.
     #[session(default)]
     pub(crate) cart: Vec<LineItem>,
-    /// Said on the next page, and then no more.
+    /// A message that the next page shows once.
     #[session(flash)]
     pub(crate) notice: Option<String>,
 }
 
-/// What a customer has who is signed in. A struct of its own, as the part of the application that
-/// signs people in need not know of carts; both are in one session, under names of their own.
+/// The data of a signed-in customer.
+///
+/// It is a struct of its own, so that the code for signing in does not depend on carts. Both structs are stored in
+/// the same session, under different namespaces.
 #[derive(SessionData)]
 #[session(namespace = "account")]
 pub(crate) struct Account {
     /// The user name.
     pub(crate) user: Option<String>,
-    /// When they signed in.
+    /// The time of the sign-in.
     pub(crate) signed_in_at: Option<SystemTime>,
 }

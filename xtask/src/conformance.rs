@@ -1,26 +1,26 @@
-//! `cargo xtask conformance`: each line of the checklist with the tests that name it.
+//! `cargo xtask conformance`: lists each line of the checklist with the tests that name it.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::{Verb, steps};
+use crate::{Verb, rust_files, steps};
 
-/// Shows what is tested where.
+/// Shows the checklist.
 pub(crate) const VERB: Verb = Verb {
     name: "conformance",
     arguments: "",
-    summary: "each line of the checklist with its tests; fails where a line has none",
+    summary: "list each line of the checklist with its tests; fail if a line has none",
     run: |_| table(),
 };
 
 const CHECKLIST: &str = "tests/conformance.txt";
 
-/// Where tests are.
-const ROOMS: [&str; 5] = ["session", "session-macros", "examples", "tests", "fuzz"];
+/// The directories that contain tests.
+const DIRECTORIES: [&str; 5] = ["session", "session-macros", "examples", "tests", "fuzz"];
 
-/// A line of the checklist: its number, what it asks for, and why it is open, if it is.
+/// A line of the checklist. An open line has no tests yet, and gives the reason.
 #[derive(Debug, PartialEq)]
 struct Line<'a> {
     number: &'a str,
@@ -28,13 +28,13 @@ struct Line<'a> {
     open: Option<&'a str>,
 }
 
-/// The tests by the number of the line that they name.
+/// The tests, by the number of the line that they name.
 type Named = BTreeMap<String, Vec<String>>;
 
-/// Prints the table, and says what is wrong with it.
+/// Prints the table. Fails if a line has no test, or if a test names an unknown line.
 fn table() -> Result<(), String> {
     with_tests(|lines, named| {
-        println!("| line | what is asked | tests |\n|---|---|---|");
+        println!("| line | requirement | tests |\n|---|---|---|");
         for line in lines {
             let tests = named.get(line.number).map_or(&[][..], Vec::as_slice);
             let open = line.open.map(|why| format!("OPEN: {why}"));
@@ -49,13 +49,13 @@ fn table() -> Result<(), String> {
     })
 }
 
-/// Says what is wrong with the table.
+/// Checks the table without printing it.
 pub(crate) fn check() -> Result<(), String> {
     with_tests(|lines, named| {
         let open = lines.iter().filter(|line| line.open.is_some()).count();
         let tests: usize = named.values().map(Vec::len).sum();
         println!(
-            "{} lines, {open} of them open; they are named {tests} times",
+            "{} lines, {open} of them open, named {tests} times by tests",
             lines.len()
         );
     })
@@ -66,8 +66,8 @@ fn with_tests(show: impl FnOnce(&[Line<'_>], &Named)) -> Result<(), String> {
     let checklist = fs::read_to_string(steps::root().join(CHECKLIST)).map_err(failed)?;
     let lines: Vec<_> = checklist.lines().filter_map(line).collect();
     let mut named = Named::new();
-    for room in ROOMS {
-        for file in sources(&steps::root().join(room)).map_err(failed)? {
+    for directory in DIRECTORIES {
+        for file in rust_files::below(&steps::root().join(directory)).map_err(failed)? {
             let source = fs::read_to_string(&file).map_err(failed)?;
             collect(&source, &place(&file), &mut named);
         }
@@ -81,7 +81,7 @@ fn with_tests(show: impl FnOnce(&[Line<'_>], &Named)) -> Result<(), String> {
     }
 }
 
-/// Lines without a test, and tests of lines that are none.
+/// Describes each line without a test, and each test that names an unknown line.
 fn faults(lines: &[Line<'_>], named: &Named) -> Vec<String> {
     let untested = lines
         .iter()
@@ -94,7 +94,7 @@ fn faults(lines: &[Line<'_>], named: &Named) -> Vec<String> {
     untested.chain(unknown).collect()
 }
 
-/// A line of the checklist that asks for something: `2.1 text`, maybe with `OPEN: why` behind.
+/// Parses a line `2.1 text` or `2.1 text OPEN: reason`. Headings and comments give `None`.
 fn line(text: &str) -> Option<Line<'_>> {
     let (number, text) = text.split_once(' ')?;
     number.split_once('.')?;
@@ -105,8 +105,10 @@ fn line(text: &str) -> Option<Line<'_>> {
     Some(Line { number, text, open })
 }
 
-/// Finds `/// Conformance 1.16, 2.2` above a function, and the cases that stores are held to, which have
-/// the number before their path: `"6.1" load::create_then_load,`.
+/// Collects the tests of a source file.
+///
+/// A test names its lines in a comment `/// Conformance 1.16, 2.2` above the function. A case of the store suite has
+/// its line before its path: `"6.1" load::create_then_load,`.
 fn collect(source: &str, place: &str, named: &mut Named) {
     let mut numbers: Vec<&str> = Vec::new();
     for line in source.lines().map(str::trim) {
@@ -126,7 +128,7 @@ fn note(named: &mut Named, number: &str, test: String) {
     named.entry(number.to_owned()).or_default().push(test);
 }
 
-/// The name of the function that begins in this line.
+/// The name of the function that begins on this line.
 fn function(line: &str) -> Option<&str> {
     let (before, after) = line.split_once("fn ")?;
     let words = before.split_whitespace();
@@ -143,23 +145,7 @@ fn case(line: &str) -> Option<(&str, &str)> {
     (number.starts_with("6.") && case.chars().all(is_path)).then_some((number, case))
 }
 
-/// The Rust files below a directory, in the order of their names.
-fn sources(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            files.extend(sources(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            files.push(path);
-        }
-    }
-    Ok(files)
-}
-
-/// How a file is named in the table.
+/// The name of a file in the table: its path without `src` and the extension.
 fn place(file: &Path) -> String {
     let inside = file.strip_prefix(steps::root()).unwrap_or(file);
     let inside = inside.with_extension("");
@@ -175,17 +161,17 @@ mod tests {
 
     fn named(source: &str) -> Named {
         let mut named = Named::new();
-        collect(source, "room", &mut named);
+        collect(source, "file", &mut named);
         named
     }
 
     #[test]
-    fn a_test_is_found_by_the_lines_above_it() {
+    fn a_test_is_found_by_the_conformance_comment_above_it() {
         let found = named(
             "/// Words.\n///\n/// Conformance 1.16, 2.2\n#[tokio::test(flavor = \"x\")]\n\
              async fn it_holds() {\n    fn inner() {}\n}\n\nfn helper() {}\n",
         );
-        let tests = vec!["room::it_holds".to_owned()];
+        let tests = vec!["file::it_holds".to_owned()];
         let expected = [
             ("1.16".to_owned(), tests.clone()),
             ("2.2".to_owned(), tests),
@@ -194,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn a_case_of_the_suite_is_a_test_of_every_store() {
+    fn a_case_of_the_store_suite_counts_as_a_test_of_every_store() {
         let found = named("    \"6.1\" load::create_then_load,\n    \"6.1\" is in a text,\n");
         assert_eq!(found["6.1"], ["every store: load::create_then_load"]);
     }
 
     #[test]
-    fn a_line_without_a_test_and_a_test_without_a_line_are_faults() {
+    fn a_line_without_a_test_and_a_test_of_an_unknown_line_are_reported() {
         let checklist = "# 9.9 words\n1 Title\n1.1 one\n1.2 two OPEN: waits\n1.3 three\n";
         let lines: Vec<_> = checklist.lines().filter_map(line).collect();
         assert_eq!(lines.len(), 3);
@@ -208,6 +194,6 @@ mod tests {
         let faults = faults(&lines, &found);
         assert_eq!(faults.len(), 2, "{faults:?}");
         assert!(faults[0].contains("line 1.3: three"), "{faults:?}");
-        assert!(faults[1].contains("no line 7.7: room::a"), "{faults:?}");
+        assert!(faults[1].contains("no line 7.7: file::a"), "{faults:?}");
     }
 }

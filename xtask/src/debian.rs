@@ -1,4 +1,4 @@
-//! Installing Debian packages.
+//! Installation of Debian packages.
 
 use std::fs;
 use std::io;
@@ -8,13 +8,13 @@ use std::process::Command;
 
 use crate::steps;
 
-/// Whether packages can be installed here: Debian or one of its kin, by root.
+/// Whether this process can install packages: it runs as root, on Debian or a distribution derived from it.
 pub(crate) fn can_install() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     is_debian(&release) && is_root()
 }
 
-/// The command that a person would type.
+/// The command that installs these packages by hand.
 pub(crate) fn command_line(packages: &[&str]) -> String {
     format!(
         "apt-get install --no-install-recommends {}",
@@ -22,10 +22,10 @@ pub(crate) fn command_line(packages: &[&str]) -> String {
     )
 }
 
-/// Installs packages, without starting the services in them.
+/// Installs packages without starting their services.
 pub(crate) fn install(packages: &[&str]) -> Result<(), String> {
-    let _policy = StartNothing::in_force()
-        .map_err(|error| format!("services cannot be kept from starting: {error}"))?;
+    let _policy = NoServices::in_force()
+        .map_err(|error| format!("cannot forbid the start of services: {error}"))?;
     let apt = || {
         let mut command = Command::new("apt-get");
         command
@@ -55,24 +55,25 @@ fn is_debian(os_release: &str) -> bool {
 fn is_root() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut ids = status.lines().filter_map(|line| line.strip_prefix("Uid:"));
-    // Real, effective, saved, file system: the effective one decides.
+    // The line lists the real, effective, saved and file system ids; the effective one counts.
     ids.next().and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
 }
 
-/// While it lives, installing a package starts no service.
+/// A guard: while it exists, the installation of a package starts no service.
 ///
-/// The tests run servers of their own, on other ports and with other data: one that the
-/// installation left running would only hide that a test talks to the wrong server.
-struct StartNothing {
+/// The tests start servers of their own, on other ports and with other data. A service that the installation
+/// started could hide that a test connects to the wrong server.
+struct NoServices {
+    /// Whether the guard wrote the policy file, and has to remove it.
     ours: bool,
 }
 
-/// Debian's tools ask this program before they start a service; status 101 forbids it.
+/// Debian's tools run this program before they start a service. Exit status 101 forbids the start.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-impl StartNothing {
+impl NoServices {
     fn in_force() -> io::Result<Self> {
-        // The machine's own policy stays; containers usually have one that says the same.
+        // A policy that exists is kept. Containers usually have one that forbids all services.
         if Path::new(POLICY).exists() {
             return Ok(Self { ours: false });
         }
@@ -83,12 +84,12 @@ impl StartNothing {
     }
 }
 
-impl Drop for StartNothing {
+impl Drop for NoServices {
     fn drop(&mut self) {
         if self.ours
             && let Err(error) = fs::remove_file(POLICY)
         {
-            eprintln!("warning: {POLICY} is left behind: {error}");
+            eprintln!("warning: cannot remove {POLICY}: {error}");
         }
     }
 }
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debian_and_its_kin_are_known_by_their_release_file() {
+    fn debian_and_its_derivatives_are_recognised_by_their_release_file() {
         assert!(is_debian(
             "PRETTY_NAME=\"Debian GNU/Linux 12\"\nID=debian\n"
         ));

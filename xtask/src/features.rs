@@ -2,8 +2,7 @@
 
 /// The names in the `[features]` table of a manifest, without `default`.
 ///
-/// This reads the one table of a manifest that rustfmt-like habits keep simple, a feature a line
-/// start, and so needs no TOML parser.
+/// Each feature begins a line in our manifests, so this needs no TOML parser.
 pub(crate) fn in_manifest(manifest: &str) -> Vec<&str> {
     manifest
         .lines()
@@ -23,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_come_from_the_features_table_alone() {
+    fn only_the_features_table_is_read() {
         let manifest = r#"
 [package]
 name = "x"
@@ -44,12 +43,12 @@ d = "1"
     }
 
     #[test]
-    fn a_manifest_without_features_has_none() {
+    fn a_manifest_without_a_features_table_has_no_features() {
         assert!(in_manifest("[package]\nname = \"x\"\n").is_empty());
     }
 
     #[test]
-    fn the_session_package_has_the_features_that_it_documents() {
+    fn the_features_of_the_session_package_are_found() {
         let names = in_manifest(include_str!("../../session/Cargo.toml"));
         assert!(names.contains(&"sqlite"), "{names:?}");
         assert!(names.contains(&"conformance"), "{names:?}");

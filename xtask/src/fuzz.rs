@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: looks for inputs that break a property.
+//! `cargo xtask fuzz`: searches for inputs that break a property.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,41 +11,44 @@ use crate::steps::{Steps, root, run};
 pub(crate) const VERB: Verb = Verb {
     name: "fuzz",
     arguments: "[--seconds N] [--keep] [FUZZER]…",
-    summary: "run the fuzzers, each for a minute or so long; keep what reached new code",
+    summary: "run each fuzzer for N seconds (default 60); --keep adds new inputs to the corpus",
     run: fuzz,
 };
 
-/// What was asked for.
+/// The options on the command line.
 #[derive(Debug, PartialEq, Eq)]
-struct Wish {
+struct Options {
+    /// How long each fuzzer runs.
     seconds: u32,
-    /// Whether the corpus takes in what was found.
+    /// Whether inputs that reached new code are added to the corpus.
     keep: bool,
     fuzzers: Vec<String>,
 }
 
 fn fuzz(arguments: &[String]) -> Result<(), String> {
-    let wish = wish(arguments, &fuzzers()?)?;
+    let options = options(arguments, &fuzzers()?)?;
     let toolchain = Toolchain::find();
     if !toolchain.has_cargo_fuzz() {
-        return Err("the fuzzers are run by cargo-fuzz: `cargo install cargo-fuzz`".to_owned());
+        return Err(
+            "cargo-fuzz is not installed; install it with `cargo install cargo-fuzz`".to_owned(),
+        );
     }
-    // The fuzzers' own lock file would name other versions than those that are tested.
+    // The fuzzers are a workspace of their own. They use the same versions of dependencies as the tests.
     let lock = (root().join("Cargo.lock"), workspace().join("Cargo.lock"));
     fs::copy(&lock.0, &lock.1)
-        .map_err(|error| format!("{} cannot be copied: {error}", lock.0.display()))?;
+        .map_err(|error| format!("cannot copy {}: {error}", lock.0.display()))?;
     let mut steps = Steps::begin();
-    for fuzzer in &wish.fuzzers {
-        steps.step(fuzzer, || look(toolchain, fuzzer, wish.seconds));
-        if wish.keep {
+    for fuzzer in &options.fuzzers {
+        steps.step(fuzzer, || search(toolchain, fuzzer, options.seconds));
+        if options.keep {
             steps.step(&format!("{fuzzer}, keep"), || keep(toolchain, fuzzer));
         }
     }
     steps.finish()
 }
 
-fn wish(arguments: &[String], known: &[String]) -> Result<Wish, String> {
-    let mut wish = Wish {
+fn options(arguments: &[String], known: &[String]) -> Result<Options, String> {
+    let mut options = Options {
         seconds: 60,
         keep: false,
         fuzzers: Vec::new(),
@@ -55,29 +58,31 @@ fn wish(arguments: &[String], known: &[String]) -> Result<Wish, String> {
         match argument.as_str() {
             "--seconds" => {
                 let seconds = arguments.next().and_then(|number| number.parse().ok());
-                // Zero would be without end for libFuzzer.
-                wish.seconds = seconds
+                // libFuzzer takes zero for "no limit".
+                options.seconds = seconds
                     .filter(|seconds| *seconds > 0)
-                    .ok_or("`--seconds` is followed by a number of them, as in `--seconds 600`")?;
+                    .ok_or("`--seconds` needs a number above zero, as in `--seconds 600`")?;
             }
-            "--keep" => wish.keep = true,
-            name if known.iter().any(|known| known == name) => wish.fuzzers.push(name.to_owned()),
+            "--keep" => options.keep = true,
+            name if known.iter().any(|known| known == name) => {
+                options.fuzzers.push(name.to_owned());
+            }
             name => {
                 let known = known.join(", ");
-                return Err(format!("`{name}` is no fuzzer; there are {known}"));
+                return Err(format!("unknown fuzzer `{name}`; the fuzzers are {known}"));
             }
         }
     }
-    if wish.fuzzers.is_empty() {
-        wish.fuzzers = known.to_vec();
+    if options.fuzzers.is_empty() {
+        options.fuzzers = known.to_vec();
     }
-    Ok(wish)
+    Ok(options)
 }
 
-/// The names of the fuzzers, each of which is a file.
+/// The names of the fuzzers: the files in `fuzz_targets`.
 fn fuzzers() -> Result<Vec<String>, String> {
     let directory = workspace().join("fuzz_targets");
-    let unreadable = |error| format!("{} cannot be read: {error}", directory.display());
+    let unreadable = |error| format!("cannot read {}: {error}", directory.display());
     let mut names = Vec::new();
     for entry in fs::read_dir(&directory).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -89,16 +94,17 @@ fn fuzzers() -> Result<Vec<String>, String> {
     Ok(names)
 }
 
-/// Looks for an input that breaks the fuzzer's property. What reaches new code goes to a directory of its
-/// own, so that a run leaves the corpus as it is.
-fn look(toolchain: Toolchain, fuzzer: &str, seconds: u32) -> Result<(), String> {
+/// Searches for an input that breaks the fuzzer's property.
+///
+/// Inputs that reach new code are stored in a separate directory, so a run does not change the corpus.
+fn search(toolchain: Toolchain, fuzzer: &str, seconds: u32) -> Result<(), String> {
     let found = found(fuzzer)?;
     let mut command = toolchain.cargo_fuzz();
     command.args(["run", fuzzer]);
     command.arg(found).arg(corpus(fuzzer)).arg("--");
     command.arg(format!("-max_total_time={seconds}"));
     command.args(["-max_len=4096", "-timeout=20", "-rss_limit_mb=2048"]);
-    // One allocation of more than this is a length that was believed.
+    // A larger single allocation means that the code trusted a length in the input.
     command.args(["-malloc_limit_mb=64", "-print_final_stats=1"]);
     let dictionary = workspace().join(format!("dictionaries/{fuzzer}.dict"));
     if dictionary.exists() {
@@ -107,20 +113,20 @@ fn look(toolchain: Toolchain, fuzzer: &str, seconds: u32) -> Result<(), String> 
     run(&mut command)
 }
 
-/// Adds to the corpus the least of what was found that reaches all that was reached.
+/// Adds a minimal set of the new inputs to the corpus: together they reach all the code that the run reached.
 fn keep(toolchain: Toolchain, fuzzer: &str) -> Result<(), String> {
     let mut command = toolchain.cargo_fuzz();
     command.args(["run", fuzzer]);
     command.arg(corpus(fuzzer)).arg(found(fuzzer)?);
-    // All the code once, and not every number of times: a few hundred inputs instead of thousands.
+    // Counts which code is reached, not how often. This keeps a few hundred inputs instead of thousands.
     run(command.args(["--", "-set_cover_merge=1", "-use_counters=0"]))
 }
 
-/// The compiler that the fuzzers are built by, since a sanitizer is not stable.
+/// The toolchain that builds the fuzzers. Sanitizers need unstable compiler flags.
 #[derive(Debug, Clone, Copy)]
 enum Toolchain {
     Nightly,
-    /// The stable one, which is told to accept what is not.
+    /// The stable toolchain, with `RUSTC_BOOTSTRAP=1` so that it accepts unstable flags.
     Bootstrap,
 }
 
@@ -148,7 +154,7 @@ impl Toolchain {
                 command
             }
         };
-        // Those of the toolchain that this task was started by.
+        // Cargo sets these to the toolchain that runs this task.
         for variable in ["CARGO", "RUSTC", "RUSTDOC"] {
             command.env_remove(variable);
         }
@@ -173,7 +179,7 @@ fn corpus(fuzzer: &str) -> PathBuf {
 fn found(fuzzer: &str) -> Result<PathBuf, String> {
     let path = workspace().join("target/found").join(fuzzer);
     fs::create_dir_all(&path)
-        .map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
+        .map_err(|error| format!("cannot create {}: {error}", path.display()))?;
     Ok(path)
 }
 
@@ -185,38 +191,41 @@ fn workspace() -> PathBuf {
 mod tests {
     use super::*;
 
-    fn asked(arguments: &[&str]) -> Result<Wish, String> {
+    fn given(arguments: &[&str]) -> Result<Options, String> {
         let known = ["cookie", "record"].map(str::to_owned);
         let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
-        wish(&arguments, &known)
+        options(&arguments, &known)
     }
 
     #[test]
-    fn without_a_name_all_fuzzers_run() {
-        let all = asked(&[]).unwrap();
+    fn all_fuzzers_run_if_none_is_named() {
+        let all = given(&[]).unwrap();
         assert_eq!(all.fuzzers, ["cookie", "record"]);
         assert_eq!((all.seconds, all.keep), (60, false));
-        let one = asked(&["--seconds", "600", "record", "--keep"]).unwrap();
+        let one = given(&["--seconds", "600", "record", "--keep"]).unwrap();
         assert_eq!(one.fuzzers, ["record"]);
         assert_eq!((one.seconds, one.keep), (600, true));
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_with_what_is() {
-        let message = asked(&["cokie"]).unwrap_err();
-        assert_eq!(message, "`cokie` is no fuzzer; there are cookie, record");
+    fn unknown_arguments_are_refused_with_the_known_ones() {
+        let message = given(&["cokie"]).unwrap_err();
+        assert_eq!(
+            message,
+            "unknown fuzzer `cokie`; the fuzzers are cookie, record"
+        );
         for arguments in [
             &["--seconds"][..],
             &["--seconds", "soon"],
             &["--seconds", "0"],
         ] {
-            let message = asked(arguments).unwrap_err();
+            let message = given(arguments).unwrap_err();
             assert!(message.contains("`--seconds 600`"), "{message}");
         }
     }
 
     #[test]
-    fn the_fuzzers_are_found_by_their_files() {
+    fn each_file_in_fuzz_targets_is_a_fuzzer() {
         let names = fuzzers().unwrap();
         assert!(names.contains(&"cookie".to_owned()), "{names:?}");
     }

@@ -1,8 +1,8 @@
-//! `cargo xtask help`.
+//! `cargo xtask help`: lists the verbs.
 
 use crate::{VERBS, Verb};
 
-/// Lists the tasks.
+/// Lists the verbs.
 pub(crate) const VERB: Verb = Verb {
     name: "help",
     arguments: "",

@@ -1,15 +1,17 @@
 //! Development tasks of this workspace, run as `cargo xtask VERB`.
 //!
-//! A verb is a file: a module with a `VERB` of its own, listed in [`VERBS`].
+//! Each verb is a module with a constant `VERB`, listed in [`VERBS`].
 
 mod conformance;
 mod debian;
 mod features;
 mod fuzz;
 mod help;
+mod layers;
 mod model;
 #[path = "../../tests/src/servers/need.rs"]
 mod need;
+mod rust_files;
 mod shuttle;
 mod steps;
 mod test;
@@ -18,22 +20,23 @@ mod test_log;
 use std::env;
 use std::process::ExitCode;
 
-/// One thing that `cargo xtask` does.
+/// A task of `cargo xtask`.
 struct Verb {
     /// The word on the command line.
     name: &'static str,
-    /// What follows the word, as help shows it.
+    /// The arguments, as the help text shows them.
     arguments: &'static str,
-    /// What it does, in a line.
+    /// What the task does, in one line.
     summary: &'static str,
-    /// Does it. An error ends the task with status 1 and this text.
+    /// Runs the task. If it returns an error, the process prints the text and exits with status 1.
     run: fn(&[String]) -> Result<(), String>,
 }
 
-/// Everything that `cargo xtask` does, in the order of the help text.
+/// All verbs, in the order of the help text.
 const VERBS: &[Verb] = &[
     test::VERB,
     conformance::VERB,
+    layers::VERB,
     fuzz::VERB,
     shuttle::VERB,
     model::VERB,
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
     let done = match VERBS.iter().find(|verb| verb.name == word) {
         Some(verb) => (verb.run)(rest),
         None => Err(format!(
-            "`{word}` is no task; `cargo xtask help` lists them"
+            "unknown verb `{word}`; `cargo xtask help` lists the verbs"
         )),
     };
     match done {

@@ -1,4 +1,4 @@
-//! `cargo xtask model`: plays random histories that no run has played before.
+//! `cargo xtask model`: plays new random histories of requests against the model.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,20 +10,20 @@ use crate::test::cargo;
 pub(crate) const VERB: Verb = Verb {
     name: "model",
     arguments: "[--histories N] [--store NAME]",
-    summary: "play new random histories against the model, N on each store, or until interrupted",
+    summary: "play N new random histories on each store against the model; without N, until interrupted",
     run: model,
 };
 
 /// The stores that the model test knows.
 const STORES: [&str; 5] = ["memory", "sqlite", "redis", "postgres", "mariadb"];
 
-/// The histories of one seed, where the run goes on until it is interrupted.
+/// How many histories are played with one seed, if their number is not given.
 const ROUND: u32 = 2000;
 
 /// The options on the command line.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
-    /// Histories on each store; `None` is until interrupted.
+    /// How many histories are played on each store; `None` means until interrupted.
     histories: Option<u32>,
     store: Option<&'static str>,
 }
@@ -68,14 +68,14 @@ fn play(store: &str, histories: u32, seed: u64) -> Result<(), String> {
     println!("{}", set.join(" "));
     run(cargo().args(arguments).envs(variables)).map_err(|error| {
         format!(
-            "{error}\nTo play it again:\n    {} cargo {}",
+            "{error}\nTo play the same histories again:\n    {} cargo {}",
             set.join(" "),
             arguments.join(" ")
         )
     })
 }
 
-/// A seed that differs from one call to the next.
+/// A seed from the current time, so that each call returns another.
 fn new_seed() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -110,7 +110,7 @@ fn options(arguments: &[String]) -> Result<Options, String> {
             }
             other => {
                 return Err(format!(
-                    "`{other}` is no option of `model`; there are --histories and --store"
+                    "unknown option `{other}`; the options of `model` are --histories and --store"
                 ));
             }
         }
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn without_options_every_store_is_explored_until_interrupted() {
+    fn without_options_histories_are_played_on_every_store_until_interrupted() {
         let expected = Options {
             histories: None,
             store: None,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_histories_and_the_store_can_be_chosen() {
+    fn options_set_the_number_of_histories_and_the_store() {
         let expected = Options {
             histories: Some(20_000),
             store: Some("sqlite"),

@@ -1,4 +1,4 @@
-//! `cargo xtask shuttle`: the model checker, for longer than a change has to wait for it.
+//! `cargo xtask shuttle`: runs the concurrency tests under many more schedules than `cargo xtask test` does.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,15 +6,15 @@ use crate::Verb;
 use crate::steps::run;
 use crate::test::cargo;
 
-/// Tries schedules that no run has tried before.
+/// Tries new schedules.
 pub(crate) const VERB: Verb = Verb {
     name: "shuttle",
     arguments: "[N]",
-    summary: "try N new schedules a test of what runs in parallel; 100000 unless told otherwise",
+    summary: "run each concurrency test under N new schedules (default 100000)",
     run: shuttle,
 };
 
-/// As many as take some twenty minutes on two cores.
+/// The default number of schedules; they take about twenty minutes on two cores.
 const SCHEDULES: u64 = 100_000;
 
 fn shuttle(arguments: &[String]) -> Result<(), String> {
@@ -34,8 +34,8 @@ fn schedules(arguments: &[String]) -> Result<u64, String> {
         [] => Ok(SCHEDULES),
         [number] => number
             .parse()
-            .map_err(|_| format!("`{number}` is no number of schedules")),
-        _ => Err("one number of schedules is enough".to_owned()),
+            .map_err(|_| format!("`{number}` is not a number of schedules")),
+        _ => Err("`shuttle` has at most one argument, the number of schedules".to_owned()),
     }
 }
 
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_of_schedules_may_be_left_out() {
+    fn the_number_of_schedules_has_a_default() {
         let given = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             schedules(&words)

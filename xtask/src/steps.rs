@@ -1,13 +1,13 @@
-//! Steps of a task: each named, timed, and listed at the end with how it went.
+//! Steps of a task. Each has a name, is timed, and is listed with its result at the end.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The steps taken so far.
+/// The steps that have run.
 ///
-/// A failed step does not end the task: one run shows everything that is wrong.
+/// The task continues after a failed step, so that one run shows all failures.
 pub(crate) struct Steps {
     begun: Instant,
     taken: Vec<Step>,
@@ -20,7 +20,7 @@ struct Step {
 }
 
 impl Steps {
-    /// No step yet; the clock of the whole task starts.
+    /// Starts a task and its clock.
     pub(crate) fn begin() -> Self {
         Self {
             begun: Instant::now(),
@@ -28,7 +28,7 @@ impl Steps {
         }
     }
 
-    /// Takes one step, prints its name before and its duration after.
+    /// Runs one step. Prints its name before and its duration after.
     pub(crate) fn step(&mut self, name: &str, action: impl FnOnce() -> Result<(), String>) {
         println!("\n=== {name}");
         let begun = Instant::now();
@@ -45,10 +45,13 @@ impl Steps {
         });
     }
 
-    /// Prints the list of steps, and is an error if one of them failed.
+    /// Prints the list of steps.
+    ///
+    /// # Errors
+    /// If a step failed.
     pub(crate) fn finish(self) -> Result<(), String> {
         println!("\n{}", summary(&self.taken));
-        println!("In all {}.", seconds(self.begun.elapsed()));
+        println!("Total {}.", seconds(self.begun.elapsed()));
         let failed: Vec<String> = self
             .taken
             .iter()
@@ -73,7 +76,8 @@ fn summary(steps: &[Step]) -> String {
     {
         let verdict = if failure.is_some() { "FAILED" } else { "ok" };
         let time = seconds(*duration);
-        write!(text, "\n  {name:<width$}  {time:>9}  {verdict}").expect("a String takes all text");
+        write!(text, "\n  {name:<width$}  {time:>9}  {verdict}")
+            .expect("writing to a String succeeds");
     }
     text
 }
@@ -82,7 +86,10 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1} s", duration.as_secs_f64())
 }
 
-/// Runs a command with this process's output, and is an error unless it ends well.
+/// Runs a command; it prints to the output of this process.
+///
+/// # Errors
+/// If the command cannot be started or exits with a failure status.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let mut line = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {
@@ -93,11 +100,11 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
     let status = command
         .stdin(Stdio::null())
         .status()
-        .map_err(|error| format!("`{line}` cannot be started: {error}"))?;
+        .map_err(|error| format!("cannot start `{line}`: {error}"))?;
     if status.success() {
         Ok(())
     } else {
-        Err(format!("`{line}` ended with {status}"))
+        Err(format!("`{line}` failed: {status}"))
     }
 }
 
@@ -106,7 +113,7 @@ pub(crate) fn root() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package
         .parent()
-        .expect("the package is in the workspace")
+        .expect("the package is a directory of the workspace")
         .to_owned()
 }
 
@@ -115,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_reported_at_the_end_and_stops_no_later_step() {
+    fn later_steps_run_after_a_failed_step_and_the_failure_is_reported_at_the_end() {
         let mut steps = Steps::begin();
         let mut ran = false;
         steps.step("first", || Err("broken".to_owned()));
@@ -128,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_names_each_step_with_its_duration() {
+    fn the_summary_lists_each_step_with_its_duration_and_result() {
         let step = |name: &str, millis, failure: Option<&str>| Step {
             name: name.to_owned(),
             duration: Duration::from_millis(millis),
@@ -142,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_fails_or_is_absent_is_an_error() {
+    fn a_command_that_fails_or_does_not_exist_is_an_error() {
         assert_eq!(run(&mut Command::new("true")), Ok(()));
         assert!(
             run(&mut Command::new("false"))
                 .unwrap_err()
-                .contains("`false` ended with")
+                .contains("`false` failed")
         );
         let absent = run(&mut Command::new("no-such-program-anywhere")).unwrap_err();
-        assert!(absent.contains("cannot be started"), "{absent}");
+        assert!(absent.contains("cannot start"), "{absent}");
     }
 }

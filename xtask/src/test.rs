@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything a change has to pass, with all set-up done here.
+//! `cargo xtask test`: runs all checks that a change must pass, and sets up everything they need.
 
 use std::env;
 use std::fs;
@@ -7,29 +7,30 @@ use std::process::Command;
 
 use crate::need::{self, Need};
 use crate::steps::{Steps, root, run};
-use crate::{Verb, conformance, debian, features, test_log};
+use crate::{Verb, conformance, debian, features, layers, test_log};
 
 /// Runs every check.
 pub(crate) const VERB: Verb = Verb {
     name: "test",
     arguments: "[STEP]…",
-    summary: "install the servers, then check everything; or only the steps named",
+    summary: "install the servers and run all checks, or only the named steps",
     run: test,
 };
 
-/// Tells the tests that an absent server is a failure and not a reason to skip.
+/// Makes a test fail if its server is missing. Without it, the test is skipped.
 const REQUIRE_SERVERS: &str = "POEM_SESSION_REQUIRE_SERVERS";
 
-/// What the tests need of the system.
+/// The servers and tools that the tests need.
 const NEEDS: [Need; 4] = [need::REDIS, need::POSTGRES, need::MARIADB, need::BROWSER];
 
-/// A step's name, and what it does.
+/// The name of a step and its function.
 type Step = (&'static str, fn() -> Result<(), String>);
 
-/// The steps in their order: the fast ones first, so that a slip is seen early.
-const STEPS: [Step; 8] = [
+/// The steps, in their order. Fast steps come first, so that simple mistakes are found early.
+const STEPS: [Step; 9] = [
     ("servers", servers),
     ("fmt", fmt),
+    ("layers", layers::check),
     ("conformance", conformance::check),
     ("clippy", clippy),
     ("docs", docs),
@@ -44,7 +45,7 @@ fn test(names: &[String]) -> Result<(), String> {
         .find(|name| STEPS.iter().all(|(step, _)| step != name))
     {
         let known = STEPS.map(|(name, _)| name).join(", ");
-        return Err(format!("`{unknown}` is no step; there are {known}"));
+        return Err(format!("unknown step `{unknown}`; the steps are {known}"));
     }
     let mut steps = Steps::begin();
     for (name, action) in STEPS {
@@ -55,7 +56,7 @@ fn test(names: &[String]) -> Result<(), String> {
     steps.finish()
 }
 
-/// Finds the servers, and installs those that are missing where that is possible.
+/// Finds the servers. Installs the missing ones if this process can.
 fn servers() -> Result<(), String> {
     if let packages @ [_, ..] = missing_packages().as_slice()
         && debian::can_install()
@@ -80,8 +81,8 @@ fn servers() -> Result<(), String> {
     }
     let install = debian::command_line(&missing_packages());
     Err(format!(
-        "servers are missing; on Debian or Ubuntu, as root: {install} \
-         (this task does it by itself when root runs it there)"
+        "servers are missing; on Debian or Ubuntu, install them as root with `{install}` \
+         (if root runs this task there, it installs them itself)"
     ))
 }
 
@@ -97,7 +98,8 @@ fn missing_packages() -> Vec<&'static str> {
 
 fn fmt() -> Result<(), String> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
-    // A workspace of its own. What there is to lint and to test in `fuzz/` is in this one.
+    // The fuzz targets are a separate workspace. Clippy and the tests need not look at it: the code that they
+    // call, `fuzz/properties`, is part of the main workspace.
     run(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
 }
 
@@ -113,11 +115,11 @@ fn docs() -> Result<(), String> {
         .env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// A feature that leans on another one without saying so compiles only in company.
+/// Checks each feature alone, to find a feature that needs another one without declaring it.
 fn each_feature_alone() -> Result<(), String> {
     let path = root().join("session/Cargo.toml");
     let manifest = fs::read_to_string(&path)
-        .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let check = || {
         let mut command = cargo();
         command.args([
@@ -135,8 +137,10 @@ fn each_feature_alone() -> Result<(), String> {
     Ok(())
 }
 
-/// The tests start some of the programs: these and the tests are built by one command, because the
-/// tests' own dependencies turn on features of crates that both use.
+/// Builds the programs and the tests with one command.
+///
+/// Some tests start the programs. The dependencies of the tests enable more features of the crates that both use,
+/// so separate builds would compile these crates twice.
 fn build() -> Result<(), String> {
     run(cargo().args([
         "build",
@@ -156,12 +160,12 @@ fn tests() -> Result<(), String> {
     )
 }
 
-/// Where Cargo puts what it builds.
+/// Cargo's target directory.
 fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The Cargo that runs this task, at the root of the workspace.
+/// A command for the Cargo that runs this task, in the root of the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
@@ -173,16 +177,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_that_is_none_is_refused_with_the_list() {
+    fn an_unknown_step_is_refused_with_the_list_of_steps() {
         let message = test(&["fnt".to_owned()]).unwrap_err();
         assert!(
-            message.starts_with("`fnt` is no step; there are servers, fmt,"),
+            message.starts_with("unknown step `fnt`; the steps are servers, fmt,"),
             "{message}"
         );
     }
 
     #[test]
-    fn every_need_names_what_to_run_and_what_to_install() {
+    fn every_need_names_its_programs_and_packages() {
         for need in NEEDS {
             assert!(
                 !need.programs.is_empty() && !need.packages.is_empty(),

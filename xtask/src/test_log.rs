@@ -1,4 +1,4 @@
-//! The output of `cargo test`, shown as it comes, kept in a file, and searched for the tests that failed.
+//! Runs `cargo test`, prints its output, stores it in a file, and finds the tests that failed.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
@@ -6,20 +6,20 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
-/// A line that no test prints.
+/// Marks the end of the output in the pipe; no test prints this line.
 const END: &[u8] = b"\0end of the tests\n";
 
 /// Runs a `cargo test` command and copies its output to the file `log`.
 ///
 /// # Errors
-/// Names each test that failed, and the file.
+/// If a test failed. The error names each failed test and the file.
 pub(crate) fn run(command: &mut Command, log: &Path) -> Result<(), String> {
     run_to(io::stdout(), command, log)
 }
 
 fn run_to(terminal: impl Write, command: &mut Command, log: &Path) -> Result<(), String> {
-    let (succeeded, failed) = copy(terminal, command, log)
-        .map_err(|error| format!("the tests cannot be run: {error}"))?;
+    let (succeeded, failed) =
+        copy(terminal, command, log).map_err(|error| format!("cannot run the tests: {error}"))?;
     if succeeded && failed.is_empty() {
         return Ok(());
     }
@@ -35,7 +35,7 @@ fn copy(
         fs::create_dir_all(directory)?;
     }
     let mut file = File::create(log)?;
-    // One pipe for both streams, so that the log has their lines in order.
+    // Both streams write to one pipe, so that the log keeps the order of their lines.
     let (output, mut input) = io::pipe()?;
     let mut child = command
         .env("CARGO_TERM_COLOR", "never")
@@ -43,7 +43,8 @@ fn copy(
         .stdout(input.try_clone()?)
         .stderr(input.try_clone()?)
         .spawn()?;
-    // The end of the pipe is not waited for: a process that a test left behind would hold it open.
+    // A process that a test left behind keeps the pipe open, so reading stops at a mark and not at the end
+    // of the pipe.
     let ended = thread::spawn(move || {
         let status = child.wait();
         input.write_all(END).and(status)
@@ -57,13 +58,13 @@ fn copy(
         failures.read(&String::from_utf8_lossy(&line));
         line.clear();
     }
-    let status = ended.join().expect("waiting does not panic")?;
+    let status = ended.join().expect("the thread does not panic")?;
     Ok((status.success(), failures.names))
 }
 
 fn report(failed: &[String], log: &Path) -> String {
     let mut text = match failed.len() {
-        0 => "the tests did not run to the end".to_owned(),
+        0 => "`cargo test` failed without naming a test".to_owned(),
         1 => "1 test failed:".to_owned(),
         count => format!("{count} tests failed:"),
     };
@@ -71,7 +72,7 @@ fn report(failed: &[String], log: &Path) -> String {
         text.push_str("\n    ");
         text.push_str(name);
     }
-    text.push_str("\n  the whole output is in ");
+    text.push_str("\n  the complete output is in ");
     text.push_str(&log.display().to_string());
     text
 }
@@ -80,12 +81,12 @@ fn report(failed: &[String], log: &Path) -> String {
 #[derive(Debug, Default)]
 struct Failures {
     names: Vec<String>,
-    /// The test program whose output is being read.
+    /// The test program that printed the current line.
     program: String,
     list: List,
 }
 
-/// How much of the list of failed tests has been read, with which a test program ends.
+/// The position in the list of failed tests that a test program prints at its end.
 ///
 /// ```text
 /// failures:
@@ -99,7 +100,7 @@ enum List {
     Inside,
 }
 
-/// What `cargo test` says of a program that ended without naming a failed test, as when it was killed.
+/// Cargo prints this for each failed test program, even if the program was killed and named no failed test.
 const FAILED_PROGRAM: &str = "error: test failed, to rerun pass `";
 
 impl Failures {
@@ -122,7 +123,7 @@ impl Failures {
         };
     }
 
-    /// Notes a program that failed as a whole.
+    /// Adds the program itself, unless it has named a failed test.
     fn read_failed_program(&mut self, arguments: &str) {
         let prefix = format!("{}: ", self.program);
         if !self.names.iter().any(|name| name.starts_with(&prefix)) {
@@ -186,7 +187,7 @@ error: doctest failed, to rerun pass `-p poem-session --doc`
 ";
 
     #[test]
-    fn the_failed_tests_are_named_with_their_programs() {
+    fn failed_tests_are_named_with_their_programs() {
         let mut failures = Failures::default();
         OUTPUT.lines().for_each(|line| failures.read(line));
         assert_eq!(
@@ -206,7 +207,7 @@ error: doctest failed, to rerun pass `-p poem-session --doc`
     }
 
     #[test]
-    fn a_failed_run_ends_with_the_names_and_the_log() {
+    fn the_error_of_a_failed_run_names_the_tests_and_the_log() {
         let log = log_file("failed");
         let mut command = Command::new("sh");
         command.args([
@@ -217,7 +218,7 @@ error: doctest failed, to rerun pass `-p poem-session --doc`
         assert_eq!(
             error,
             format!(
-                "2 tests failed:\n    : one\n    : two\n  the whole output is in {}",
+                "2 tests failed:\n    : one\n    : two\n  the complete output is in {}",
                 log.display()
             )
         );
@@ -227,11 +228,11 @@ error: doctest failed, to rerun pass `-p poem-session --doc`
     }
 
     #[test]
-    fn a_run_without_a_failed_test_ends_well() {
+    fn a_run_without_failed_tests_succeeds_if_cargo_does() {
         let log = log_file("passed");
         assert_eq!(run_to(io::sink(), &mut Command::new("true"), &log), Ok(()));
         let error = run_to(io::sink(), &mut Command::new("false"), &log).unwrap_err();
-        assert!(error.contains("did not run to the end"), "{error}");
+        assert!(error.contains("without naming a test"), "{error}");
         fs::remove_file(log).unwrap();
     }
 }

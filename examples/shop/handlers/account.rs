@@ -1,4 +1,4 @@
-//! Signing in and out, and the customer's own page.
+//! Sign-in, sign-out, and the page of a signed-in customer.
 
 use std::time::SystemTime;
 
@@ -36,8 +36,10 @@ pub(crate) async fn sign_in_page(
     Ok(pages::sign_in(&visitor, "", false).into_response())
 }
 
-/// `POST /login`: on success the session gets a new id, so that nobody who knew the old one is signed in
-/// as well, and keeps the cart. From then on half an hour without a request signs out.
+/// `POST /login`: signs a customer in.
+///
+/// On success the session gets a new id, so that an attacker who knew the old id is not signed in as well. The cart is
+/// kept. From then on the session expires after half an hour without a request.
 #[session(regenerate, idle_timeout = "30m")]
 pub(crate) async fn sign_in(
     shop: Session<Shop>,
@@ -45,7 +47,7 @@ pub(crate) async fn sign_in(
     Form(credentials): Form<Credentials>,
 ) -> poem::Result<Response> {
     let Some(customer) = customers::sign_in(&credentials.user, &credentials.password) else {
-        // 401, so that `regenerate` and `idle_timeout` do nothing.
+        // With a status of 400 or above, `regenerate` and `idle_timeout` have no effect.
         let page = pages::sign_in(&Visitor::of(&shop, &account)?, &credentials.user, true);
         return Ok(page.with_status(StatusCode::UNAUTHORIZED).into_response());
     };
@@ -55,7 +57,7 @@ pub(crate) async fn sign_in(
     Ok(Redirect::see_other("/dashboard").into_response())
 }
 
-/// `POST /logout`: ends the session, cart and all. The goodbye is the first thing in the next one.
+/// `POST /logout`: destroys the session with its cart. The notice is stored in a new session.
 #[session(destroy)]
 pub(crate) async fn sign_out(
     shop: Session<Shop>,
@@ -67,7 +69,7 @@ pub(crate) async fn sign_out(
     Ok(Redirect::see_other("/"))
 }
 
-/// `GET /dashboard`: only reached signed in.
+/// `GET /dashboard`: redirects visitors who are not signed in to `/login`.
 #[session(or_redirect = "/login")]
 pub(crate) async fn dashboard(
     #[key(Account::USER)] _user: String,

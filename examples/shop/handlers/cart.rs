@@ -15,7 +15,7 @@ use crate::{
     sessions::Shop,
 };
 
-/// What a program is told of a cart.
+/// The JSON response with the number of items in the cart.
 #[derive(Serialize)]
 struct Count {
     items: u32,
@@ -47,20 +47,20 @@ pub(crate) async fn add(
     let product = product(&addition.product_id)?;
     let quantity = addition.quantity;
     if !(1..=MOST).contains(&quantity) {
-        return Err(Refused("We send between one and twenty of each thing at once.").into());
+        return Err(Refused("Please choose a quantity between 1 and 20.").into());
     }
-    // Where another tab has changed the cart meanwhile, this runs again on that newer cart: what both
-    // have added will be in it.
+    // If another tab changed the cart in the meantime, the closure runs again on the newer cart. Both additions
+    // are kept.
     shop.update_cart(move |cart| cart::add(cart, product, quantity))?;
     let cart = shop.cart()?;
     let notice = match cart::quantity(&cart, product) {
         MOST => format!(
-            "{MOST} × {} in your cart: as many as we send at once.",
+            "{MOST} × {} in your cart, the largest quantity that we send.",
             product.name
         ),
         _ => format!("{} is in your cart.", product.name),
     };
-    answer(&shop, format, notice)
+    respond(&shop, format, notice)
 }
 
 /// `POST /cart/remove`
@@ -72,7 +72,7 @@ pub(crate) async fn remove(
 ) -> poem::Result<Response> {
     let product = product(&removal.product_id)?;
     shop.update_cart(move |cart| cart::remove(cart, product))?;
-    answer(
+    respond(
         &shop,
         format,
         format!("{} is back on the shelf.", product.name),
@@ -97,11 +97,11 @@ pub(crate) async fn show(
 }
 
 fn product(id: &str) -> Result<&'static Product, Refused> {
-    catalogue::find(id).ok_or(Refused("We do not sell that, or not any more."))
+    catalogue::find(id).ok_or(Refused("We do not sell this product, or not any more."))
 }
 
-/// After a change: people see the cart and a notice, programs are told how much is in it.
-fn answer(shop: &Session<Shop>, format: Format, notice: String) -> poem::Result<Response> {
+/// The response after a change: a redirect to the cart with a notice, or the number of items as JSON.
+fn respond(shop: &Session<Shop>, format: Format, notice: String) -> poem::Result<Response> {
     match format {
         Format::Html => {
             shop.set_notice(notice)?;

@@ -22,8 +22,8 @@ pub(crate) async fn show(visitor: Visitor) -> Response {
     pages::contact(&visitor, &draft, false).into_response()
 }
 
-/// `POST /contact`: the thanks are said on the page after the redirect, and only there, however often
-/// that is loaded again.
+/// `POST /contact`: stores a flash message and redirects. The next page shows the message once, even if it is
+/// reloaded.
 #[session]
 pub(crate) async fn send(
     shop: Session<Shop>,

@@ -1,4 +1,4 @@
-//! The shelves.
+//! The first page, with all products.
 
 use maud::Markup;
 use poem_session::session;

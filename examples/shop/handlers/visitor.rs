@@ -1,4 +1,4 @@
-//! What the pages' header needs to know of a session.
+//! The data of a session that the header of every page shows.
 
 use poem::{FromRequest, Request, RequestBody};
 use poem_session::Session;
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Visitor {
-    /// Takes the notice with it: to be asked for where a page will be shown.
+    /// Reads the data. This removes the notice from the session, so call it only if the response shows a page.
     pub(super) fn of(shop: &Session<Shop>, account: &Session<Account>) -> poem::Result<Self> {
         Ok(Self {
             items: cart::items(&shop.cart()?),
@@ -20,14 +20,14 @@ impl Visitor {
     }
 }
 
-/// How a customer is called; one whose account is gone, by the user name.
+/// The name of a customer, or the user name if the account no longer exists.
 pub(super) fn name_of(user: &str) -> String {
     customers::find(user)
         .map_or(user, |customer| customer.name)
         .to_owned()
 }
 
-/// An extractor may use others: `Session` is one like any.
+/// An extractor may call other extractors, such as `Session`.
 impl<'a> FromRequest<'a> for Visitor {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
         let shop = Session::from_request(request, body).await?;

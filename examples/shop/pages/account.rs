@@ -1,4 +1,4 @@
-//! Sign-in, and the page of a customer who has.
+//! The sign-in page, and the page of a signed-in customer.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::{Visitor, layout::page};
 use crate::customers::CUSTOMERS;
 
-/// `GET /login`, and the answer to a `POST` that was `refused`: `user` is what was typed.
+/// `GET /login`, and the response to a `POST` that was `refused`. `user` is the name that the visitor entered.
 pub(crate) fn sign_in(visitor: &Visitor, user: &str, refused: bool) -> Markup {
     let content = html! {
         div.split {
@@ -39,8 +39,8 @@ pub(crate) fn sign_in(visitor: &Visitor, user: &str, refused: bool) -> Markup {
                     }
                 }
                 p.small {
-                    "Fill a cart first if you like: signing in changes the session's id and keeps "
-                    "what is in it."
+                    "You can fill a cart first: signing in changes the id of the session and keeps "
+                    "its data."
                 }
             }
         }
@@ -48,13 +48,13 @@ pub(crate) fn sign_in(visitor: &Visitor, user: &str, refused: bool) -> Markup {
     page("Sign in", "/login", Some(visitor), &content)
 }
 
-/// What the customer's page tells about the session it was opened with.
+/// The facts about the current session that the customer's page shows.
 pub(crate) struct Session {
-    /// The name that logs and admin pages may show.
+    /// The public id, which logs and admin pages may show.
     pub(crate) public_id: String,
     /// How long ago the customer signed in.
     pub(crate) signed_in: Option<Duration>,
-    /// In what time it would have ended without this visit.
+    /// How long the session would have lasted without this request.
     pub(crate) left: Duration,
     /// The keys that hold a value.
     pub(crate) keys: Vec<&'static str>,
@@ -83,9 +83,9 @@ pub(crate) fn dashboard(visitor: &Visitor, session: &Session) -> Markup {
                     @if let Some(ago) = session.signed_in {
                         dt { "Signed in" } dd { (in_words(ago)) " ago" }
                     }
-                    dt { "Would have ended" } dd { "in " (in_words(session.left)) ", had you not come by" }
-                    dt { "Known to the shop as" } dd { code { (session.public_id) } }
-                    dt { "Holds" }
+                    dt { "Without this visit" } dd { "expires in " (in_words(session.left)) }
+                    dt { "Public id" } dd { code { (session.public_id) } }
+                    dt { "Keys" }
                     dd { @for key in &session.keys { code { (key) } " " } }
                 }
             }
@@ -99,11 +99,11 @@ pub(crate) fn dashboard(visitor: &Visitor, session: &Session) -> Markup {
     page("Your account", "/dashboard", Some(visitor), &content)
 }
 
-/// About how long that is, to be read in a sentence.
+/// An approximate duration in words.
 fn in_words(duration: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
-    // Half a unit more, so that 29:59 reads as 30 minutes.
+    // Rounds to the nearest unit: 29:59 is 30 minutes.
     let (count, unit) = match duration.as_secs() {
         0..MINUTE => return "less than a minute".to_owned(),
         seconds if seconds + MINUTE / 2 < HOUR => ((seconds + MINUTE / 2) / MINUTE, "minute"),
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_read_as_one_would_say_them() {
+    fn durations_are_rounded_and_written_in_words() {
         for (seconds, words) in [
             (0, "less than a minute"),
             (59, "less than a minute"),

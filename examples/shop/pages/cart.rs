@@ -1,4 +1,4 @@
-//! The cart.
+//! The page of the cart.
 
 use maud::{Markup, PreEscaped, html};
 
@@ -32,8 +32,8 @@ pub(crate) fn cart(visitor: &Visitor, cart: &[LineItem]) -> Markup {
                         dt.total { "Total" } dd.total { (cart::total(cart)) }
                     }
                     p.small {
-                        "This is where you would pay. A demonstration stops here, and keeps your "
-                        "cart for when you come back."
+                        "You would pay here. The demo ends at this point, and keeps your cart until you "
+                        "come back."
                     }
                     a.button.quiet href="/" { "Go on looking" }
                 }

@@ -1,11 +1,11 @@
-//! The contact form.
+//! The page with the contact form.
 
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::{Visitor, layout::page};
 
-/// A message as it was typed. What is missing reads as empty, and is asked for again.
+/// A message as the visitor entered it. A missing field is empty, and the page asks for it again.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Draft {
@@ -35,7 +35,7 @@ impl Draft {
         )
     }
 
-    /// Whether it can be sent as it is.
+    /// Whether the message can be sent.
     pub(crate) fn is_complete(&self) -> bool {
         self.name_fault().is_none() && self.message_fault().is_none()
     }
@@ -54,7 +54,7 @@ fn fault(
     }
 }
 
-/// `GET /contact`, and the answer to a `POST` whose draft was `refused`.
+/// `GET /contact`, and the response to a `POST` whose draft was `refused`.
 pub(crate) fn contact(visitor: &Visitor, draft: &Draft, refused: bool) -> Markup {
     let name_fault = draft.name_fault().filter(|_| refused);
     let message_fault = draft.message_fault().filter(|_| refused);
@@ -84,8 +84,8 @@ pub(crate) fn contact(visitor: &Visitor, draft: &Draft, refused: bool) -> Markup
                 h2 #visit { "Or come by" }
                 p { "3 Foolscap Lane, behind the old bindery. Ring twice." }
                 p.small {
-                    "This form goes nowhere. It is here for the line of thanks after it, which is "
-                    "kept in your session until it has been shown."
+                    "The demo does not send your message. It stores a line of thanks in your session, and "
+                    "the next page shows it once."
                 }
             }
         }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_needs_a_name_and_words() {
+    fn a_message_needs_a_name_and_a_text_of_limited_length() {
         let draft = |name: &str, message: &str| Draft {
             name: name.to_owned(),
             message: message.to_owned(),

@@ -1,4 +1,4 @@
-//! What a visitor sees when something went wrong.
+//! The error page.
 
 use maud::{Markup, html};
 use poem::http::StatusCode;
@@ -8,8 +8,8 @@ use super::layout::page;
 /// The page for an error; `reason` is a sentence for the visitor.
 pub(crate) fn error(status: StatusCode, reason: &str) -> Markup {
     let title = match status {
-        StatusCode::NOT_FOUND => "This page is not in the book",
-        status if status.is_server_error() => "We have spilled some ink",
+        StatusCode::NOT_FOUND => "Page not found",
+        status if status.is_server_error() => "Something went wrong",
         _ => "That did not work",
     };
     let content = html! {

@@ -1,21 +1,22 @@
-//! What all pages have in common: head, header, notice and footer.
+//! The layout of all pages: head, header, notice and footer.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::assets;
 
-/// What the header says about whoever looks at the page.
+/// The data about the visitor that the header shows.
 pub(crate) struct Visitor {
-    /// How many things are in the cart.
+    /// The number of items in the cart.
     pub(crate) items: u32,
-    /// The name of who is signed in.
+    /// The name of the signed-in customer.
     pub(crate) name: Option<String>,
-    /// Shown once, above the content.
+    /// A message that is shown once, above the content.
     pub(crate) notice: Option<String>,
 }
 
-/// Puts `content` into a whole page. `here` is the path that the navigation marks as current. A
-/// page that cannot know its visitor, because their session could not be read, passes `None`.
+/// A complete page around `content`.
+///
+/// The navigation marks the path `here` as current. `visitor` is `None` if the session could not be read.
 pub(super) fn page(title: &str, here: &str, visitor: Option<&Visitor>, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -39,7 +40,7 @@ pub(super) fn page(title: &str, here: &str, visitor: Option<&Visitor>, content: 
                 }
                 footer {
                     p { "Blotter & Nib, paper goods since this morning." }
-                    p { "A demonstration of sessions with poem-session: nothing here is for sale." }
+                    p { "A demo of sessions with poem-session: nothing here is for sale." }
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The shelves.
+//! The page with all products.
 
 use maud::{Markup, PreEscaped, html};
 

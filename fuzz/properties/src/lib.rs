@@ -1,17 +1,17 @@
-//! What holds of `poem-session` whatever bytes it is given: a [`Property`] for each way in.
+//! Properties of `poem-session` that hold for any input: one [`Property`] for each kind of input.
 //!
-//! The fuzzers in `fuzz/fuzz_targets` look for an input that breaks one (`cargo xtask fuzz`), and a plain
-//! test holds each to all inputs in `fuzz/corpus`, so that what was found once stays mended.
+//! The fuzzers in `fuzz/fuzz_targets` search for an input that breaks a property (`cargo xtask fuzz`). A plain test
+//! checks each property with all inputs in `fuzz/corpus`, so that a fixed fault does not come back.
 //!
-//! Requests and records come in by the public interface. Two parts have none that could be called without
-//! a compiler or a server around them, and are compiled into this crate: the macros, which work on any text
-//! that is Rust's tokens, and what reads the addresses and values of Redis.
+//! Requests and records are tested through the public API. Two parts have no public API that works without a
+//! compiler or a server, so this crate includes their sources: the macros, and the parsers for addresses and values
+//! of Redis.
 
 pub mod memory;
 mod property;
 mod store;
 
-// The sources of `session-macros`, under the names that they know each other by.
+// The sources of `session-macros`, with the module names that they use for each other.
 #[path = "../../../session-macros/src/ctxt.rs"]
 mod ctxt;
 #[path = "../../../session-macros/src/data/mod.rs"]
@@ -25,22 +25,23 @@ mod names;
 #[path = "../../../session-macros/src/private.rs"]
 mod private;
 
-// What the included parts of the stores are built on.
+// The included sources of the stores import these modules from `crate`.
 use poem_session::{clock, id};
 
-/// Something that is to be true for every input.
+/// A statement that must be true for every input.
 #[derive(Debug, Clone, Copy)]
 pub struct Property {
-    /// The name of the fuzzer, and of the directory of its inputs.
+    /// The name of the fuzzer and of its directory in the corpus.
     pub name: &'static str,
     check: fn(&[u8]),
 }
 
 impl Property {
-    /// Checks it for one input, and that this takes no more memory than an input of that length may.
+    /// Checks the property for one input, and checks that this allocates no more memory than
+    /// [`memory::bounded`] allows.
     ///
     /// # Panics
-    /// Where it does not hold.
+    /// If the property does not hold.
     pub fn hold(&self, input: &[u8]) {
         memory::bounded(input.len(), || (self.check)(input));
     }
@@ -56,28 +57,28 @@ macro_rules! properties {
             };
         )+
 
-        /// All of them.
+        /// All properties.
         pub const ALL: &[Property] = &[$($constant),+];
     };
 }
 
 properties! {
-    /// Whatever `Cookie` headers a request has, a session is its sender's or a new one.
+    /// For any `Cookie` headers, the session is the sender's own or a new one.
     COOKIE = cookie;
-    /// Whatever request comes, an id goes back only on the carrier it came by.
+    /// For any request, the response carries an id only where the request carried it.
     SOURCES = sources;
-    /// Whatever the settings, they are refused or make cookies that can be read and are known again.
+    /// Any settings are refused, or give well-formed cookies whose session is found again.
     SETTINGS = settings;
-    /// Whatever a store holds, it is a session or an error, and a change of one key changes no other.
+    /// Any record in a store is a session or an error, and a change of one key changes no other key.
     RECORD = record;
-    /// Whatever lies under a key, it is a value of the key's type, which is kept as it is, or an error.
+    /// Any bytes under a key are a value of the key's type, which is saved unchanged, or an error.
     VALUE = value;
-    /// Whatever Redis holds, it is a record of ours or foreign.
+    /// Any value in Redis is a record in the documented layout, or is refused as foreign.
     REDIS_VALUE = redis_value;
-    /// Whatever address a store is opened by, what is said of it holds no password.
+    /// For any address of a store, the error shows no password.
     ADDRESS = address;
-    /// Whatever `#[derive(SessionData)]` stands on, its code can be parsed.
+    /// For any item, the output of `#[derive(SessionData)]` parses.
     DERIVE = derive;
-    /// Whatever `#[session]` stands on, its code can be parsed.
+    /// For any item and options, the output of `#[session]` parses.
     HANDLER = handler;
 }

@@ -1,4 +1,4 @@
-//! What an input may cost.
+//! The limit of the memory that an input may cause to be allocated.
 
 use std::{
     alloc::System,
@@ -7,23 +7,23 @@ use std::{
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
-/// Counts what is asked for, whether it is ever touched or not: the length that a hostile value claims is
-/// seen here even where the operating system would shrug at it.
+/// Counts allocated bytes, whether they are used or not. An allocation for a length that a hostile value claims
+/// counts in full, even if the operating system never provides the memory.
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// The count is of the whole process.
+/// The allocator counts for the whole process, so only one check runs at a time.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// All that may be allocated for an input, given back or not: an application and its requests, and then
-/// a multiple of the input's length.
+/// The bytes that may be allocated for an input, freed or not: a base for an application and its requests, and a
+/// multiple of the input's length.
 const BASE: usize = 4 << 20;
 const PER_BYTE: usize = 4 << 10;
 
-/// Does it, as for an input of `len` bytes.
+/// Runs `action`, which handles an input of `len` bytes.
 ///
 /// # Panics
-/// Where that has allocated more than such an input may.
+/// If `action` allocates more than the limit for this length.
 pub fn bounded(len: usize, action: impl FnOnce()) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let region = Region::new(ALLOCATOR);
@@ -32,6 +32,6 @@ pub fn bounded(len: usize, action: impl FnOnce()) {
     let limit = BASE + PER_BYTE * len;
     assert!(
         allocated <= limit,
-        "{allocated} bytes allocated for an input of {len} bytes, which may take {limit}"
+        "{allocated} bytes allocated for an input of {len} bytes; the limit is {limit}"
     );
 }

@@ -1,13 +1,13 @@
-//! The parts of the Redis store that read what others wrote, without the server.
+//! The parsers of the Redis store, without a server.
 
 #[path = "../../../session/src/store/redis/address.rs"]
-#[allow(dead_code, reason = "who connects reads more of an address")]
+#[allow(dead_code, reason = "only a connection reads all parts of an address")]
 mod address;
 #[path = "../../../session/src/store/redis/fault.rs"]
-#[allow(dead_code, reason = "no server is asked, so none answers")]
+#[allow(dead_code, reason = "no server is called, so no reply has faults")]
 mod fault;
 #[path = "../../../session/src/store/redis/value.rs"]
-#[allow(dead_code, reason = "nothing is written")]
+#[allow(dead_code, reason = "no value is written")]
 mod value;
 
 use poem_session::clock::Timestamp;
@@ -20,7 +20,10 @@ pub(crate) fn is_address_of_redis(url: &str) -> bool {
     address::Address::parse(url).is_ok()
 }
 
-/// The record in a value of Redis, if it has not ended, or an error where there is something else.
+/// The record in a value of Redis; `None` if it has expired.
+///
+/// # Errors
+/// If the value is foreign.
 pub(crate) fn record_in_redis(value: Vec<u8>, now: Timestamp) -> Result<Option<Stored>, ()> {
     value::read(value, now).map_err(|_| ())
 }

@@ -1,4 +1,4 @@
-//! Every input in `fuzz/corpus`, which the fuzzers begin with and what they have found, as a plain test.
+//! Checks the properties with every input in `fuzz/corpus`, without a fuzzer.
 
 use std::{
     collections::BTreeSet,
@@ -13,55 +13,55 @@ use poem_session_properties::{
 
 /// Conformance 5.13, 1.21
 #[test]
-fn no_cookie_header_makes_a_session_anybody_elses() {
+fn no_cookie_header_gives_a_session_of_another_visitor() {
     holds(COOKIE);
 }
 
 /// Conformance 5.13, 1.18, 1.19
 #[test]
-fn no_request_moves_an_id_to_another_carrier() {
+fn no_request_copies_an_id_to_another_carrier() {
     holds(SOURCES);
 }
 
 /// Conformance 5.13, 1.17
 #[test]
-fn no_settings_make_a_cookie_that_is_not_known_again() {
+fn accepted_settings_give_a_cookie_whose_session_is_found_again() {
     holds(SETTINGS);
 }
 
 /// Conformance 5.13, 1.25
 #[test]
-fn no_record_is_more_than_an_error() {
+fn every_record_is_a_session_or_an_error() {
     holds(RECORD);
 }
 
 /// Conformance 5.13, 3.3
 #[test]
-fn no_value_is_more_than_an_error() {
+fn every_value_decodes_or_is_an_error() {
     holds(VALUE);
 }
 
 /// Conformance 5.13
 #[test]
-fn no_value_of_redis_is_more_than_an_error() {
+fn every_value_of_redis_is_a_record_or_is_refused() {
     holds(REDIS_VALUE);
 }
 
 /// Conformance 5.13, 5.10
 #[test]
-fn no_refused_address_shows_its_password() {
+fn no_error_for_an_address_shows_its_password() {
     holds(ADDRESS);
 }
 
 /// Conformance 3.1
 #[test]
-fn no_item_breaks_the_derive() {
+fn the_output_of_the_derive_parses_for_every_item() {
     holds(DERIVE);
 }
 
 /// Conformance 3.1
 #[test]
-fn no_item_breaks_the_attribute() {
+fn the_output_of_the_attribute_parses_for_every_item() {
     holds(HANDLER);
 }
 
@@ -71,7 +71,7 @@ fn every_property_has_a_fuzzer_and_a_corpus() {
     let fuzzers = names_in(&fuzz().join("fuzz_targets"));
     assert_eq!(fuzzers, properties);
     assert_eq!(names_in(&corpus()), properties);
-    let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).expect("it is text");
+    let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).expect("the manifest is readable");
     let names = manifest
         .lines()
         .filter_map(|line| line.strip_prefix("path = \"fuzz_targets/"));
@@ -83,16 +83,16 @@ fn every_property_has_a_fuzzer_and_a_corpus() {
 
 /// Conformance 5.13
 #[test]
-fn a_length_that_is_believed_is_noticed() {
-    let believe = |length: usize| {
+fn an_allocation_for_a_claimed_length_exceeds_the_limit() {
+    let allocate = |length: usize| {
         let action = move || drop(std::hint::black_box(Vec::<u8>::with_capacity(length)));
         std::panic::catch_unwind(|| bounded(5, action))
     };
-    assert!(believe(1 << 20).is_ok());
-    assert!(believe(1 << 30).is_err());
+    assert!(allocate(1 << 20).is_ok());
+    assert!(allocate(1 << 30).is_err());
 }
 
-/// Each input is small, and all together are: they are cloned by everybody.
+/// Every clone of the repository contains the corpus, so its inputs are small and their total is limited.
 #[test]
 fn the_corpus_is_small() {
     let mut total = 0;
@@ -105,7 +105,10 @@ fn the_corpus_is_small() {
     assert!(total <= 1 << 20, "{total} bytes");
 }
 
-/// Holds the property to each input of its corpus, and names those that break it.
+/// Checks a property with each input of its corpus.
+///
+/// # Panics
+/// If an input breaks the property; the message names these inputs.
 fn holds(property: Property) {
     let inputs = inputs(property);
     assert!(!inputs.is_empty(), "`{}` has no corpus", property.name);
@@ -116,7 +119,7 @@ fn holds(property: Property) {
     let broken: Vec<_> = inputs.iter().filter(broken).map(|(path, _)| path).collect();
     assert!(
         broken.is_empty(),
-        "`{}` is broken by {broken:#?}",
+        "the property `{}` does not hold for {broken:#?}",
         property.name
     );
 }
@@ -142,7 +145,7 @@ fn names_in(directory: &Path) -> BTreeSet<String> {
 fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
     let entries =
         fs::read_dir(directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
-    entries.map(|entry| entry.expect("it can be listed").path())
+    entries.map(|entry| entry.expect("the directory can be listed").path())
 }
 
 fn corpus() -> PathBuf {
@@ -151,5 +154,8 @@ fn corpus() -> PathBuf {
 
 fn fuzz() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().expect("it is in `fuzz`").to_owned()
+    package
+        .parent()
+        .expect("the package is in `fuzz`")
+        .to_owned()
 }

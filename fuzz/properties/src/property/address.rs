@@ -1,6 +1,6 @@
 //! Addresses of stores. An input is an address.
 //!
-//! Nothing is connected to: only what is refused before that is asked for.
+//! The property opens no connection: it tests only addresses that are refused before that.
 
 use futures_util::FutureExt as _;
 use poem_session::store::{StoreErrorKind, connect};
@@ -8,7 +8,7 @@ use sqlx::{mysql::MySqlConnectOptions, postgres::PgConnectOptions};
 
 use crate::store::is_address_of_redis;
 
-/// What inputs have where a secret would be.
+/// The password in the inputs.
 const SECRET: &str = "hunter2";
 
 pub(crate) fn check(input: &[u8]) {
@@ -20,13 +20,13 @@ pub(crate) fn check(input: &[u8]) {
     };
     let family = scheme.split_once('+').map_or(scheme, |(family, _)| family);
     let would_be_opened = match family {
-        // Files that any path may name.
+        // Any path may be the name of a file.
         "sqlite" => true,
         "memory" => matches!(url, "memory:" | "memory://"),
         "postgres" | "postgresql" => url.parse::<PgConnectOptions>().is_ok(),
         "mysql" | "mariadb" => url.parse::<MySqlConnectOptions>().is_ok(),
         "redis" | "valkey" => is_address_of_redis(url),
-        // What the store is compiled with is not what is asked here.
+        // Without the feature, these addresses are refused because TLS is not compiled in.
         "rediss" | "valkeys" => !cfg!(feature = "redis-tls") || is_address_of_redis(url),
         _ => false,
     };
@@ -36,20 +36,20 @@ pub(crate) fn check(input: &[u8]) {
 }
 
 fn is_refused(url: &str) {
-    let answer = connect(url).now_or_never();
-    let error = answer
-        .expect("nothing is waited for")
-        .expect_err("what cannot be understood is refused");
+    let result = connect(url).now_or_never();
+    let error = result
+        .expect("connect returns without waiting")
+        .expect_err("the address is refused");
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
-    // A word before `://` is a scheme, which is named.
+    // Errors show the scheme, the text before `://`.
     let scheme_is_secret = url
         .split_once("://")
         .is_some_and(|(scheme, _)| scheme.contains(SECRET));
-    let mut said = format!("{error} {error:?}");
+    let mut shown = format!("{error} {error:?}");
     let mut cause = std::error::Error::source(&error);
     while let Some(error) = cause {
-        said = format!("{said} {error} {error:?}");
+        shown = format!("{shown} {error} {error:?}");
         cause = error.source();
     }
-    assert!(scheme_is_secret || !said.contains(SECRET), "{said}");
+    assert!(scheme_is_secret || !shown.contains(SECRET), "{shown}");
 }

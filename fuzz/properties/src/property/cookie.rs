@@ -1,4 +1,4 @@
-//! `Cookie` headers. An input is a header a line.
+//! `Cookie` headers. An input has one header per line.
 
 use std::sync::{Arc, Mutex};
 
@@ -23,7 +23,7 @@ pub(crate) fn check(input: &[u8]) {
 async fn visit(input: &[u8], headers: &[HeaderValue]) {
     let seen = Arc::new(Mutex::new(None));
     let site = Site::with(handler(Arc::clone(&seen)), |builder| builder)
-        .expect("the settings are the default ones")
+        .expect("the default settings are valid")
         .with_alice()
         .await;
     let mut request = Request::default();
@@ -32,7 +32,7 @@ async fn visit(input: &[u8], headers: &[HeaderValue]) {
     }
     let response = site.call(request).await;
     assert!(response.status().is_success(), "{}", response.status());
-    let seen = seen.lock().expect("it has not panicked").take();
+    let seen = seen.lock().expect("no thread has panicked").take();
     let is_alice = seen.expect("the handler has run").is_alice();
 
     let presented: Vec<&[u8]> = headers
@@ -42,11 +42,11 @@ async fn visit(input: &[u8], headers: &[HeaderValue]) {
     if is_alice {
         assert!(
             presented.contains(&ALICE.as_bytes()),
-            "Alice's session without her cookie"
+            "the request without Alice's cookie got her session"
         );
     } else {
         let first = presented.iter().find_map(|value| id(value));
-        assert_ne!(first, Some(alice()), "Alice's cookie was not seen");
+        assert_ne!(first, Some(alice()), "Alice's cookie was not found");
     }
 
     let cookies: Vec<_> = response
@@ -55,23 +55,23 @@ async fn visit(input: &[u8], headers: &[HeaderValue]) {
         .iter()
         .collect();
     let [cookie] = cookies[..] else {
-        panic!("{} cookies for a session", cookies.len());
+        panic!("{} cookies instead of one", cookies.len());
     };
     let cookie = cookie.to_str().expect("a cookie is text");
     let cookie = cookie::Cookie::parse(cookie).expect("a cookie is well formed");
     assert_eq!(cookie.name(), NAME);
-    let told = id(cookie.value().as_bytes()).expect("its value is an id");
-    assert_eq!(is_alice, told == alice());
-    assert!(site.knows(told).await);
+    let sent = id(cookie.value().as_bytes()).expect("its value is an id");
+    assert_eq!(is_alice, sent == alice());
+    assert!(site.has(sent).await);
     for id in ids_in(input).filter(|id| *id != alice()) {
-        assert!(id != told && !site.knows(id).await, "an id was adopted");
+        assert!(id != sent && !site.has(id).await, "an id was adopted");
     }
 }
 
 fn handler(seen: Arc<Mutex<Option<Seen>>>) -> Act<impl Fn(Session<Visit>, Request) -> Done> {
     Act(move |session: Session<Visit>, _| {
         let saw = Seen::of(&session).and_then(|saw| {
-            *seen.lock().expect("it has not panicked") = Some(saw);
+            *seen.lock().expect("no thread has panicked") = Some(saw);
             Ok(session.update_visits(|visits| *visits += 1)?)
         });
         std::future::ready(saw)
@@ -80,8 +80,10 @@ fn handler(seen: Arc<Mutex<Option<Seen>>>) -> Act<impl Fn(Session<Visit>, Reques
 
 type Done = std::future::Ready<poem::Result<()>>;
 
-/// The values that browsers meant for the session's cookie (RFC 6265, section 4.2.1). What they take for
-/// space is that of ASCII: another name, though it looks the same, is not one that they protect.
+/// The values of the session's cookie in a header, as browsers write it (RFC 6265, section 4.2.1).
+///
+/// Browsers trim only ASCII space. A name with other space around it is another name, which the prefix rules of
+/// browsers do not protect.
 fn cookies_named(header: &[u8]) -> impl Iterator<Item = &[u8]> {
     header.split(|byte| *byte == b';').filter_map(|pair| {
         let at = pair.iter().position(|byte| *byte == b'=')?;

@@ -19,9 +19,9 @@ pub(crate) fn check(input: &[u8]) {
     items(crate::data::derive(&item));
 }
 
-/// The tokens of a text, if it has any meaning and nests no deeper than the compiler's own parser goes.
+/// The tokens of a text. `None` if it is not Rust, or nests deeper than the compiler's parser allows.
 pub(crate) fn tokens(text: &[u8]) -> Option<TokenStream> {
-    /// Openings of any kind, and operators that stand before others: `((((`, `&&&&`, `-!-!`.
+    /// The most opening brackets and prefix operators, as in `((((`, `&&&&` and `-!-!`.
     const DEPTH: usize = 64;
     let nests = |byte: &&u8| b"([{<&*-!|".contains(byte);
     if text.iter().filter(nests).count() > DEPTH {
@@ -30,17 +30,21 @@ pub(crate) fn tokens(text: &[u8]) -> Option<TokenStream> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Whether a type can be written wherever a type is needed. `A +`, which was a trait object once and is a type
-/// to `syn` still, can not.
+/// Whether a type can be used wherever a type is needed.
+///
+/// `A +` cannot: it was the syntax of a trait object once, and `syn` still parses it as a type.
 pub(crate) fn can_be_an_argument(ty: &Type) -> bool {
     syn::parse2::<Type>(quote!(fn(&mut #ty) -> T<#ty>)).is_ok()
 }
 
-/// What a macro made, which is items whatever it was given.
+/// Parses the output of a macro as items.
+///
+/// # Panics
+/// If it does not parse.
 pub(crate) fn items(output: TokenStream) -> syn::File {
     let text = output.to_string();
     match syn::parse2(output) {
         Ok(items) => items,
-        Err(error) => panic!("the expansion cannot be parsed: {error}\n{text}"),
+        Err(error) => panic!("the expansion does not parse: {error}\n{text}"),
     }
 }

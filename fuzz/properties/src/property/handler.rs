@@ -1,4 +1,4 @@
-//! `#[session]` on any tokens. An input is a line of options, and an item.
+//! `#[session]` on any tokens. An input is a line of options followed by an item.
 
 use syn::Item;
 

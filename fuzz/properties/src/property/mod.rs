@@ -1,4 +1,4 @@
-//! The properties, each a function of bytes that panics where it does not hold.
+//! The properties. Each is a function of the input that panics if the property does not hold.
 
 pub(crate) mod address;
 pub(crate) mod cookie;

@@ -1,4 +1,4 @@
-//! Records in a store that others write to as well. An input is a record.
+//! Records in a store that other programs write to as well. An input is a record.
 
 use std::time::SystemTime;
 
@@ -15,10 +15,10 @@ use super::{
     value::{Any, read_all},
 };
 
-/// Another session, which a record may lead to.
+/// The id of another session, which a record may forward to.
 const BOB: &str = "bob-bob-bob-bob-bob-bob-bob";
 
-/// Whose record is a ring: it leads to itself.
+/// The id of a record that forwards to itself.
 const RING: &str = "ring-ring-ring-ring-ring-ring";
 
 #[derive(SessionData)]
@@ -31,9 +31,9 @@ struct Own {
 pub(crate) fn check(input: &[u8]) {
     block_on(async {
         let site = site(input).await;
-        answered(&site).await;
+        request_gets_a_response(&site).await;
         let site = self::site(input).await;
-        changed(&site).await;
+        change_keeps_other_keys(&site).await;
     });
 }
 
@@ -42,26 +42,26 @@ async fn site(input: &[u8]) -> Site {
         Seen::of(&session)?;
         Ok(session.update_visits(|visits| *visits = visits.wrapping_add(1))?)
     });
-    let site = Site::with(handler, |builder| builder.max_size(1 << 20));
-    let site = site.expect("the settings go together");
+    let site = Site::with(handler, |builder| builder.max_session_size(1 << 20));
+    let site = site.expect("the settings are valid");
     site.plant(alice(), input.to_vec()).await;
     let bob = b"\x82\xa8$created\x00\xa8own.note\xa3Bob".as_slice();
     site.plant(id(BOB.as_bytes()).expect("well formed"), bob)
         .await;
     let ring = id(RING.as_bytes()).expect("well formed");
-    let lead = [
+    let forward = [
         b"\x81\xa6$moved\xc4\x20".as_slice(),
         ring.public().as_bytes(),
     ]
     .concat();
-    site.plant(ring, lead).await;
+    site.plant(ring, forward).await;
     site
 }
 
-/// A request with the id of such a record is answered, and never by a panic.
-async fn answered(site: &Site) {
+/// A request with the id of the record gets a response, and the handler does not panic.
+async fn request_gets_a_response(site: &Site) {
     let mut request = Request::default();
-    let cookie = HeaderValue::try_from(format!("__Host-id={ALICE}")).expect("it is text");
+    let cookie = HeaderValue::try_from(format!("__Host-id={ALICE}")).expect("the id is ASCII");
     request.headers_mut().insert(header::COOKIE, cookie);
     let response = site.call(request).await;
     assert!(
@@ -77,20 +77,23 @@ async fn answered(site: &Site) {
     );
 }
 
-/// A record opens or is corrupt. If it opens, it is what MessagePack says, and changing one key leaves all
-/// others as they are.
-async fn changed(site: &Site) {
+/// The record opens or is corrupt. If it opens, another MessagePack reader accepts it too, and a change of one key
+/// does not change the others.
+async fn change_keeps_other_keys(site: &Site) {
     let before = load(site, alice().public()).await;
     let session = match site.sessions.open::<Own>(&alice()).await {
         Ok(session) => session,
         Err(OpenError::Load(LoadError::Corrupt { .. })) => {
             let well_formed = matches!(entries(&before), Known::Entries(entries)
                 if !entries.iter().any(|(key, _)| key == "$moved"));
-            // The reference takes this byte, which MessagePack never uses, for a value.
+            // The other reader accepts this byte as a value, although MessagePack never uses it.
             let unused = before.contains(&0xc1);
-            assert!(!well_formed || unused, "a good record is called corrupt");
+            assert!(
+                !well_formed || unused,
+                "a well-formed record was refused as corrupt"
+            );
             let after = load(site, alice().public()).await;
-            assert_eq!(after, before, "a corrupt record was touched");
+            assert_eq!(after, before, "a corrupt record was changed");
             return;
         }
         Err(OpenError::NotFound) => {
@@ -102,27 +105,29 @@ async fn changed(site: &Site) {
     };
     let key = session.public_id();
     let before = entries(&load(site, key).await);
-    assert_ne!(before, Known::NoRecord, "what is no record was opened");
+    assert_ne!(before, Known::NoRecord, "a malformed record was opened");
     let any = site.sessions.open::<Any>(&alice()).await;
-    read_all(&any.expect("as before"));
-    in_words(&session);
+    read_all(&any.expect("the record opens as before"));
+    show(&session);
 
-    session.set_note("changed".into()).expect("it is small");
-    session.save().await.expect("nobody else is here");
-    assert_eq!(session.public_id(), key, "it moved");
+    session
+        .set_note("changed".into())
+        .expect("the value is within the limit");
+    session.save().await.expect("no other request runs");
+    assert_eq!(session.public_id(), key, "the id changed");
     if session
         .expires_at()
         .is_some_and(|end| end <= SystemTime::from(NOW))
     {
-        // Its own idle timeout is none at all.
+        // The record sets an idle timeout of zero, so the session has expired.
         return;
     }
     let again = site.sessions.open::<Own>(&alice()).await;
-    let again = again.expect("what was saved opens again");
+    let again = again.expect("a saved session opens");
     assert_eq!(again.note(), Ok(Some("changed".into())));
     let after = entries(&load(site, key).await);
     if let (Known::Entries(before), Known::Entries(after)) = (before, after) {
-        // Without any entry it has not begun, and does so with this change.
+        // A record without entries is a session that begins with this change.
         let begins = before.is_empty();
         let is_other = |(key, _): &&Entry| match &**key {
             "own.note" | "own.old_note" | "site.note" => false,
@@ -139,15 +144,15 @@ async fn changed(site: &Site) {
     }
 }
 
-/// A key, and the bytes of what is under it.
+/// A key and the bytes of its value.
 type Entry = (String, Vec<u8>);
 
-/// What another reader of MessagePack makes of a record.
+/// A record as another MessagePack reader (`rmpv`) reads it.
 #[derive(Debug, PartialEq, Eq)]
 enum Known {
     Entries(Vec<Entry>),
     NoRecord,
-    /// It gives up at a depth that ours does not know.
+    /// The other reader has a depth limit that our reader does not have.
     TooDeep,
 }
 
@@ -160,7 +165,9 @@ fn entries(record: &[u8]) -> Known {
     let mut entries = Vec::new();
     for _ in 0..count {
         let key = match rmpv::decode::read_value_with_max_depth(&mut rest, DEPTH) {
-            Ok(rmpv::Value::String(key)) if key.is_str() => key.into_str().expect("it is"),
+            Ok(rmpv::Value::String(key)) if key.is_str() => {
+                key.into_str().expect("the key is UTF-8")
+            }
             _ => return Known::NoRecord,
         };
         let value = rest;
@@ -178,8 +185,8 @@ fn entries(record: &[u8]) -> Known {
     }
 }
 
-/// What a page that lists sessions would show of it.
-fn in_words(session: &Session<Own>) {
+/// Reads what a page with a list of sessions would show.
+fn show(session: &Session<Own>) {
     let _ = (session.created_at(), session.expires_at());
     let text = format!("{session:?} {:?}", session.keys());
     assert!(!text.contains(ALICE));
@@ -191,6 +198,10 @@ fn in_words(session: &Session<Own>) {
 }
 
 async fn load(site: &Site, key: PublicId) -> bytes::Bytes {
-    let found = site.store.load(key, NOW).await.expect("memory answers");
-    found.expect("it was planted").data
+    let found = site
+        .store
+        .load(key, NOW)
+        .await
+        .expect("the memory store does not fail");
+    found.expect("the record exists").data
 }

@@ -1,4 +1,4 @@
-//! Settings as JSON.
+//! Settings. An input is `SessionConfig` as JSON.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,13 +13,13 @@ use super::site::{Act, Seen, Site, block_on, id};
 
 pub(crate) fn check(input: &[u8]) {
     if let Ok(config) = serde_json::from_slice::<SessionConfig>(input) {
-        let json = serde_json::from_slice(input).expect("it was JSON");
+        let json = serde_json::from_slice(input).expect("the input is JSON");
         block_on(two_visits(&config, &json));
     }
 }
 
-/// Where the first response carries an id, the second request comes with it and is known, and its
-/// response takes it away again.
+/// If the first response carries an id, a second request with this id finds the session and destroys it, and the
+/// second response removes the id.
 async fn two_visits(config: &SessionConfig, json: &Value) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let handler = {
@@ -33,7 +33,7 @@ async fn two_visits(config: &SessionConfig, json: &Value) {
                 } else {
                     session.set_name("Alice".into())?;
                 }
-                seen.lock().expect("it has not panicked").push(saw);
+                seen.lock().expect("no thread has panicked").push(saw);
                 Ok(())
             }
         })
@@ -43,16 +43,16 @@ async fn two_visits(config: &SessionConfig, json: &Value) {
     };
     let first = site.call(Request::default()).await;
     assert!(first.status().is_success(), "{}", first.status());
-    let Some(carrier) = first_carrier(&config.id_from) else {
+    let Some(carrier) = first_carrier(&config.id_source) else {
         assert!(!first.headers().contains_key(header::SET_COOKIE));
         return;
     };
     let mut again = Request::default();
     let (name, value) = match &carrier {
         IdSource::Header(name) => {
-            let name = HeaderName::try_from(name).expect("it was checked");
-            let told = first.headers().get(&name).expect("the id is told");
-            (name, told.clone())
+            let name = HeaderName::try_from(name).expect("the builder checked the name");
+            let sent = first.headers().get(&name).expect("the response has an id");
+            (name, sent.clone())
         }
         _ => (header::COOKIE, sent_back(&first, config, json)),
     };
@@ -62,9 +62,9 @@ async fn two_visits(config: &SessionConfig, json: &Value) {
     if matches!(carrier, IdSource::Cookie) {
         assert_eq!(the_cookie(&second, config, json).value(), "");
     }
-    let seen = seen.lock().expect("it has not panicked");
+    let seen = seen.lock().expect("no thread has panicked");
     let known: Vec<bool> = seen.iter().map(Seen::is_alice).collect();
-    assert_eq!(known, [false, true], "the id was not known again");
+    assert_eq!(known, [false, true], "the session was not found again");
 }
 
 fn first_carrier(sources: &[IdSource]) -> Option<IdSource> {
@@ -82,7 +82,7 @@ fn sent_back(response: &poem::Response, config: &SessionConfig, json: &Value) ->
     HeaderValue::try_from(pair).expect("a cookie can be sent back")
 }
 
-/// The only cookie of a response, with the attributes that were asked for and no others.
+/// The only cookie of a response. Checks that it has the requested attributes and no others.
 fn the_cookie<'r>(
     response: &'r poem::Response,
     config: &SessionConfig,
@@ -94,13 +94,13 @@ fn the_cookie<'r>(
         .iter()
         .collect();
     let [text] = cookies[..] else {
-        panic!("{} cookies for a session", cookies.len());
+        panic!("{} cookies instead of one", cookies.len());
     };
     let text = text.to_str().expect("a cookie is text");
     let cookie = cookie::Cookie::parse(text).expect("a cookie is well formed");
     assert_eq!(cookie.name(), config.cookie.full_name());
     let asked = |name: &str| json["cookie"].get(name).filter(|value| !value.is_null());
-    let asked_text = |name| asked(name).map(|value| value.as_str().expect("a text"));
+    let asked_text = |name| asked(name).map(|value| value.as_str().expect("the value is a string"));
     let asked_flag = |name| asked(name).is_some_and(|value| value == true);
     let secure = asked("secure").is_none_or(|value| value == true);
     assert_eq!(cookie.path(), asked_text("path").or(Some("/")));

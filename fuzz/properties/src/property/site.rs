@@ -1,4 +1,4 @@
-//! A small application, one of whose sessions is known.
+//! A small application for the properties, with a session whose id the inputs may contain.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -14,13 +14,13 @@ use poem_session::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-/// The id of Alice's session, which inputs may name.
+/// The id of Alice's session, which inputs may contain.
 pub(crate) const ALICE: &str = "alice-alice-alice-alice";
 
-/// What Alice's session says.
+/// The name in Alice's session.
 pub(crate) const NAME: &str = "Alice";
 
-/// Inputs are to have the same effect each time.
+/// The time of the clock, which does not move, so that an input has the same effect each time.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 struct Standing;
@@ -39,34 +39,34 @@ pub(crate) struct Visit {
     pub(crate) visits: u32,
 }
 
-/// What a handler has seen of its session.
+/// The data of its session that a handler has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) fresh: bool,
+    pub(crate) is_new: bool,
     pub(crate) name: Option<String>,
 }
 
 impl Seen {
     pub(crate) fn of(session: &Session<Visit>) -> Result<Self> {
         Ok(Self {
-            fresh: session.is_fresh(),
+            is_new: session.is_new(),
             name: session.name()?,
         })
     }
 
-    /// Whether it was Alice's, and was taken for nobody else's in any respect.
+    /// Whether it was Alice's session. Checks that its two fields agree.
     pub(crate) fn is_alice(&self) -> bool {
-        assert_eq!(self.fresh, self.name.is_none(), "{self:?}");
-        !self.fresh
+        assert_eq!(self.is_new, self.name.is_none(), "{self:?}");
+        !self.is_new
     }
 }
 
 thread_local! {
-    /// The store of one site after the other, since it is large.
+    /// The sites of a thread share a store, because the store is large.
     static STORE: Arc<MemoryStore> = Arc::default();
 }
 
-/// Sessions in memory, and an endpoint with them.
+/// A memory store with sessions, and an endpoint that uses them.
 pub(crate) struct Site {
     pub(crate) sessions: Sessions,
     pub(crate) store: Arc<MemoryStore>,
@@ -74,7 +74,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Nobody has a session yet. `None` where the settings are refused.
+    /// A site without sessions. `None` if the settings are refused.
     pub(crate) fn with(
         routes: impl IntoEndpoint<Endpoint: Endpoint + 'static>,
         configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
@@ -82,8 +82,8 @@ impl Site {
         let store = STORE.with(Arc::clone);
         let cleared = store.clear().now_or_never();
         cleared
-            .expect("memory does not wait")
-            .expect("memory answers");
+            .expect("the memory store does not wait")
+            .expect("the memory store does not fail");
         let builder = Sessions::builder(Arc::clone(&store)).clock(Standing);
         let sessions = configure(builder).build().ok()?;
         let endpoint = routes.with(sessions.clone()).map_to_response().boxed();
@@ -94,9 +94,9 @@ impl Site {
         })
     }
 
-    /// Alice has one.
+    /// Adds Alice's session.
     pub(crate) async fn with_alice(self) -> Self {
-        // As a record is documented, and not by way of what is being tested.
+        // Writes the documented layout of a record, without the code under test.
         let mut record = Vec::new();
         let entries = [
             ("$created", rmpv::Value::from(NOW.as_millis())),
@@ -104,46 +104,46 @@ impl Site {
         ];
         let entries = entries.map(|(key, value)| (key.into(), value)).to_vec();
         rmpv::encode::write_value(&mut record, &rmpv::Value::Map(entries))
-            .expect("memory takes it");
+            .expect("writing to memory succeeds");
         self.plant(alice(), record).await;
         self
     }
 
-    /// Puts bytes into the store as the record of an id.
+    /// Stores bytes as the record of an id.
     pub(crate) async fn plant(&self, id: SessionId, record: impl Into<bytes::Bytes>) {
         let end = NOW.saturating_add(Duration::from_mins(10));
         self.store
             .create(id.public(), Write::new(record, end), NOW)
             .await
-            .expect("memory has room");
+            .expect("the memory store is not full");
     }
 
     pub(crate) async fn call(&self, request: Request) -> Response {
         self.endpoint.get_response(request).await
     }
 
-    /// Whether the store knows an id.
-    pub(crate) async fn knows(&self, id: SessionId) -> bool {
+    /// Whether the store has a record for an id.
+    pub(crate) async fn has(&self, id: SessionId) -> bool {
         let found = self.store.load(id.public(), NOW).await;
-        found.expect("memory answers").is_some()
+        found.expect("the memory store does not fail").is_some()
     }
 }
 
 pub(crate) fn alice() -> SessionId {
-    id(ALICE.as_bytes()).expect("it is well formed")
+    id(ALICE.as_bytes()).expect("the id is well formed")
 }
 
 pub(crate) fn id(text: &[u8]) -> Option<SessionId> {
     SessionId::parse(text).ok()
 }
 
-/// All ids, well formed as they are, that stand in a text.
+/// All well-formed ids in a text.
 pub(crate) fn ids_in(text: &[u8]) -> impl Iterator<Item = SessionId> {
     text.split(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')))
         .filter_map(id)
 }
 
-/// An endpoint that is a function of the request's session.
+/// An endpoint that calls a function with the session and the request.
 pub(crate) struct Act<F>(pub(crate) F);
 
 impl<F, Fut> Endpoint for Act<F>
@@ -161,7 +161,7 @@ where
     }
 }
 
-/// Runs it to its end. The stores' time limits need a clock, and nothing here waits for it.
+/// Runs a future to its end. The time limits of stores need tokio's clock, but no future here waits for it.
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: Runtime = Builder::new_current_thread()

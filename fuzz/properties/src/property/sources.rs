@@ -1,7 +1,7 @@
-//! Requests whose ids may be anywhere.
+//! Requests with ids in any carrier.
 //!
-//! An input is a line of settings and a request as HTTP/1.1 writes it. In the line, a capital letter is an
-//! id source, a parenthesis begins or ends a chain of its own, and a small letter is what the handler does.
+//! An input is a line of settings followed by an HTTP/1.1 request. In the line, a capital letter is an id source, a
+//! parenthesis begins or ends a nested chain, and a small letter is the action of the handler.
 
 use std::{
     iter::Peekable,
@@ -19,7 +19,7 @@ use super::site::{ALICE, Act, Seen, Site, Visit, alice, block_on, id, ids_in};
 
 const HEADER: &str = "x-session-id";
 
-/// How much of a form is looked at for an id.
+/// The number of bytes of a form that the form source searches for an id.
 const FORM_LIMIT: usize = 64 * 1024;
 
 pub(crate) fn check(input: &[u8]) {
@@ -38,7 +38,7 @@ pub(crate) fn check(input: &[u8]) {
     }
 }
 
-/// What the handler does with its session.
+/// The action of the handler on its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Read,
@@ -118,7 +118,7 @@ async fn visit(
         .at("/s/:sid", route())
         .at("/a/*", route());
     let chain = IdSource::Chain(sources.to_vec());
-    let Some(site) = Site::with(routes, |builder| builder.id_from(chain)) else {
+    let Some(site) = Site::with(routes, |builder| builder.id_source(chain)) else {
         assert!(sources.iter().all(is_empty), "a source was refused");
         return;
     };
@@ -129,62 +129,75 @@ async fn visit(
         brought.push(values.map(|value| value.as_bytes().to_vec()).collect());
     }
     let response = site.call(request).await;
-    let told = Told::read(&response);
+    let carried = Carried::read(&response);
 
-    let Some((seen, body)) = seen.lock().expect("it has not panicked").take() else {
+    let Some((seen, body)) = seen.lock().expect("no thread has panicked").take() else {
         assert_eq!(response.status(), 404);
-        assert_eq!(told, Told::default(), "told without being asked");
+        assert_eq!(
+            carried,
+            Carried::default(),
+            "a response without a session carries an id"
+        );
         return;
     };
     assert!(response.status().is_success(), "{}", response.status());
     let is_alice = seen.is_alice();
     let cut = sent.len() > FORM_LIMIT && body.is_empty() && input.contains(&b'F');
-    assert!(body == sent || cut, "the handler found another body");
+    assert!(body == sent || cut, "the handler read another body");
 
     if is_alice {
         let plain = percent_decoded(input);
         assert!(contains(input, ALICE) || contains(&plain, ALICE));
-        // Each carrier tells only whom it has brought.
-        for (told, brought) in [&told.cookie, &told.header].into_iter().zip(&brought) {
+        // A carrier in the response must have carried the id in the request.
+        for (carried, brought) in [&carried.cookie, &carried.header].into_iter().zip(&brought) {
             let brought: &Vec<Vec<u8>> = brought;
             assert!(
-                told.is_none() || brought.iter().any(|value| contains(value, ALICE)),
-                "an id was promoted to another carrier"
+                carried.is_none() || brought.iter().any(|value| contains(value, ALICE)),
+                "an id was copied to another carrier"
             );
         }
     }
-    assert!(told.cookie.is_none() || told.header.is_none(), "told twice");
-    ended_as_asked(&site, is_alice, action, &told).await;
+    assert!(
+        carried.cookie.is_none() || carried.header.is_none(),
+        "two carriers have an id"
+    );
+    session_fits_the_action(&site, is_alice, action, &carried).await;
     for id in ids_in(input).filter(|id| *id != alice()) {
-        assert!(told.ids().all(|told| told != id), "an id was adopted");
-        assert!(!site.knows(id).await, "an id was adopted");
+        assert!(
+            carried.ids().all(|carried| carried != id),
+            "an id was adopted"
+        );
+        assert!(!site.has(id).await, "an id was adopted");
     }
 }
 
-/// What became of Alice's session, and who holds it now.
-async fn ended_as_asked(site: &Site, is_alice: bool, action: Action, told: &Told) {
+/// Checks that Alice's session ended if the action ends it, and that each id in the response has the right session.
+async fn session_fits_the_action(site: &Site, is_alice: bool, action: Action, carried: &Carried) {
     let goes_on = !is_alice || matches!(action, Action::Read | Action::Write);
     assert_eq!(
         site.sessions.open::<Visit>(&alice()).await.is_ok(),
         goes_on,
         "{action:?}"
     );
-    for id in told.ids() {
+    for id in carried.ids() {
         let session = site
             .sessions
             .open::<Visit>(&id)
             .await
-            .expect("what is told is stored");
-        let name = session.name().expect("a name");
+            .expect("each id in the response has a record");
+        let name = session.name().expect("the name decodes");
         let keeps = is_alice && !matches!(action, Action::Reset | Action::Destroy);
         assert_eq!(name.is_some(), keeps, "{action:?}");
     }
     if !is_alice && matches!(action, Action::Read | Action::Regenerate) {
-        assert!(told.ids().next().is_none(), "a session for nothing");
+        assert!(
+            carried.ids().next().is_none(),
+            "a session was created without a change"
+        );
     }
 }
 
-/// What the handler saw: its session, and the request's body.
+/// The data that the handler read: its session, and the body of the request.
 type Notes = Arc<Mutex<Option<(Seen, Vec<u8>)>>>;
 
 fn handler(
@@ -196,7 +209,7 @@ fn handler(
         Box::pin(async move {
             let body = request.take_body().into_vec().await?;
             let saw = (Seen::of(&session)?, body);
-            *seen.lock().expect("it has not panicked") = Some(saw);
+            *seen.lock().expect("no thread has panicked") = Some(saw);
             match action {
                 Action::Read => {}
                 Action::Write => session.update_visits(|visits| *visits += 1)?,
@@ -209,18 +222,18 @@ fn handler(
     }
 }
 
-/// What a response says of the session: an id, or an empty one where it has ended.
+/// The id that a response carries in its cookie and in its header; empty if the session has ended.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
+struct Carried {
     cookie: Option<String>,
     header: Option<String>,
 }
 
-impl Told {
+impl Carried {
     fn read(response: &Response) -> Self {
         let once = |name: &str| {
             let mut values = response.headers().get_all(name).iter();
-            let value = values.next()?.to_str().expect("it is text");
+            let value = values.next()?.to_str().expect("the header is text");
             assert!(values.next().is_none(), "{name} twice");
             Some(value)
         };
@@ -228,13 +241,13 @@ impl Told {
             let cookie = cookie::Cookie::parse(text).expect("a cookie is well formed");
             cookie.value().to_owned()
         });
-        let told = Self {
+        let carried = Self {
             cookie,
             header: once(HEADER).map(ToOwned::to_owned),
         };
-        let texts = [&told.cookie, &told.header].into_iter().flatten();
-        assert!(texts.filter(|text| !text.is_empty()).count() == told.ids().count());
-        told
+        let texts = [&carried.cookie, &carried.header].into_iter().flatten();
+        assert!(texts.filter(|text| !text.is_empty()).count() == carried.ids().count());
+        carried
     }
 
     fn ids(&self) -> impl Iterator<Item = SessionId> {
@@ -243,7 +256,7 @@ impl Told {
     }
 }
 
-/// A chain in which no source is.
+/// Whether a chain contains no source.
 fn is_empty(source: &IdSource) -> bool {
     matches!(source, IdSource::Chain(sources) if sources.iter().all(is_empty))
 }

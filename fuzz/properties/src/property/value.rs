@@ -1,4 +1,4 @@
-//! Values of every kind of type. An input is what lies under each key of a session.
+//! Values of every kind of type. An input is the bytes under each key of a session.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::site::{Act, Site, alice, block_on};
 
-/// Nests as deep as its sender likes.
+/// A type that nests without a limit.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Tree {
     #[serde(default)]
@@ -22,7 +22,7 @@ pub(crate) struct Tree {
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Shape {
     Point,
-    /// As deep as its sender likes, without being counted as a level by the decoder.
+    /// Nests without a limit, and the decoder does not count it as a level.
     Not(Box<Shape>),
     Circle(f32),
     Line(i16, i16),
@@ -57,24 +57,24 @@ pub(crate) struct Loose {
 
 macro_rules! any {
     ($($field:ident / $set:ident: $ty:ty,)+) => {
-        /// A key of each kind of type.
+        /// One key for each kind of type.
         #[derive(SessionData)]
         #[session(namespace = "any")]
         pub(crate) struct Any {
             $($field: Option<$ty>,)+
         }
 
-        /// Reads each key: it decodes, or the error names it.
+        /// Reads each key. Checks that it decodes or that the error names it.
         pub(crate) fn read_all(session: &Session<Any>) {
             $(let _ = read(stringify!($field), session.$field());)+
         }
 
-        /// Writes what each key holds over it. Answers what that was, as it is encoded.
+        /// Sets each key to its own value. Returns the encoded values.
         fn rewrite_all(session: &Session<Any>) -> Vec<Option<Vec<u8>>> {
             vec![$(
                 read(stringify!($field), session.$field()).map(|value| {
                     let bytes = encoded(&value);
-                    session.$set(value).expect("it is within the limit");
+                    session.$set(value).expect("the value is within the limit");
                     bytes
                 })
             ),+]
@@ -120,9 +120,9 @@ any! {
 pub(crate) fn check(input: &[u8]) {
     block_on(async {
         let site = Site::with(Act(|_, _| async { Ok(()) }), |builder| {
-            builder.max_size(MAX_RECORD)
+            builder.max_session_size(MAX_RECORD)
         });
-        let site = site.expect("the settings go together");
+        let site = site.expect("the settings are valid");
         site.plant(alice(), record_of(input)).await;
         let id = alice();
         let open = || site.sessions.open::<Any>(&id);
@@ -132,10 +132,13 @@ pub(crate) fn check(input: &[u8]) {
             Err(error) => panic!("{error}"),
         };
         let before = rewrite_all(&session);
-        session.save().await.expect("nobody else is here");
-        let after = values(&open().await.expect("what was saved opens"));
+        session.save().await.expect("no other request runs");
+        let after = values(&open().await.expect("a saved session opens"));
         for ((before, after), name) in before.iter().zip(&after).zip(NAMES) {
-            assert_eq!(before, after, "`{name}` is another value when it was saved");
+            assert_eq!(
+                before, after,
+                "the value of `{name}` changed when it was saved"
+            );
         }
     });
 }
@@ -151,11 +154,11 @@ fn read<T>(name: &str, value: Result<Option<T>, GetError>) -> Option<T> {
     }
 }
 
-/// For comparison: not a number is not equal to itself, but is written the same way. The entries of maps,
-/// which are in any order, are sorted.
+/// The encoded value, to compare values: NaN is not equal to itself, but has one encoding. Sorts the entries of maps,
+/// because their order varies.
 fn encoded<T: Serialize>(value: &T) -> Vec<u8> {
-    let bytes = rmp_serde::to_vec_named(value).expect("what was read can be written");
-    let value = rmpv::decode::read_value(&mut &*bytes).expect("what was written can be read");
+    let bytes = rmp_serde::to_vec_named(value).expect("a decoded value encodes");
+    let value = rmpv::decode::read_value(&mut &*bytes).expect("an encoded value decodes");
     sorted(value)
 }
 
@@ -169,18 +172,19 @@ fn sorted(value: rmpv::Value) -> Vec<u8> {
             entries.sort();
             bytes.extend(entries.into_iter().flat_map(|(k, v)| [k, v]).flatten());
         }
-        other => rmpv::encode::write_value(&mut bytes, &other).expect("memory takes it"),
+        other => rmpv::encode::write_value(&mut bytes, &other).expect("writing to memory succeeds"),
     }
     bytes
 }
 
-/// A record that holds the same bytes under every key.
+/// A record with the same bytes under every key.
 fn record_of(value: &[u8]) -> Vec<u8> {
     let mut record = Vec::new();
-    let count = u32::try_from(NAMES.len()).expect("a few");
-    rmp::encode::write_map_len(&mut record, count).expect("memory takes it");
+    let count = u32::try_from(NAMES.len()).expect("there are few keys");
+    rmp::encode::write_map_len(&mut record, count).expect("writing to memory succeeds");
     for name in NAMES {
-        rmp::encode::write_str(&mut record, &format!("any.{name}")).expect("memory takes it");
+        rmp::encode::write_str(&mut record, &format!("any.{name}"))
+            .expect("writing to memory succeeds");
         record.extend_from_slice(value);
     }
     record

@@ -18,7 +18,7 @@ pub(crate) const RESERVED: &[&str] = &[
     "id",
     "into",
     "is_ended",
-    "is_fresh",
+    "is_new",
     "keys",
     "lock",
     "public_id",

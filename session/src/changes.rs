@@ -114,7 +114,10 @@ impl Changes {
             value,
             number: self.next_number(),
         };
-        let index = self.list.iter().position(|c| c.field.name() == field.name());
+        let index = self
+            .list
+            .iter()
+            .position(|c| c.field.name() == field.name());
         let is_as_stored = base.get(field) == change.value && !self.saving;
         match index {
             Some(index) if is_as_stored => drop(self.list.swap_remove(index)),
@@ -251,7 +254,9 @@ mod tests {
         while let Some((field, mut updaters)) = changes.take_stale() {
             let value = updaters
                 .iter_mut()
-                .try_fold(newer.get(field), |value, (_, updater)| updater(value.as_ref()))
+                .try_fold(newer.get(field), |value, (_, updater)| {
+                    updater(value.as_ref())
+                })
                 .unwrap();
             changes.put_back(field, updaters, Some(value), newer);
         }

@@ -194,7 +194,7 @@ impl CookieConfig {
     }
 
     /// The value of `Set-Cookie` that gives the client its id.
-    pub(crate) fn issue(
+    pub(crate) fn set_id(
         &self,
         full_name: &str,
         id: &SessionId,
@@ -218,7 +218,7 @@ impl CookieConfig {
 
     /// The value of `Set-Cookie` that makes the client forget its id: the same attributes, or the browser
     /// would keep it.
-    pub(crate) fn withdraw(&self, full_name: &str) -> String {
+    pub(crate) fn clear_id(&self, full_name: &str) -> String {
         let mut cookie = self.base(full_name, "");
         cookie.set_max_age(time::Duration::ZERO);
         cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);
@@ -286,7 +286,7 @@ mod tests {
     fn issued(config: &CookieConfig) -> (SessionId, String) {
         let id = SessionId::random();
         let end = NOW.saturating_add(Duration::from_secs(90));
-        (id, config.issue(&config.full_name(), &id, end, NOW))
+        (id, config.set_id(&config.full_name(), &id, end, NOW))
     }
 
     #[test]
@@ -307,7 +307,7 @@ mod tests {
             .domain("example.com")
             .path("/app")
             .partitioned();
-        let removal = config.withdraw(&config.full_name());
+        let removal = config.clear_id(&config.full_name());
         for part in [
             "__Secure-sid=;",
             "Domain=example.com",
@@ -329,7 +329,7 @@ mod tests {
     #[test]
     fn no_cookie_outlives_400_days() {
         let config = CookieConfig::default();
-        let cookie = config.issue(
+        let cookie = config.set_id(
             "id",
             &SessionId::random(),
             Timestamp::from_millis(u64::MAX),
@@ -345,7 +345,7 @@ mod tests {
             let now = Timestamp::from_millis(now);
             let end = now.saturating_add(Duration::from_secs(90));
             let config = CookieConfig::default();
-            let cookie = config.issue("id", &SessionId::random(), end, now);
+            let cookie = config.set_id("id", &SessionId::random(), end, now);
             assert!(cookie.ends_with("Max-Age=90"), "{cookie}");
         }
     }

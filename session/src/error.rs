@@ -209,7 +209,9 @@ pub enum SaveError {
     #[error("saving a session: the lease of its lock has expired; the changes were refused")]
     LeaseLost,
     /// The request that made the changes failed or was cancelled, and its changes were discarded.
-    #[error("saving a session: the changes were discarded, because the request that made them failed")]
+    #[error(
+        "saving a session: the changes were discarded, because the request that made them failed"
+    )]
     Discarded,
     /// The session needs a new id, and the response that could have carried the id has already been sent.
     #[error(

@@ -29,7 +29,7 @@ pub struct SessionId {
     SessionId::MIN_LEN,
     SessionId::MAX_LEN
 )]
-pub struct InvalidId;
+pub struct ParseSessionIdError;
 
 impl SessionId {
     /// The shortest id, in characters: 132 bits as base64url.
@@ -55,15 +55,15 @@ impl SessionId {
     /// `A-Z a-z 0-9 - _`.
     ///
     /// # Errors
-    /// [`InvalidId`] for anything else. Such a text never reaches a store.
-    pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, InvalidId> {
+    /// [`ParseSessionIdError`] for anything else. Such a text never reaches a store.
+    pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, ParseSessionIdError> {
         let text = text.as_ref();
         let well_formed = (Self::MIN_LEN..=Self::MAX_LEN).contains(&text.len())
             && text
                 .iter()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
         if !well_formed {
-            return Err(InvalidId);
+            return Err(ParseSessionIdError);
         }
         let mut bytes = [0; Self::MAX_LEN];
         bytes[..text.len()].copy_from_slice(text);
@@ -91,9 +91,9 @@ impl fmt::Debug for SessionId {
 }
 
 impl FromStr for SessionId {
-    type Err = InvalidId;
+    type Err = ParseSessionIdError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidId> {
+    fn from_str(text: &str) -> Result<Self, ParseSessionIdError> {
         Self::parse(text)
     }
 }
@@ -146,17 +146,17 @@ impl fmt::Debug for PublicId {
 }
 
 impl FromStr for PublicId {
-    type Err = InvalidPublicId;
+    type Err = ParsePublicIdError;
 
-    fn from_str(text: &str) -> Result<Self, InvalidPublicId> {
+    fn from_str(text: &str) -> Result<Self, ParsePublicIdError> {
         let digits = text.as_bytes();
         if digits.len() != 64 {
-            return Err(InvalidPublicId);
+            return Err(ParsePublicIdError);
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             *byte =
-                hex(pair[0]).ok_or(InvalidPublicId)? << 4 | hex(pair[1]).ok_or(InvalidPublicId)?;
+                hex(pair[0]).ok_or(ParsePublicIdError)? << 4 | hex(pair[1]).ok_or(ParsePublicIdError)?;
         }
         Ok(Self(bytes))
     }
@@ -171,7 +171,7 @@ fn hex(digit: u8) -> Option<u8> {
 /// The text is not a [`PublicId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a public session id: expected 64 hexadecimal digits")]
-pub struct InvalidPublicId;
+pub struct ParsePublicIdError;
 
 #[cfg(test)]
 mod tests {
@@ -198,9 +198,9 @@ mod tests {
             "ééééééééééééééééééééééé",
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaa aaaaaaaaaaaa",
         ] {
-            assert_eq!(SessionId::parse(text), Err(InvalidId), "{text:?}");
+            assert_eq!(SessionId::parse(text), Err(ParseSessionIdError), "{text:?}");
         }
-        assert_eq!(SessionId::parse([0xff; 43]), Err(InvalidId));
+        assert_eq!(SessionId::parse([0xff; 43]), Err(ParseSessionIdError));
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
     fn a_public_id_survives_its_text() {
         let public = SessionId::random().public();
         assert_eq!(public.to_string().parse(), Ok(public));
-        assert_eq!("0g".repeat(32).parse::<PublicId>(), Err(InvalidPublicId));
-        assert_eq!("é".repeat(32).parse::<PublicId>(), Err(InvalidPublicId));
+        assert_eq!("0g".repeat(32).parse::<PublicId>(), Err(ParsePublicIdError));
+        assert_eq!("é".repeat(32).parse::<PublicId>(), Err(ParsePublicIdError));
     }
 }

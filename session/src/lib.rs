@@ -241,42 +241,38 @@ pub mod store;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
-mod active;
-mod answer;
 mod changes;
-mod commit;
+mod claims;
+mod config;
 mod cookie;
 mod engine;
 mod error;
 mod expiry;
-mod finish;
-mod follow;
+mod field;
 mod key;
-mod lock;
+mod lifecycle;
+mod limits;
 mod record;
-mod rotation;
+mod schema;
 mod session;
 mod threads;
-mod update;
 mod value;
-mod watch;
 mod web;
 
 pub use poem_session_macros::{SessionData, session};
 
 pub use crate::{
+    config::{IdSource, SessionConfig, SiteData},
     cookie::{CookieConfig, SameSite},
+    engine::SessionLock,
     error::{
-        BuildError, GetError, KeyClash, LoadError, LockError, OpenError, SaveError, SessionError,
-        SetError, UpdateError,
+        BuildError, ExtractError, GetError, KeyClashError, LoadError, LockError, OpenError,
+        RequestError, SaveError, SetError, UpdateError,
     },
-    expiry::Touch,
+    expiry::TouchPolicy,
+    field::Field,
     id::{PublicId, SessionId},
-    key::{Absence, Defaulted, Field, Key, Optional, SessionData, SessionValue},
-    lock::SessionLock,
-    session::Session,
-    web::{
-        DataSet, IdSource, SessionConfig, Sessions, SessionsBuilder, SessionsEndpoint, SiteData,
-        Sweeper,
-    },
+    key::{Absence, Defaulted, Key, Optional, SessionValue},
+    session::{DataSet, Session, SessionData, Sweeper},
+    web::{Sessions, SessionsBuilder, SessionsEndpoint},
 };

@@ -164,7 +164,10 @@ mod tests {
         assert_eq!(check(most), Ok(()));
         let (key, limit) = (A.name(), 60);
         let size = 61;
-        assert_eq!(check(most + 1), Err(SetError::TooLarge { key, size, limit }));
+        assert_eq!(
+            check(most + 1),
+            Err(SetError::TooLarge { key, size, limit })
+        );
     }
 
     #[test]
@@ -185,6 +188,9 @@ mod tests {
         let three = Record::empty().with(fields);
         assert!(LIMITS.check_record(&three, &three).is_ok());
         let grown = LIMITS.check_record(&three, Record::empty());
-        assert!(matches!(grown, Err(SaveError::TooManyKeys { keys: 3, limit: 2 })));
+        assert!(matches!(
+            grown,
+            Err(SaveError::TooManyKeys { keys: 3, limit: 2 })
+        ));
     }
 }

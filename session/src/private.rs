@@ -1,18 +1,30 @@
-//! What the macros' code calls. Not part of the public API: any of it may change in any release.
+//! The items that generated code uses. Not part of the public API: any of them may change in any release.
 
 pub use poem;
 
 pub use crate::{
     error::{GetError, SetError, UpdateError},
-    key::{Absence, Defaulted, Encoder, Field, Key, Optional, SessionData, SessionValue},
-    session::{Edit, Fields, Handle},
-    web::handler::{
-        After, HandlerOutput, HandlerParam, KeyParam, Parameters, after, edit, extract,
-        into_response, key, snapshot, write_back,
+    field::Field,
+    key::{Absence, Defaulted, Key, Optional, SessionValue},
+    session::{AfterHandler as After, Edit, Encoder, Fields, Handle, SessionData},
+    web::{
+        extract::snapshot,
+        handler::{
+            HandlerOutput, HandlerParam, KeyParam, Parameters, after, edit, extract, into_response,
+            key, write_back,
+        },
     },
 };
 
-/// Never made. Its name is what the compiler reports where `#[handler]` stands over `#[session]`, which
-/// makes the endpoint by itself.
+/// What a layer for another framework is made of. The tests drive sessions without Poem through it.
+pub mod front_end {
+    pub use crate::{
+        lifecycle::ClientUpdate,
+        session::{Finished, Found, Manager, Outcome, RequestGuard, RequestSession},
+    };
+}
+
+/// Never constructed. The compiler reports its name if `#[handler]` stands over `#[session]`, which makes the
+/// endpoint by itself.
 #[derive(Debug)]
 pub enum RemoveTheHandlerAttribute {}

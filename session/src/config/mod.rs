@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
-pub use self::{
-    id_source::{CustomIdSource, IdSource},
-    site_data::SiteData,
-};
+pub(crate) use self::id_source::CustomIdSource;
+pub use self::{id_source::IdSource, site_data::SiteData};
 use crate::{
     cookie::CookieConfig,
     error::BuildError,

@@ -55,11 +55,6 @@ impl Leases {
     pub(super) fn is_held_by_request_only(&self) -> bool {
         self.current.strong_count() == 1 && self.for_request.is_some()
     }
-
-    /// Keeps a lock until the end of the request, or releases it.
-    pub(super) fn set_for_request(&mut self, lock: Option<SessionLock>) {
-        self.for_request = lock;
-    }
 }
 
 /// A lease that this process holds and renews until it is dropped.
@@ -211,6 +206,17 @@ pub(crate) async fn lock(session: &ActiveSession) -> Result<SessionLock, LockErr
         .unwrap_or(Err(LockError::TimedOut { waited }))
 }
 
+/// Locks the session until [`unlock_request`], or until the session is dropped.
+pub(crate) async fn lock_for_request(session: &ActiveSession) -> Result<(), LockError> {
+    let lock = lock(session).await?;
+    session.leases().for_request = Some(lock);
+    Ok(())
+}
+
+pub(crate) fn unlock_request(session: &ActiveSession) {
+    session.leases().for_request = None;
+}
+
 async fn lock_in_turn(session: &ActiveSession) -> Result<SessionLock, LockError> {
     loop {
         let key = {
@@ -222,7 +228,8 @@ async fn lock_in_turn(session: &ActiveSession) -> Result<SessionLock, LockError>
             }
         };
         let current = session.leases().current.upgrade();
-        if let Some(lease) = current.filter(|lease| lease.claim.key == key && !lease.has_expired()) {
+        if let Some(lease) = current.filter(|lease| lease.claim.key == key && !lease.has_expired())
+        {
             return Ok(SessionLock {
                 _lease: Some(lease),
             });

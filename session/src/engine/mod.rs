@@ -24,15 +24,15 @@ use std::{
 use tokio::sync::broadcast;
 
 pub use self::lease::SessionLock;
+use self::queue::KeyedQueues;
 pub(crate) use self::{
     active::ActiveSession,
     commit::save,
-    lease::lock,
+    lease::{lock, lock_for_request, unlock_request},
     resolve::{Via, resolve},
     updates::update,
     watch::ended,
 };
-use self::queue::KeyedQueues;
 use crate::{
     clock::{Clock, Timestamp},
     config::SessionConfig,

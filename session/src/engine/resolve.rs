@@ -23,7 +23,11 @@ pub(crate) enum Via {
 const MAX_FORWARDS: usize = 64;
 
 /// Loads the session that is stored under `key`.
-pub(super) async fn load(engine: &Engine, key: PublicId, via: Via) -> Result<Resolution, LoadError> {
+pub(super) async fn load(
+    engine: &Engine,
+    key: PublicId,
+    via: Via,
+) -> Result<Resolution, LoadError> {
     let now = engine.now();
     let load = engine.store.load(key, now);
     let Some(stored) = engine.limited("loading a session", load).await? else {
@@ -59,7 +63,10 @@ pub(crate) async fn resolve(
             return Ok(Resolution::Missing);
         }
         let load = engine.store.load(to, now);
-        match engine.limited("loading a session by its old id", load).await? {
+        match engine
+            .limited("loading a session by its old id", load)
+            .await?
+        {
             Some(next) => (key, stored) = (to, next),
             None => return Ok(Resolution::Ended(EndReason::Destroyed)),
         }

@@ -31,7 +31,8 @@ pub(crate) async fn ended(session: &ActiveSession) {
                 return;
             }
             let stored = lifecycle.stored().map(|(_, key)| key);
-            if let Some(key) = stored.filter(|key| watched.as_ref().is_none_or(|w| w.from != *key)) {
+            if let Some(key) = stored.filter(|key| watched.as_ref().is_none_or(|w| w.from != *key))
+            {
                 let (from, current) = (key, key);
                 watched = Some(Watched { from, current });
             }
@@ -46,7 +47,9 @@ pub(crate) async fn ended(session: &ActiveSession) {
                 }
             }
         }
-        let keys = watched.as_ref().map(|watched| [watched.from, watched.current]);
+        let keys = watched
+            .as_ref()
+            .map(|watched| [watched.from, watched.current]);
         let announced = announced(&mut ends, keys.as_ref().map_or(&[], |keys| keys));
         // This process announces the ends that it causes. The others are found at the next look.
         let _ = tokio::time::timeout(engine.patience.end_poll_interval, announced).await;

@@ -12,10 +12,12 @@ pub(crate) struct Presented {
 
 /// What the response changes in the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ClientUpdate {
-    /// Sets the id, and when the client may forget it.
+pub enum ClientUpdate {
+    /// Sets the id.
     SetId {
+        /// The id.
         id: SessionId,
+        /// When the client may forget it.
         expires_at: Timestamp,
         /// Whether the client has this id already, so that only its expiry moves.
         refresh: bool,
@@ -85,10 +87,7 @@ impl Client {
 
     /// Whether the pending update only moves the expiry of the id that the client has.
     pub(super) fn is_refresh_pending(&self) -> bool {
-        matches!(
-            self.update,
-            Some(ClientUpdate::SetId { refresh: true, .. })
-        )
+        matches!(self.update, Some(ClientUpdate::SetId { refresh: true, .. }))
     }
 
     pub(super) fn take_update(&mut self) -> Option<ClientUpdate> {

@@ -23,15 +23,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub(crate) use self::{
-    client::{ClientUpdate, Presented},
-    op::{Call, Covers, Reply, Transition, WriteOp},
-    origin::{Loaded, Resolution},
-    rules::{IdGenerator, Rules},
-};
+pub use self::client::ClientUpdate;
 use self::{
     client::Client,
     origin::{Base, Origin},
+};
+pub(crate) use self::{
+    client::Presented,
+    op::{Call, Covers, Reply, Transition, WriteOp},
+    origin::{Loaded, Resolution},
+    rules::{IdGenerator, Rules},
 };
 use crate::{
     changes::{Changes, Updater, Updaters},
@@ -109,7 +110,7 @@ impl Lifecycle {
 
     /// The record that reads and changes are made on: empty if the request leaves the session.
     fn record(&self) -> &Record {
-        self.base().map_or_else(Record::empty, Base::record)
+        record_of(&self.origin, self.intent)
     }
 
     /// The encoded value of a field.
@@ -213,9 +214,7 @@ impl Lifecycle {
         let live = matches!(resolution, Resolution::Live(_));
         self.client.present(presented, live);
         self.origin = match resolution {
-            Resolution::Live(loaded) => {
-                Origin::Stored(Base::new(presented.id, id_key, loaded))
-            }
+            Resolution::Live(loaded) => Origin::Stored(Base::new(presented.id, id_key, loaded)),
             Resolution::Ended(reason) => Origin::Ended(reason),
             Resolution::Missing => Origin::New,
         };

@@ -154,8 +154,7 @@ impl Lifecycle {
         let base = self.record();
         let moment = record::number(now.as_millis());
         let own = [
-            base.is_empty()
-                .then_some((record::CREATED, Some(&moment))),
+            base.is_empty().then_some((record::CREATED, Some(&moment))),
             rotates.then_some((record::ROTATED, Some(&moment))),
         ];
         let record = base.with(own.into_iter().flatten().chain(self.changes.values()));
@@ -197,11 +196,11 @@ impl Lifecycle {
                 });
             }
             (OpKind::Create(draft) | OpKind::Replace { draft, .. }, Reply::Written(version)) => {
-                self.stored(draft, version, covers);
+                self.now_stored(draft, version, covers);
                 Ok(Transition::Saved { left: None })
             }
             (OpKind::Move { on, draft, .. }, Reply::Written(version)) => {
-                self.stored(draft, version, covers);
+                self.now_stored(draft, version, covers);
                 let left = Some(on.key);
                 Ok(Transition::Saved { left })
             }
@@ -271,7 +270,7 @@ impl Lifecycle {
     }
 
     /// The draft is stored.
-    fn stored(&mut self, draft: Draft, version: Version, covers: Covers) {
+    fn now_stored(&mut self, draft: Draft, version: Version, covers: Covers) {
         let id_key = match &self.origin {
             Origin::Stored(base) if base.id() == draft.id => Some(base.id_key()),
             _ => None,

@@ -23,8 +23,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub(crate) use self::msgpack::{Entry, nests_deeper_than};
 use self::msgpack::Input;
+pub(crate) use self::msgpack::{Entry, nests_deeper_than};
 use crate::{clock::Timestamp, field::Field, id::PublicId};
 
 pub(crate) const CREATED: Field = Field::new("$created");
@@ -255,14 +255,17 @@ impl Record {
         changes: impl IntoIterator<Item = (Field, Option<&'a Bytes>)>,
     ) -> Self {
         let changes: Vec<_> = changes.into_iter().collect();
-        let is_kept = |entry: &Entry<'_>| !changes.iter().any(|(field, _)| field.has_name(entry.key));
+        let is_kept =
+            |entry: &Entry<'_>| !changes.iter().any(|(field, _)| field.has_name(entry.key));
         let set = || {
             changes
                 .iter()
                 .filter_map(|(field, value)| Some((field.name(), (*value)?)))
         };
         let count = self.entries().filter(is_kept).count() + set().count();
-        let added: usize = set().map(|(name, value)| name.len() + value.len() + 5).sum();
+        let added: usize = set()
+            .map(|(name, value)| name.len() + value.len() + 5)
+            .sum();
         let mut out = Vec::with_capacity(self.bytes.len() + added + 5);
         let count = u32::try_from(count).expect("a session has fewer than 2^32 keys");
         rmp::encode::write_map_len(&mut out, count).expect("writing to memory");

@@ -164,6 +164,9 @@ mod tests {
         // Wide is not deep.
         let wide = rmp_serde::to_vec_named(&vec![vec![vec![1]; 100]; 100]).unwrap();
         assert!(nests_deeper_than(2, &wide) && !nests_deeper_than(3, &wide));
-        assert!(!nests_deeper_than(128, &rmp_serde::to_vec_named(&"x".repeat(1000)).unwrap()));
+        assert!(!nests_deeper_than(
+            128,
+            &rmp_serde::to_vec_named(&"x".repeat(1000)).unwrap()
+        ));
     }
 }

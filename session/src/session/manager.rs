@@ -6,13 +6,15 @@ use tokio::task::JoinHandle;
 
 use crate::{
     claims::Claims,
+    clock::Clock,
+    config::SessionConfig,
     engine::{ActiveSession, Engine, Via, resolve},
-    error::{Chain, KeyClashError, LoadError, OpenError, SaveError},
+    error::{BuildError, Chain, KeyClashError, LoadError, OpenError, SaveError},
     id::{PublicId, SessionId},
     lifecycle::{Presented, Resolution},
     record::EndReason,
     session::{Carriers, RequestGuard, RequestSession, Session, SessionData},
-    store::{Replaced, StoreError},
+    store::{Replaced, SessionStore, StoreError},
 };
 
 /// All sessions of an application. The operations are documented on [`Sessions`](crate::Sessions).
@@ -29,6 +31,23 @@ impl Manager {
             carriers,
             claims,
         }
+    }
+
+    /// The sessions in a store, for a layer of another framework. `writable` says of each id source whether a
+    /// response can set the id there.
+    ///
+    /// # Errors
+    /// [`BuildError`] if the settings are wrong.
+    pub fn build(
+        store: Arc<dyn SessionStore>,
+        clock: Arc<dyn Clock>,
+        config: &SessionConfig,
+        writable: impl IntoIterator<Item = bool>,
+    ) -> Result<Arc<Self>, BuildError> {
+        config.check()?;
+        let engine = Engine::new(store, clock, config, Arc::new(SessionId::random));
+        let carriers = Carriers::new(writable);
+        Ok(Arc::new(Self::new(engine, carriers, Claims::default())))
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -74,7 +93,9 @@ impl Manager {
         Ok(Session::new(Arc::new(active)))
     }
 
-    pub(crate) async fn revoke(&self, mut key: PublicId) -> Result<bool, SaveError> {
+    #[doc(hidden)]
+    #[allow(clippy::missing_errors_doc)]
+    pub async fn revoke(&self, mut key: PublicId) -> Result<bool, SaveError> {
         let engine = &self.engine;
         let load = engine.store().load(key, engine.now());
         let Some(mut current) = engine.limited("revoking a session", load).await? else {
@@ -90,9 +111,7 @@ impl Manager {
             }
             let now = engine.now();
             let tombstone = engine.rules().tombstone(EndReason::Destroyed, now);
-            let end = engine
-                .store()
-                .replace(key, current.version, tombstone, now);
+            let end = engine.store().replace(key, current.version, tombstone, now);
             match engine.limited("revoking a session", end).await? {
                 Replaced::Replaced(_) => {
                     engine.announce_end(key);

@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 
 use crate::{
     engine::{self, ActiveSession},
-    error::{LoadError, LockError, SaveError},
+    error::{KeyClashError, LoadError, LockError, SaveError},
     id::SessionId,
     lifecycle::{ClientUpdate, Phase, Presented},
-    session::{Manager, carriers::Used},
+    session::{Manager, Session, SessionData, carriers::Used},
 };
 
 /// The session of one request. Clones share it.
@@ -88,8 +88,20 @@ impl RequestSession {
             source: OnceLock::new(),
             usage: Mutex::new(Usage::Unused),
         }));
-        let guard = RequestGuard(session.clone());
+        let guard = RequestGuard {
+            session: session.clone(),
+            saved: false,
+        };
         (session, guard)
+    }
+
+    /// The handle of a loaded session for the keys of `S`.
+    ///
+    /// # Errors
+    /// [`KeyClashError`] if another struct stores under a key of `S`.
+    pub fn session<S: SessionData>(&self) -> Result<Session<S>, KeyClashError> {
+        self.0.manager.claim::<S>()?;
+        Ok(Session::new(Arc::clone(&self.0.active)))
     }
 
     pub(crate) fn active(&self) -> &Arc<ActiveSession> {
@@ -132,6 +144,11 @@ impl RequestSession {
         Ok(())
     }
 
+    /// Has the session locked when the handler first uses it.
+    pub fn set_exclusive(&self) {
+        self.set_usage(Usage::UnusedExclusive);
+    }
+
     /// Starts over with the usage of the handler: what a middleware has used is not the handler's.
     pub(crate) fn set_usage(&self, usage: Usage) {
         *self.0.usage.lock() = usage;
@@ -168,27 +185,36 @@ impl RequestSession {
 /// discards the unsaved changes, because an `update_*` closure that holds its own session would keep both
 /// forever.
 #[must_use = "dropping the guard discards the changes of the request"]
-pub struct RequestGuard(RequestSession);
+pub struct RequestGuard {
+    session: RequestSession,
+    /// Whether the session is saved: then its tasks may go on to change it.
+    saved: bool,
+}
 
 impl RequestGuard {
     /// Saves the session. Returns `None` if no handler has asked for it.
-    pub async fn finish(self, outcome: Outcome) -> Option<Finished> {
+    pub async fn finish(mut self, outcome: Outcome) -> Option<Finished> {
         let Shared {
             manager,
             active,
             source,
             ..
-        } = &*self.0.0;
+        } = &*self.session.0;
         if !active.is_loaded() {
             return None;
         }
         let saved = save(active, outcome).await;
+        self.saved = saved.is_ok();
         engine::unlock_request(active);
         let (update, live, signed_out) = {
             let mut lifecycle = active.lifecycle();
             lifecycle.set_phase(Phase::Answered);
             let update = lifecycle.take_update();
-            (update, lifecycle.has_presented_live(), lifecycle.has_signed_out())
+            (
+                update,
+                lifecycle.has_presented_live(),
+                lifecycle.has_signed_out(),
+            )
         };
         let used = source.get().map(|source| Used {
             source: *source,
@@ -206,9 +232,8 @@ impl RequestGuard {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let active = &self.0.0.active;
-        // After a successful save there is nothing to discard.
-        if active.is_loaded() {
+        let active = self.session.active();
+        if active.is_loaded() && !self.saved {
             active.discard();
         }
     }

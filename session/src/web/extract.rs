@@ -5,67 +5,63 @@ use std::{any::TypeId, sync::Arc};
 use poem::{Error, FromRequest, Request, RequestBody, Result};
 
 use crate::{
-    active::{ActiveSession, Taking},
-    error::LoadError,
-    key::SessionData,
-    session::{Handle, Session},
+    engine::ActiveSession,
+    error::ExtractError,
+    session::{Handle, RequestSession, Session, SessionData},
     web::middleware::Layer,
 };
 
-/// The session of the request, for the keys of `S`: loaded the first time that it is asked for.
+/// The session of the request, for the keys of `S`: loaded when it is first asked for.
 pub(crate) async fn active<S: SessionData>(req: &Request) -> Result<Arc<ActiveSession>> {
-    let layer = Layer::of(req, TypeId::of::<S>()).map_err(missing)?;
-    let claimed = layer.sessions.web().engine.claims.claim::<S>();
-    claimed.map_err(|clash| layer.sessions.failure(LoadError::from(clash).into()))?;
-    take(layer, req).await
+    let layer = Layer::of(req, TypeId::of::<S>()).map_err(no_middleware)?;
+    let claimed = layer.sessions.manager().claim::<S>();
+    claimed.map_err(|clash| layer.sessions.failure(ExtractError::from(clash).into()))?;
+    load(layer, req).await
 }
 
-/// The session of the request, for whatever keys, of the innermost middleware.
+/// The session of the request in the innermost middleware, for any keys.
 pub(crate) async fn innermost(req: &Request) -> Result<Arc<ActiveSession>> {
-    take(Layer::innermost(req).map_err(missing)?, req).await
+    load(Layer::innermost(req).map_err(no_middleware)?, req).await
 }
 
 /// The sessions of the request, loaded or not.
-pub(crate) fn all(req: &Request) -> impl Iterator<Item = &Arc<ActiveSession>> {
+pub(crate) fn all(req: &Request) -> impl Iterator<Item = &RequestSession> {
     let innermost = Layer::innermost(req).ok().into_iter();
     innermost
         .flat_map(Layer::and_outer)
-        .filter_map(|layer| layer.active.as_ref())
+        .filter_map(|layer| layer.session.as_ref())
 }
 
-fn missing(error: LoadError) -> Error {
+fn no_middleware(error: ExtractError) -> Error {
     tracing::error!(%error, "session failed");
     error.into()
 }
 
-async fn take(layer: &Layer, req: &Request) -> Result<Arc<ActiveSession>> {
-    let web = layer.sessions.web();
+async fn load(layer: &Layer, req: &Request) -> Result<Arc<ActiveSession>> {
+    let sessions = &layer.sessions;
+    let Some(session) = &layer.session else {
+        return Err(sessions.failure(ExtractError::Skipped.into()));
+    };
+    let web = sessions.web();
     let find = || {
         web.sources
             .find(req, layer.form.as_deref(), &web.cookie_name)
     };
-    let loaded = match &layer.active {
-        Some(active) => active.load(find).await.map(|()| active),
-        None => Err(LoadError::Skipped),
-    };
-    let active = loaded.map_err(|error| layer.sessions.failure(error.into()))?;
-    let before = std::mem::replace(&mut active.state().taking, Taking::Taken);
-    if before == Taking::ToBeLocked {
-        // Boxed: few requests do it, and each one's future would carry the room for it.
-        let locked = Box::pin(active.lock_for_request()).await;
-        locked.map_err(|error| layer.sessions.failure(error.into()))?;
-    }
-    Ok(Arc::clone(active))
+    let loaded = session.load(find).await;
+    loaded.map_err(|error| sessions.failure(error.into()))?;
+    let locked = session.mark_used().await;
+    locked.map_err(|error| sessions.failure(error.into()))?;
+    Ok(Arc::clone(session.active()))
 }
 
-/// The request's session.
+/// The session of the request.
 impl<'a, S: SessionData> FromRequest<'a> for Session<S> {
     async fn from_request(req: &'a Request, _body: &mut RequestBody) -> Result<Self> {
         active::<S>(req).await.map(Session::new)
     }
 }
 
-/// The derive's `FromRequest` for `S` itself: a snapshot.
+/// Reads a snapshot of the session: `FromRequest` of a derived struct.
 #[doc(hidden)]
 #[allow(clippy::missing_errors_doc)]
 pub async fn snapshot<S: SessionData>(req: &Request) -> Result<S> {

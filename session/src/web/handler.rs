@@ -1,6 +1,6 @@
-//! What `#[session]` on a handler comes down to.
+//! The functions that a `#[session]` handler calls.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::future::Future;
 
 use poem::{
     Error, FromRequest, IntoResponse, Request, RequestBody, Response, Result,
@@ -9,15 +9,12 @@ use poem::{
 };
 
 use crate::{
-    active::{ActiveSession, Taking},
-    key::{Absence, Key, SessionData},
-    session::{Edit, Handle},
+    key::{Absence, Key},
+    session::{AfterHandler, Edit, Handle, RequestSession, SessionData, Usage},
     web::{extract, response::status_of},
 };
 
-pub use crate::web::extract::snapshot;
-
-/// What a parameter of a `#[session]` handler can be: anything that Poem extracts.
+/// A type that can be a parameter of a `#[session]` handler: any type that Poem extracts.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a parameter of a `#[session]` handler",
     label = "neither session data nor a Poem extractor",
@@ -29,8 +26,8 @@ pub trait HandlerParam<'a>: FromRequest<'a> {}
 #[diagnostic::do_not_recommend]
 impl<'a, T: FromRequest<'a>> HandlerParam<'a> for T {}
 
-/// Takes a parameter out of the request.
-// Not an `async fn`: the compiler could not tell then that the handler's future is `Send`.
+/// Extracts a parameter from the request.
+// Not an `async fn`, or the compiler could not prove that the handler's future is `Send`.
 pub fn extract<'a, T: HandlerParam<'a>>(
     req: &'a Request,
     body: &mut RequestBody,
@@ -38,14 +35,14 @@ pub fn extract<'a, T: HandlerParam<'a>>(
     T::from_request(req, body)
 }
 
-/// What a `#[key]` parameter can be, for a key of `T`.
+/// A type that can be a `#[key]` parameter, for a key of type `T`.
 #[diagnostic::on_unimplemented(
     message = "a `#[key]` parameter for a session key of type `{T}` cannot be a `{Self}`",
     label = "expected `{T}` or `Option<{T}>`",
     note = "write `{T}` to turn away requests without it, or `Option<{T}>` to serve them"
 )]
 pub trait KeyParam<T>: Sized {
-    /// The parameter's value, or nothing where the request is to be turned away.
+    /// Returns the value of the parameter, or `None` to reject the request.
     fn from_key(value: Option<T>) -> Option<Self>;
 }
 
@@ -61,8 +58,8 @@ impl<T> KeyParam<T> for Option<T> {
     }
 }
 
-/// Takes one key out of the request's session. Without it, the request goes to `or_redirect`, or is
-/// answered 401.
+/// Reads one key of the request's session. A request without it is redirected to `or_redirect`, or rejected
+/// with 401.
 #[allow(clippy::missing_errors_doc)]
 pub async fn key<S, T, A, P>(
     req: &Request,
@@ -76,10 +73,10 @@ where
 {
     let active = extract::active::<S>(req).await?;
     let value = A::stored(Handle::new(active).get(key)?);
-    P::from_key(value).ok_or_else(|| turned_away(or_redirect))
+    P::from_key(value).ok_or_else(|| rejected(or_redirect))
 }
 
-fn turned_away(or_redirect: Option<&'static str>) -> Error {
+fn rejected(or_redirect: Option<&'static str>) -> Error {
     match or_redirect {
         Some(address) => Error::from_response(
             Response::builder()
@@ -91,13 +88,13 @@ fn turned_away(or_redirect: Option<&'static str>) -> Error {
     }
 }
 
-/// Takes a struct out of the request's session, to be written back.
+/// Reads a struct from the request's session, to be written back.
 #[allow(clippy::missing_errors_doc)]
 pub async fn edit<S: SessionData>(req: &Request) -> Result<Edit<S>> {
     Ok(Edit::begin(extract::active::<S>(req).await?)?)
 }
 
-/// What the function of a `#[session]` handler can return.
+/// A type that the function of a `#[session]` handler can return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the response of a `#[session]` handler",
     label = "not a response",
@@ -108,13 +105,13 @@ pub trait HandlerOutput<T: IntoResponse>: IntoResult<T> {}
 #[diagnostic::do_not_recommend]
 impl<T: IntoResponse, R: IntoResult<T>> HandlerOutput<T> for R {}
 
-/// The handler's answer as a response.
+/// Converts the result of the handler into a response.
 #[allow(clippy::missing_errors_doc)]
 pub fn into_response<T: IntoResponse>(result: impl HandlerOutput<T>) -> Result<Response> {
     result.into_result().map(IntoResponse::into_response)
 }
 
-/// Sets the fields that the handler changed. An error in that takes the place of the handler's success.
+/// Writes the fields that the handler has changed. An error replaces a successful response.
 #[allow(clippy::missing_errors_doc)]
 pub fn write_back<S: SessionData>(result: Result<Response>, edit: Edit<S>) -> Result<Response> {
     match edit.write_back() {
@@ -123,10 +120,10 @@ pub fn write_back<S: SessionData>(result: Result<Response>, edit: Edit<S>) -> Re
     }
 }
 
-/// The time in which a handler's parameters are taken out of the request.
+/// The extraction of a handler's parameters.
 ///
-/// Where it ends early, because one of them turned the request away, the handler does not run: the flash
-/// values that the others have read are still to be shown.
+/// If one parameter rejects the request, the handler does not run. Dropping this value then restores the flash
+/// values that other parameters have read.
 #[derive(Debug)]
 #[must_use]
 pub struct Parameters<'a> {
@@ -135,36 +132,37 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Begins, for a handler without options.
+    /// Starts, for a handler without options.
     pub fn begin(req: &'a Request) -> Self {
         let complete = false;
         Self { req, complete }
     }
 
-    /// Begins, for a handler whose options act on the sessions that it takes. What a middleware has taken is
-    /// not the handler's; where it is `exclusive`, what it takes is locked until the response has been made.
+    /// Starts, for a handler with options that act on the sessions it uses. A session that only a middleware
+    /// has used is not among them. If `exclusive`, the sessions that the handler uses are locked until the
+    /// response is made.
     pub fn begin_with_options(req: &'a Request, exclusive: bool) -> Self {
-        let taking = if exclusive {
-            Taking::ToBeLocked
+        let usage = if exclusive {
+            Usage::UnusedExclusive
         } else {
-            Taking::Untaken
+            Usage::Unused
         };
         for session in extract::all(req) {
-            session.state().taking = taking;
+            session.set_usage(usage);
         }
         Self::begin(req)
     }
 
-    /// The handler runs now.
+    /// All parameters are extracted: the handler runs now.
     pub fn complete(mut self) {
         self.complete = true;
     }
 
-    /// The handler runs now, with a session for its options to act on: one that it takes, else that of
-    /// the innermost middleware.
+    /// All parameters are extracted. If the handler uses no session, its options act on the session of the
+    /// innermost middleware.
     #[allow(clippy::missing_errors_doc)]
     pub async fn complete_with_session(self) -> Result<()> {
-        if taken(self.req).next().is_none() {
+        if used(self.req).next().is_none() {
             extract::innermost(self.req).await?;
         }
         self.complete();
@@ -182,37 +180,17 @@ impl Drop for Parameters<'_> {
     }
 }
 
-/// The sessions that the request's handler takes.
-fn taken(req: &Request) -> impl Iterator<Item = &Arc<ActiveSession>> {
-    extract::all(req).filter(|session| session.state().taking == Taking::Taken)
+/// The sessions that the handler of the request uses.
+fn used(req: &Request) -> impl Iterator<Item = &RequestSession> {
+    extract::all(req).filter(|session| session.is_used())
 }
 
-/// The options that act once the handler has succeeded.
-#[derive(Debug, Clone, Copy)]
-pub struct After {
-    /// A new id.
-    pub regenerate: bool,
-    /// The session ends.
-    pub destroy: bool,
-    /// An idle timeout of its own, in milliseconds.
-    pub idle_timeout: Option<u64>,
-}
-
-/// Does what the options say where the handler has succeeded: its status is below 400.
+/// Does what the options say if the handler has succeeded: its response status is below 400.
 #[allow(clippy::missing_errors_doc)]
-pub fn after(req: &Request, result: Result<Response>, options: After) -> Result<Response> {
-    if status_of(&result).as_u16() >= 400 {
-        return result;
-    }
-    for session in taken(req) {
-        if options.destroy {
-            session.destroy_keeping_changes();
-        }
-        if options.regenerate {
-            session.regenerate();
-        }
-        if let Some(millis) = options.idle_timeout {
-            session.set_idle_timeout(Duration::from_millis(millis));
+pub fn after(req: &Request, result: Result<Response>, options: AfterHandler) -> Result<Response> {
+    if status_of(&result).as_u16() < 400 {
+        for session in used(req) {
+            session.after_handler(options);
         }
     }
     result

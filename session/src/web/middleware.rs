@@ -1,54 +1,53 @@
-//! The middleware: gives each request its session, and saves it before the response leaves.
+//! The middleware: begins the session of each request, and finishes it before the response is sent.
 
 use std::{any::TypeId, sync::Arc};
 
 use bytes::Bytes;
 use poem::{
     Endpoint, Error, IntoResponse, Middleware, Request, Response, Result,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
 
 use crate::{
-    active::{ActiveSession, Plan, Progress},
-    answer::Answer,
-    error::{Chain, LoadError, SaveError, SessionError},
+    error::{Chain, ExtractError, RequestError},
+    lifecycle::ClientUpdate,
+    session::{Finished, Outcome, RequestSession},
     web::{
         response::status_of,
         sessions::Sessions,
-        site_data,
         source::{self, Source},
     },
 };
 
-/// What a request carries of one `Sessions` middleware.
+/// The session of one `Sessions` middleware, in the extensions of a request.
 #[derive(Clone)]
 pub(crate) struct Layer {
     pub(crate) sessions: Sessions,
-    /// Nothing where the middleware's `skip` rule holds.
-    pub(crate) active: Option<Arc<ActiveSession>>,
-    /// The form that came with the request, where the id may be in it.
+    /// `None` if the `skip` rule of the middleware applies.
+    pub(crate) session: Option<RequestSession>,
+    /// The form of the request, if the id may be in it.
     pub(crate) form: Option<Bytes>,
     /// The middleware around this one.
     outer: Option<Arc<Layer>>,
 }
 
 impl Layer {
-    pub(crate) fn innermost(req: &Request) -> std::result::Result<&Self, LoadError> {
-        req.data().ok_or(LoadError::NoMiddleware)
+    pub(crate) fn innermost(req: &Request) -> std::result::Result<&Self, ExtractError> {
+        req.data().ok_or(ExtractError::NoMiddleware)
     }
 
-    /// This layer and those around it.
+    /// This layer and those around it, from the inside out.
     pub(crate) fn and_outer(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |layer| layer.outer.as_deref())
     }
 
-    /// The layer for the sessions of a struct: the innermost one that named it, else the innermost of all.
-    pub(crate) fn of(req: &Request, data: TypeId) -> std::result::Result<&Self, LoadError> {
+    /// The layer for a struct: the innermost one that names it, else the innermost one.
+    pub(crate) fn of(req: &Request, data: TypeId) -> std::result::Result<&Self, ExtractError> {
         let innermost = Self::innermost(req)?;
-        let named = innermost
+        let naming = innermost
             .and_outer()
             .find(|layer| layer.sessions.web().declared.contains(&data));
-        Ok(named.unwrap_or(innermost))
+        Ok(naming.unwrap_or(innermost))
     }
 }
 
@@ -63,7 +62,7 @@ impl<E: Endpoint> Middleware<E> for Sessions {
     }
 }
 
-/// An endpoint whose requests have sessions: what `.with(sessions)` makes.
+/// An endpoint whose requests have sessions: the result of `.with(sessions)`.
 #[derive(Debug)]
 pub struct SessionsEndpoint<E> {
     inner: E,
@@ -75,153 +74,114 @@ impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
 
     async fn call(&self, mut req: Request) -> Result<Response> {
         let web = self.sessions.web();
-        let skipped = web.skip.as_ref().is_some_and(|skip| skip(&req));
-        let active = (!skipped).then(|| Arc::new(ActiveSession::new(Arc::clone(&web.engine))));
-        let form = match &active {
-            // Boxed: reading a body takes a large future, which every request would carry.
+        let is_skipped = web.skip.as_ref().is_some_and(|skip| skip(&req));
+        let begun = (!is_skipped).then(|| self.sessions.manager().begin_request());
+        let (session, guard) = begun.unzip();
+        let form = match &session {
+            // Boxed, or each request's future would contain the large future that reads a body.
             Some(_) if web.sources.read_forms() => Box::pin(source::read_form(&mut req)).await,
             _ => None,
         };
         let outer = req.data::<Layer>().cloned().map(Arc::new);
         req.extensions_mut().insert(Layer {
             sessions: self.sessions.clone(),
-            active: active.clone(),
+            session,
             form,
             outer,
         });
-        let mut unsaved = Unsaved(active.clone());
         let result = self.inner.call(req).await.map(IntoResponse::into_response);
-        let Some(active) = active.filter(|active| active.is_loaded()) else {
+        let Some(guard) = guard else {
             return result;
         };
-        let saved = finish(&active, &result).await;
-        if saved.is_ok() {
-            unsaved.0 = None;
-        }
-        self.sessions.answer(&active, saved, result)
-    }
-}
-
-/// The session of a request that has not come to its end. It may never do so, as its client goes away or
-/// its handler panics: what it has not saved is then let go of, since an `update_*` closure that holds its own
-/// session would keep both for ever.
-struct Unsaved(Option<Arc<ActiveSession>>);
-
-impl Drop for Unsaved {
-    fn drop(&mut self) {
-        if let Some(active) = &self.0
-            && active.is_loaded()
-            // A save that is under way goes on, and needs its changes.
-            && let Ok(_not_saving) = active.saving.try_lock()
-        {
-            active.state().discard();
+        let outcome = if status_of(&result).is_server_error() {
+            Outcome::Failed
+        } else {
+            Outcome::Completed
+        };
+        match guard.finish(outcome).await {
+            Some(finished) => self.sessions.respond(finished, result),
+            None => result,
         }
     }
 }
 
-/// Saves what the handler did.
-async fn finish(
-    active: &Arc<ActiveSession>,
-    result: &Result<Response>,
-) -> std::result::Result<(), SaveError> {
-    let early = active.early_answer();
-    let saved = if status_of(result).is_server_error() {
-        let mut state = active.state();
-        state.discard();
-        state.plan = Plan::Keep;
-        Ok(())
-    } else {
-        active.state().progress = Progress::Finishing;
-        active.save().await
-    };
-    active.state().keep_due_id_untold(&active.engine);
-    active.confirm(early).await;
-    active.unlock();
-    saved
-}
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 
 impl Sessions {
-    /// Tells the client what it needs to know.
-    fn answer(
-        &self,
-        active: &ActiveSession,
-        saved: std::result::Result<(), SaveError>,
-        result: Result<Response>,
-    ) -> Result<Response> {
-        let (answer, presented, signed_out) = {
-            let mut state = active.state();
-            state.progress = Progress::Answered;
-            (state.answer.take(), state.presented, state.sign_outs > 0)
-        };
-        let result = match saved {
+    /// Adds the client update to the response, or responds with the error of the save.
+    fn respond(&self, finished: Finished, result: Result<Response>) -> Result<Response> {
+        let result = match finished.saved {
             Ok(()) => result,
-            Err(error) => Err(self.failure(SessionError::Save(error))),
+            Err(error) => Err(self.failure(error.into())),
         };
-        let Some(answer) = answer else {
+        let Some((update, carrier)) = finished.update else {
             return result;
         };
-        let sources = &self.web().sources;
-        let carrier = match presented {
-            // Back on the carrier that the id came by. An id from a source that cannot be answered is
-            // never promoted to one that can.
-            Some(presented) => sources.carrier(presented.source.number).or_else(|| {
-                let may_move = !presented.live && matches!(answer, Answer::Issue { .. });
-                may_move.then(|| sources.first_carrier()).flatten()
-            }),
-            None => sources.first_carrier(),
+        let Some(carrier) = self.web().sources.get(carrier) else {
+            return result;
         };
-        match (carrier, result) {
-            (None, result) => result,
-            (Some(carrier), Ok(mut response)) => {
-                self.tell(answer, signed_out, carrier, response.headers_mut());
+        let write = |response: &mut Response| {
+            self.write_update(update, carrier, finished.signed_out, response.headers_mut());
+        };
+        match result {
+            Ok(mut response) => {
+                write(&mut response);
                 Ok(response)
             }
-            (Some(carrier), Err(error)) => {
-                // Poem has no other way to add a header to an error; its type is lost to outer handlers.
+            Err(error) => {
+                // Poem has no other way to add a header to an error. The type of the error is lost to handlers
+                // around this middleware.
                 let mut response = error.into_response();
-                self.tell(answer, signed_out, carrier, response.headers_mut());
+                write(&mut response);
                 Err(Error::from_response(response))
             }
         }
     }
 
-    fn tell(&self, answer: Answer, signed_out: bool, carrier: &Source, headers: &mut HeaderMap) {
+    fn write_update(
+        &self,
+        update: ClientUpdate,
+        carrier: &Source,
+        signed_out: bool,
+        headers: &mut HeaderMap,
+    ) {
         let web = self.web();
-        let now = web.engine.now();
         let value =
             |text: &str| HeaderValue::from_str(text).expect("checked when the sessions were built");
-        match (carrier, answer) {
-            (Source::Cookie, Answer::Issue { id, expires_at, .. }) => {
-                let cookie = web.cookie.issue(&web.cookie_name, &id, expires_at, now);
+        match (carrier, update) {
+            (Source::Cookie, ClientUpdate::SetId { id, expires_at, .. }) => {
+                let now = self.manager().engine().now();
+                let cookie = web.cookie.set_id(&web.cookie_name, &id, expires_at, now);
                 headers.append(header::SET_COOKIE, value(&cookie));
             }
-            (Source::Cookie, Answer::Withdraw) => {
-                let cookie = web.cookie.withdraw(&web.cookie_name);
+            (Source::Cookie, ClientUpdate::ClearId) => {
+                let cookie = web.cookie.clear_id(&web.cookie_name);
                 headers.append(header::SET_COOKIE, value(&cookie));
             }
-            // A cookie is sent again for its new end; a header has none.
-            (Source::Header(_), Answer::Issue { known: true, .. }) => return,
-            (Source::Header(name), Answer::Issue { id, .. }) => {
+            // A header has no expiry to refresh.
+            (Source::Header(_), ClientUpdate::SetId { refresh: true, .. }) => return,
+            (Source::Header(name), ClientUpdate::SetId { id, .. }) => {
                 headers.insert(name.clone(), value(id.expose()));
             }
-            (Source::Header(name), Answer::Withdraw) => {
+            (Source::Header(name), ClientUpdate::ClearId) => {
                 headers.insert(name.clone(), HeaderValue::from_static(""));
             }
-            // Not answered.
+            // Read-only.
             _ => return,
         }
         if let Some(kinds) = web.clear_site_data.as_ref().filter(|_| signed_out) {
-            let own = headers.entry(site_data::HEADER);
-            own.or_insert_with(|| kinds.clone());
+            headers
+                .entry(CLEAR_SITE_DATA)
+                .or_insert_with(|| value(kinds));
         }
-        // A cache must not hand this visitor's id to the next (ASVS 5.0 14.3.2).
+        // A cache must not give this visitor's id to another one (ASVS 5.0 14.3.2).
         headers
             .entry(header::CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-store"));
     }
 
-    /// The error, or rather the response, for a session that could not be loaded or saved.
-    pub(crate) fn failure(&self, error: SessionError) -> Error {
+    /// The response to an error of the session, as a Poem error.
+    pub(crate) fn failure(&self, error: RequestError) -> Error {
         let status = poem::error::ResponseError::status(&error);
         if status == StatusCode::CONFLICT {
             tracing::warn!(error = %Chain(&error), "session refused");

@@ -1,21 +1,12 @@
-//! Sessions in Poem. Everything that names a Poem type is in here; the rest of the crate knows nothing of
-//! the framework.
+//! Sessions in Poem: translates between Poem's types and [`session`](crate::session). No other module names a
+//! Poem type.
 
 mod builder;
-mod config;
-mod extract;
+pub(crate) mod extract;
 pub(crate) mod handler;
 mod middleware;
 mod response;
 mod sessions;
-mod site_data;
 mod source;
 
-pub use self::{
-    builder::{DataSet, SessionsBuilder},
-    config::SessionConfig,
-    middleware::SessionsEndpoint,
-    sessions::{Sessions, Sweeper},
-    site_data::SiteData,
-    source::IdSource,
-};
+pub use self::{builder::SessionsBuilder, middleware::SessionsEndpoint, sessions::Sessions};

@@ -1,4 +1,4 @@
-//! What a client is told of an error: a status with its usual phrase, and nothing of the error itself.
+//! The response to an error: a status with its usual phrase. The text of the error is not shown to the client.
 
 use poem::{
     Response, Result,
@@ -8,12 +8,13 @@ use poem::{
 
 use crate::{
     error::{
-        GetError, LoadError, LockError, OpenError, SaveError, SessionError, SetError, UpdateError,
+        ExtractError, GetError, KeyClashError, LoadError, LockError, OpenError, RequestError,
+        SaveError, SetError, UpdateError,
     },
     store::{StoreError, StoreErrorKind},
 };
 
-/// The status that a client will see.
+/// The status of a handler's response or error.
 pub(crate) fn status_of(result: &Result<Response>) -> StatusCode {
     match result {
         Ok(response) => response.status(),
@@ -26,7 +27,7 @@ fn plain(status: StatusCode) -> Response {
         .status(status)
         .body(status.canonical_reason().unwrap_or_default());
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        // Trouble of the moment (RFC 9110, section 15.6.4).
+        // A temporary condition (RFC 9110, section 15.6.4).
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -34,7 +35,7 @@ fn plain(status: StatusCode) -> Response {
     response
 }
 
-/// Gives errors a status and a body that says no more than that.
+/// Implements `ResponseError` with a status and its usual phrase.
 macro_rules! respond {
     ($($error:ty, |$this:ident| $status:expr;)+) => {
         $(impl ResponseError for $error {
@@ -67,9 +68,9 @@ respond! {
         UpdateError::Overtaken { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
     StoreError, |this| match this.kind() {
-        // It stays so, whenever the client comes again.
+        // A retry does not help.
         StoreErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
-        // Also a password that was changed, or a table that is not there yet: the session is.
+        // Also a changed password or a missing table: the session itself may be intact.
         StoreErrorKind::Unavailable
         | StoreErrorKind::TimedOut
         | StoreErrorKind::Full
@@ -77,14 +78,14 @@ respond! {
     };
     LoadError, |this| match this {
         LoadError::Store(error) => error.status(),
-        LoadError::NoMiddleware
-        | LoadError::Skipped
-        | LoadError::Corrupt { .. }
-        | LoadError::KeyClash(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        LoadError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     };
+    KeyClashError, |_this| StatusCode::INTERNAL_SERVER_ERROR;
+    ExtractError, |_this| StatusCode::INTERNAL_SERVER_ERROR;
     OpenError, |this| match this {
         OpenError::NotFound => StatusCode::NOT_FOUND,
         OpenError::Load(error) => error.status(),
+        OpenError::KeyClash(error) => error.status(),
     };
     SaveError, |this| match this {
         SaveError::Store(error) => error.status(),
@@ -101,9 +102,10 @@ respond! {
         LockError::Ended => StatusCode::CONFLICT,
         LockError::Load(error) => error.status(),
     };
-    SessionError, |this| match this {
-        SessionError::Lock(error) => error.status(),
-        SessionError::Load(error) => error.status(),
-        SessionError::Save(error) => error.status(),
+    RequestError, |this| match this {
+        RequestError::Extract(error) => error.status(),
+        RequestError::Load(error) => error.status(),
+        RequestError::Lock(error) => error.status(),
+        RequestError::Save(error) => error.status(),
     };
 }

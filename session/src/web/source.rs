@@ -1,76 +1,32 @@
-//! Where a request carries its session id.
-
-use std::{fmt, sync::Arc};
+//! Finds the session id in a request.
 
 use bytes::Bytes;
 use poem::{
     Body, Request,
     http::{HeaderMap, HeaderName, header},
 };
-use serde::Deserialize;
 
 use crate::{
-    active::{Found, FoundIn},
+    config::{CustomIdSource, IdSource},
     cookie::{self, is_token_byte},
     error::BuildError,
     id::SessionId,
+    session::Found,
 };
 
-/// Where a request carries its session id.
-///
-/// Only a cookie and a header are also answered: a new id goes back on the one that the request used. The
-/// others are read only, and an id that came by one of them is never put into a cookie or a header.
-///
-/// From a serde source: `"cookie"`, `{ "header" = "X-Session-Id" }`, `{ "chain" = ["cookie", …] }`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum IdSource {
-    /// The cookie of [`CookieConfig`](crate::CookieConfig). The default.
-    Cookie,
-    /// A header of the request. The answer carries a header of the same name, empty when the session has
-    /// ended.
-    Header(String),
-    /// The `Authorization` header with this scheme, as in `Bearer`: compared without regard to case,
-    /// followed by exactly one space and a token68 (RFC 9110, section 11.4). A repeated header counts as
-    /// none. Read only.
-    Authorization(String),
-    /// A parameter of the query. Ids in addresses end up in logs and in `Referer`: ASVS 5.0 14.2.1 advises
-    /// against. Read only.
-    Query(String),
-    /// A parameter of the route's path, `:name`. As with the query. Read only.
-    Path(String),
-    /// A field of a form (`application/x-www-form-urlencoded`) of at most 64 KiB that says its length. The
-    /// handler can read the body all the same. Read only.
-    Form(String),
-    /// A function of your own: see [`IdSource::custom`]. Read only.
-    #[serde(skip)]
-    Custom(Custom),
-    /// Each in turn until one finds a well-formed id.
-    Chain(Vec<IdSource>),
-}
-
-/// A function that finds an id: see [`IdSource::custom`].
-#[derive(Clone)]
-pub struct Custom(Arc<FindId>);
-
-type FindId = dyn Fn(&Request) -> Option<String> + Send + Sync;
-
-impl fmt::Debug for Custom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Custom")
-    }
-}
+/// A function of the application that finds an id.
+type FindId = Box<dyn Fn(&Request) -> Option<String> + Send + Sync>;
 
 impl IdSource {
-    /// A function of your own that finds the id. What it returns is checked as any other id is.
+    /// A function of the application that finds the id. The returned text is checked like any other id.
     pub fn custom(find: impl Fn(&Request) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self::Custom(Custom(Arc::new(find)))
+        let find: FindId = Box::new(find);
+        Self::Custom(CustomIdSource::new(find))
     }
 }
 
-/// Headers of which an answer that carries a session id would be another answer, or none.
-const SPOKEN_FOR: [HeaderName; 16] = [
+/// Headers that have a meaning in HTTP, so that an id in one would change or break the response.
+const RESERVED_HEADERS: [HeaderName; 16] = [
     header::CACHE_CONTROL,
     header::CONNECTION,
     header::CONTENT_ENCODING,
@@ -89,10 +45,10 @@ const SPOKEN_FOR: [HeaderName; 16] = [
     header::WWW_AUTHENTICATE,
 ];
 
-/// How much of a form is read.
+/// The largest form that is read, in bytes.
 const FORM_LIMIT: u64 = 64 * 1024;
 
-/// The sources of an application, in order, checked and ready.
+/// The id sources of an application, in order.
 pub(crate) struct Sources(Vec<Source>);
 
 pub(crate) enum Source {
@@ -102,51 +58,49 @@ pub(crate) enum Source {
     Query(String),
     Path(String),
     Form(String),
-    Custom(Custom),
+    Custom(CustomIdSource),
 }
 
 impl Sources {
-    pub(crate) fn new(sources: Vec<IdSource>) -> Result<Self, BuildError> {
+    pub(crate) fn new(sources: &[IdSource]) -> Result<Self, BuildError> {
         let mut flat = Vec::new();
         flatten(sources, &mut flat)?;
         if flat.is_empty() {
-            return invalid("id_from", "must name at least one source");
+            return invalid("id_source", "must name at least one source");
         }
         Ok(Self(flat))
     }
 
-    /// The first well-formed id of the request, whose form has been [read](read_form).
+    /// The first well-formed id of the request, with the index of its source. `form` is the request's form, if
+    /// [`read_form`] has read it.
     pub(crate) fn find(
         &self,
         req: &Request,
         form: Option<&[u8]>,
         cookie_name: &str,
     ) -> Option<Found> {
-        let mut numbered = self.0.iter().enumerate();
-        numbered.find_map(|(number, source)| {
-            let answered = source.is_answered();
-            source.find(req, form, cookie_name).map(|id| Found {
-                id,
-                source: FoundIn { number, answered },
-            })
+        self.0.iter().enumerate().find_map(|(index, source)| {
+            let id = source.find(req, form, cookie_name)?;
+            Some(Found { id, source: index })
         })
     }
 
-    /// Whether a request's form is to be read, before the handler takes the body.
+    /// Whether an id may be in a form, so that the form must be read before the handler takes the body.
     pub(crate) fn read_forms(&self) -> bool {
         self.0
             .iter()
             .any(|source| matches!(source, Source::Form(_)))
     }
 
-    /// The source with this number, if it can carry an answer.
-    pub(crate) fn carrier(&self, number: usize) -> Option<&Source> {
-        self.0.get(number).filter(|source| source.is_answered())
+    /// For each source, whether a response can set the id there.
+    pub(crate) fn writable(&self) -> impl Iterator<Item = bool> {
+        self.0
+            .iter()
+            .map(|source| matches!(source, Source::Cookie | Source::Header(_)))
     }
 
-    /// The first source that can carry an answer.
-    pub(crate) fn first_carrier(&self) -> Option<&Source> {
-        self.0.iter().find(|source| source.is_answered())
+    pub(crate) fn get(&self, index: usize) -> Option<&Source> {
+        self.0.get(index)
     }
 }
 
@@ -154,7 +108,7 @@ fn invalid<T>(setting: &'static str, why: &'static str) -> Result<T, BuildError>
     Err(BuildError::Invalid { setting, why })
 }
 
-fn flatten(sources: Vec<IdSource>, flat: &mut Vec<Source>) -> Result<(), BuildError> {
+fn flatten(sources: &[IdSource], flat: &mut Vec<Source>) -> Result<(), BuildError> {
     for source in sources {
         flat.push(match source {
             IdSource::Chain(sources) => {
@@ -162,43 +116,39 @@ fn flatten(sources: Vec<IdSource>, flat: &mut Vec<Source>) -> Result<(), BuildEr
                 continue;
             }
             IdSource::Cookie => Source::Cookie,
-            IdSource::Header(name) => match HeaderName::try_from(name) {
+            IdSource::Header(name) => match HeaderName::try_from(name.as_str()) {
                 Ok(header::COOKIE | header::SET_COOKIE | header::AUTHORIZATION) => {
-                    return invalid("id_from header", "must not be Cookie, Set-Cookie or Authorization: those have sources of their own");
+                    return invalid("id_source header", "must not be Cookie, Set-Cookie or Authorization: they have sources of their own");
                 }
-                Ok(name) if SPOKEN_FOR.contains(&name) => {
-                    return invalid("id_from header", "must not be a header that HTTP gives a meaning to, since the answer carries the id under that name too");
+                Ok(name) if RESERVED_HEADERS.contains(&name) => {
+                    return invalid("id_source header", "must not be a header that has a meaning in HTTP, because the response carries the id under that name too");
                 }
                 Ok(name) => Source::Header(name),
-                Err(_) => return invalid("id_from header", "must be the name of a header"),
+                Err(_) => return invalid("id_source header", "must be the name of a header"),
             },
             IdSource::Authorization(scheme) => {
                 if scheme.is_empty() || !scheme.bytes().all(is_token_byte) {
-                    return invalid("id_from authorization", "must be a scheme such as `Bearer`");
+                    return invalid("id_source authorization", "must be a scheme such as `Bearer`");
                 }
-                Source::Authorization(scheme)
+                Source::Authorization(scheme.clone())
             }
-            IdSource::Query(name) => Source::Query(named(name, "id_from query")?),
-            IdSource::Path(name) => Source::Path(named(name, "id_from path")?),
-            IdSource::Form(name) => Source::Form(named(name, "id_from form")?),
-            IdSource::Custom(find) => Source::Custom(find),
+            IdSource::Query(name) => Source::Query(named(name, "id_source query")?),
+            IdSource::Path(name) => Source::Path(named(name, "id_source path")?),
+            IdSource::Form(name) => Source::Form(named(name, "id_source form")?),
+            IdSource::Custom(find) => Source::Custom(find.clone()),
         });
     }
     Ok(())
 }
 
-fn named(name: String, setting: &'static str) -> Result<String, BuildError> {
+fn named(name: &str, setting: &'static str) -> Result<String, BuildError> {
     if name.is_empty() {
         return invalid(setting, "must have a name");
     }
-    Ok(name)
+    Ok(name.to_owned())
 }
 
 impl Source {
-    fn is_answered(&self) -> bool {
-        matches!(self, Self::Cookie | Self::Header(_))
-    }
-
     fn find(&self, req: &Request, form: Option<&[u8]>, cookie_name: &str) -> Option<SessionId> {
         match self {
             Self::Cookie => req
@@ -210,7 +160,7 @@ impl Source {
             Self::Authorization(scheme) => in_authorization(req.headers(), scheme),
             Self::Query(name) => in_pairs(req.uri().query()?.as_bytes(), name),
             Self::Path(name) => SessionId::parse(req.raw_path_param(name)?).ok(),
-            Self::Custom(find) => SessionId::parse((find.0)(req)?).ok(),
+            Self::Custom(find) => SessionId::parse(find.get::<FindId>()(req)?).ok(),
             Self::Form(name) => in_pairs(form?, name),
         }
     }
@@ -222,7 +172,7 @@ fn in_authorization(headers: &HeaderMap, scheme: &str) -> Option<SessionId> {
         return None;
     };
     let (given, token) = only.to_str().ok()?.split_once(' ')?;
-    // An id's characters are fewer than token68's, and no space is among them.
+    // The characters of an id are a subset of those of a token68, and a space is not among them.
     given
         .eq_ignore_ascii_case(scheme)
         .then(|| SessionId::parse(token).ok())?
@@ -234,7 +184,7 @@ fn in_pairs(encoded: &[u8], name: &str) -> Option<SessionId> {
         .find_map(|(_, value)| SessionId::parse(&*value).ok())
 }
 
-/// Reads the form that a request carries, and leaves it to be read again.
+/// Reads the form of a request, and puts it back for the handler.
 pub(crate) async fn read_form(req: &mut Request) -> Option<Bytes> {
     let is_form = req
         .content_type()
@@ -248,13 +198,13 @@ pub(crate) async fn read_form(req: &mut Request) -> Option<Bytes> {
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok())
         .and_then(|length| length.parse().ok());
-    // Without a length in bounds it could not be read and put back.
+    // A body of unknown length could not be put back if it exceeded the limit.
     if !is_form || length.is_none_or(|length| length > FORM_LIMIT) {
         return None;
     }
     let limit = usize::try_from(FORM_LIMIT).ok()?;
     let bytes = req.take_body().into_bytes_limit(limit).await;
-    // A body that broke off is broken for the handler as well: it finds an empty one.
+    // If the body broke off, the handler finds an empty one.
     let bytes = bytes.unwrap_or_default();
     req.set_body(Body::from_bytes(bytes.clone()));
     Some(bytes)

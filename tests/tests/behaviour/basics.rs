@@ -129,13 +129,13 @@ async fn a_visitor_without_an_id_gets_a_session_with_a_new_one() {
     let (fresh, id) = alice
         .ask(|session| {
             session.set_user(1)?;
-            Ok((session.is_fresh(), session.id()))
+            Ok((session.is_new(), session.id()))
         })
         .await;
     assert!(fresh);
     assert!(is_an_id(id.expose()));
     assert_eq!(alice.id(), Some(id), "the id is known before it is sent");
-    let again = alice.ask(|s| Ok((s.is_fresh(), s.id()))).await;
+    let again = alice.ask(|s| Ok((s.is_new(), s.id()))).await;
     assert_eq!(again, (false, id));
 }
 
@@ -150,7 +150,7 @@ async fn an_id_that_the_application_did_not_make_is_never_used() {
         let (fresh, id) = mallory
             .ask(|session| {
                 session.set_user(1)?;
-                Ok((session.is_fresh(), session.id()))
+                Ok((session.is_new(), session.id()))
             })
             .await;
         assert!(fresh, "{hostile}");
@@ -172,7 +172,7 @@ async fn an_expired_id_begins_a_new_session() {
     app.pass(Duration::from_mins(30));
     let (fresh, user) = alice
         .ask(|session| {
-            let found = (session.is_fresh(), session.user()?);
+            let found = (session.is_new(), session.user()?);
             session.set_visits(1)?;
             Ok(found)
         })
@@ -188,12 +188,12 @@ async fn twice(
     second: Session<Shop>,
     prefs: Session<Prefs>,
 ) -> poem::Result<String> {
-    let was_fresh = first.is_fresh();
+    let was_fresh = first.is_new();
     first.update_visits(|visits| *visits += 1)?;
     second.update_visits(|visits| *visits += 1)?;
     prefs.set_theme("dark".into())?;
     let same = first.id() == second.id() && first.id() == prefs.id();
-    let agree = second.is_fresh() == was_fresh && prefs.is_fresh() == was_fresh;
+    let agree = second.is_new() == was_fresh && prefs.is_new() == was_fresh;
     Ok(format!("{} {same} {agree}", first.visits()?))
 }
 
@@ -220,7 +220,7 @@ async fn a_reset_is_seen_by_every_handle_of_the_request() {
         .ask(|session| {
             let other = session.clone();
             session.reset();
-            Ok((other.is_fresh(), other.user()?, other.id() == session.id()))
+            Ok((other.is_new(), other.user()?, other.id() == session.id()))
         })
         .await;
     assert_eq!(seen, (true, None, true));

@@ -16,7 +16,7 @@ use crate::support::{App, Reply, Scripted, Shop, form_request, request};
 /// An application that takes ids from here.
 fn app(source: IdSource) -> App {
     let routes = Route::new().at("/", Scripted).at("/s/:sid", Scripted);
-    App::serving(routes, |builder| builder.id_from(source))
+    App::serving(routes, |builder| builder.id_source(source))
 }
 
 /// The id of a session of user 7.
@@ -437,7 +437,7 @@ async fn with_forms() -> (App, SessionId, String) {
         .at("/form-first", post(form_then_session))
         .at("/option", post(form_with_option));
     let app = App::serving(routes, |builder| {
-        builder.id_from(IdSource::Form("sid".into()))
+        builder.id_source(IdSource::Form("sid".into()))
     });
     let id = session_in(&app).await;
     let form = format!("text=a+b%26c&sid={}", id.expose());
@@ -521,7 +521,7 @@ async fn a_form_is_read_within_limits_and_other_bodies_are_left_alone() {
 async fn a_body_too_large_to_be_searched_reaches_the_handler_whole() {
     let routes = Route::new().at("/", post(session_then_form));
     let app = App::serving(routes, |builder| {
-        builder.id_from(IdSource::Form("sid".into()))
+        builder.id_source(IdSource::Form("sid".into()))
     });
     let text = "x".repeat(100 * 1024);
     let reply = app.browser().post("/", &format!("text={text}")).await;

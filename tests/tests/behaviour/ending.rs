@@ -28,7 +28,7 @@ async fn destroy_ends_the_record_and_removes_the_cookie() {
     let seen = alice
         .ask(|session| {
             session.destroy();
-            Ok((session.is_fresh(), session.user()?, session.keys()))
+            Ok((session.is_new(), session.user()?, session.keys()))
         })
         .await;
     assert_eq!(seen, (true, None, vec![]));
@@ -251,7 +251,7 @@ async fn regenerate_keeps_the_data_under_a_new_id_and_the_old_one_is_dead() {
     let (new, fresh) = alice
         .ask(|session| {
             session.regenerate();
-            Ok((session.id(), session.is_fresh()))
+            Ok((session.id(), session.is_new()))
         })
         .await;
     assert_eq!(alice.signed_id(), new);
@@ -261,7 +261,7 @@ async fn regenerate_keeps_the_data_under_a_new_id_and_the_old_one_is_dead() {
         (Some(7), 3)
     );
     assert_eq!(
-        thief.ask(|s| Ok((s.user()?, s.is_fresh()))).await,
+        thief.ask(|s| Ok((s.user()?, s.is_new()))).await,
         (None, true)
     );
     let sessions = app.store.sessions(app.now()).await;
@@ -311,7 +311,7 @@ async fn reset_gives_a_new_id_and_no_data() {
     let reply = alice.does(Session::reset).await;
     assert!(reply.cookie().is_some());
     assert_ne!(alice.signed_id(), old);
-    let found = alice.ask(|s| Ok((s.keys(), s.is_fresh()))).await;
+    let found = alice.ask(|s| Ok((s.keys(), s.is_new()))).await;
     assert_eq!(found, (vec![], false), "an empty session, and it is stored");
     assert_eq!(thief.ask(|s| Ok(s.user()?)).await, None);
 }

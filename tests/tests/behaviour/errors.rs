@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use poem::{Response, http::StatusCode};
 use poem_session::{
-    LoadError, OpenError, SaveError, Session, SessionError,
+    LoadError, OpenError, RequestError, SaveError, Session,
     store::{MemoryStore, StoreErrorKind},
 };
 
@@ -130,7 +130,7 @@ async fn a_read_does_not_fail_because_its_use_could_not_be_noted() {
     assert_eq!(reply.body, "Some(7)");
     assert_eq!(reply.cookie(), None, "its end has not moved");
     assert!(
-        logs.text().contains("could not note the use"),
+        logs.text().contains("could not touch a session"),
         "{}",
         logs.text()
     );
@@ -159,10 +159,10 @@ async fn the_error_handler_is_given_each_error_and_makes_the_response() {
     let app = App::with(|builder| {
         builder.on_error(|error| {
             let what = match error {
-                SessionError::Load(LoadError::Store(_)) => "load",
-                SessionError::Load(LoadError::Corrupt { .. }) => "corrupt",
-                SessionError::Save(SaveError::Store(_)) => "save",
-                SessionError::Save(SaveError::Ended) => "ended",
+                RequestError::Load(LoadError::Store(_)) => "load",
+                RequestError::Load(LoadError::Corrupt { .. }) => "corrupt",
+                RequestError::Save(SaveError::Store(_)) => "save",
+                RequestError::Save(SaveError::Ended) => "ended",
                 other => panic!("{other:?}"),
             };
             Response::builder()

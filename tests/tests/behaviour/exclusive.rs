@@ -201,7 +201,7 @@ async fn the_lease_of_a_crashed_holder_ends() {
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
 async fn waiting_has_a_limit_and_then_a_clear_error() {
-    let app = App::with(|builder| builder.lock_wait(Duration::from_secs(2)));
+    let app = App::with(|builder| builder.lock_timeout(Duration::from_secs(2)));
     let alice = sign_in(&app).await;
     crashed_holder(&app, &alice).await;
     let began = tokio::time::Instant::now();
@@ -332,7 +332,7 @@ async fn exclusive_append(shop: Session<Shop>) -> poem::Result<()> {
 
 #[session(exclusive)]
 async fn exclusive_visitor(shop: Session<Shop>) -> poem::Result<String> {
-    Ok(shop.is_fresh().to_string())
+    Ok(shop.is_new().to_string())
 }
 
 /// What a handler gives away to a task that goes on when it has returned.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poem_session::{OpenError, Session, Touch};
+use poem_session::{OpenError, Session, TouchPolicy};
 
 use crate::support::{App, Browser, Op, Shop, stores};
 
@@ -54,7 +54,11 @@ async fn an_idle_session_ends_at_its_idle_timeout() {
 /// Conformance 1.5
 #[tokio::test]
 async fn each_save_moves_the_idle_timeout() {
-    let app = App::with(|builder| builder.idle_timeout(minutes(20)).touch(Touch::OnChange));
+    let app = App::with(|builder| {
+        builder
+            .idle_timeout(minutes(20))
+            .touch(TouchPolicy::OnChange)
+    });
     let alice = sign_in(&app).await;
     for _ in 0..5 {
         app.pass(minutes(19));
@@ -99,9 +103,9 @@ async fn reading_is_use_and_is_noted_at_most_once_in_a_tenth_of_the_idle_timeout
 /// Conformance 1.5
 #[tokio::test]
 async fn how_often_reading_is_noted_can_be_chosen() {
-    let every = App::with(|builder| builder.touch(Touch::Every(Duration::ZERO)));
-    let on_change = App::with(|builder| builder.touch(Touch::OnChange));
-    let at_times = App::with(|builder| builder.touch(Touch::Every(minutes(5))));
+    let every = App::with(|builder| builder.touch(TouchPolicy::AtMostEvery(Duration::ZERO)));
+    let on_change = App::with(|builder| builder.touch(TouchPolicy::OnChange));
+    let at_times = App::with(|builder| builder.touch(TouchPolicy::AtMostEvery(minutes(5))));
     for (app, noted_after) in [
         (every, Some(MILLISECOND)),
         (at_times, Some(minutes(5))),
@@ -139,9 +143,9 @@ async fn a_session_in_use_goes_on_without_end() {
 #[tokio::test]
 async fn an_idle_timeout_of_the_sessions_own_holds_from_then_on() {
     for (own, touch) in [
-        (minutes(5), Touch::Tenth),
-        (minutes(5), Touch::Every(minutes(1))),
-        (minutes(300), Touch::Tenth),
+        (minutes(5), TouchPolicy::Throttled),
+        (minutes(5), TouchPolicy::AtMostEvery(minutes(1))),
+        (minutes(300), TouchPolicy::Throttled),
     ] {
         let app = App::with(|builder| builder.idle_timeout(minutes(30)).touch(touch));
         let alice = sign_in(&app).await;
@@ -190,7 +194,7 @@ async fn reading_keeps_a_session_whose_own_timeout_is_shorter_than_the_interval_
     let app = App::with(|builder| {
         builder
             .idle_timeout(minutes(30))
-            .touch(Touch::Every(minutes(10)))
+            .touch(TouchPolicy::AtMostEvery(minutes(10)))
     });
     let alice = sign_in(&app).await;
     alice
@@ -391,7 +395,7 @@ async fn a_client_that_keeps_its_cookie_for_longer_gains_nothing() {
     let alice = sign_in(&app).await;
     let kept = alice.fork();
     app.pass(minutes(60));
-    let found = kept.ask(|s| Ok((s.is_fresh(), s.user()?))).await;
+    let found = kept.ask(|s| Ok((s.is_new(), s.user()?))).await;
     assert_eq!(found, (true, None));
 }
 

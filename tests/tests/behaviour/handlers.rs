@@ -318,7 +318,7 @@ async fn an_edited_struct_writes_the_fields_it_changed_and_no_others() {
 #[tokio::test]
 async fn an_edit_that_does_not_fit_is_an_error() {
     let routes = Route::new().at("/add", post(add_item));
-    let app = App::serving(routes, |builder| builder.max_size(512));
+    let app = App::serving(routes, |builder| builder.max_session_size(512));
     let alice = app.browser();
     let reply = alice
         .post("/add", &format!("item={}", "x".repeat(600)))

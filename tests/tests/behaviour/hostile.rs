@@ -20,7 +20,7 @@ async fn a_body_that_never_comes_holds_up_no_handler_where_no_form_is_looked_int
     slow.set_body(Body::from_bytes_stream(pending::<io::Result<Bytes>>()));
     let stranger = app.browser();
     let visit = stranger.visit_by(slow, |session: Session<Shop>| async move {
-        Ok(session.is_fresh().to_string())
+        Ok(session.is_new().to_string())
     });
     let reply = tokio::time::timeout(Duration::from_secs(1), visit).await;
     assert_eq!(reply.expect("it is answered").body, "true");
@@ -53,7 +53,7 @@ fn hostile_values() -> Vec<Vec<u8>> {
 fn credulous() -> App {
     let routes = Route::new().at("/", Scripted).at("/s/:sid", Scripted);
     App::serving(routes, |builder| {
-        builder.id_from(IdSource::Chain(vec![
+        builder.id_source(IdSource::Chain(vec![
             IdSource::Cookie,
             IdSource::Header("X-Session".into()),
             IdSource::Authorization("Bearer".into()),
@@ -73,7 +73,7 @@ async fn is_a_stranger(app: &App, request: Request, what: &str) {
     let reply = app
         .browser()
         .visit_by(request, |session: Session<Shop>| async move {
-            assert!(session.is_fresh());
+            assert!(session.is_new());
             session.set_user(1)?;
             Ok(session.id().expose().to_owned())
         })

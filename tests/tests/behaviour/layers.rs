@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::{Endpoint, EndpointExt, FromRequest, Request, Route, get, handler, http::Method, post};
 use poem_session::{
-    CookieConfig, IdSource, LoadError, Session, SessionData, SessionError, Sessions,
+    CookieConfig, ExtractError, IdSource, RequestError, Session, SessionData, Sessions,
     clock::ManualClock, session, store::MemoryStore,
 };
 
@@ -51,7 +51,7 @@ async fn a_skipped_request_has_no_session_and_says_so() {
 async fn the_error_handler_is_told_of_a_session_asked_for_where_it_is_skipped() {
     let app = App::with(|builder| {
         builder.skip(|_| true).on_error(|error| {
-            let skipped = matches!(error, SessionError::Load(LoadError::Skipped));
+            let skipped = matches!(error, RequestError::Extract(ExtractError::Skipped));
             poem::Response::builder().body(format!("skipped: {skipped}"))
         })
     });
@@ -297,7 +297,7 @@ async fn exclusive_locks_the_session_that_the_handler_takes() {
 #[tokio::test]
 async fn a_layer_by_header_and_one_by_cookie_each_answer_their_own_way() {
     let api = layer("api")
-        .id_from(IdSource::Header("X-Session".into()))
+        .id_source(IdSource::Header("X-Session".into()))
         .data::<Account>()
         .build()
         .expect("fits");

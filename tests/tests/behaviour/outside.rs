@@ -51,7 +51,7 @@ async fn an_opened_session_is_read_changed_and_saved() {
     let id = alice.signed_id();
     let session = app.sessions.open::<Shop>(&id).await.expect("it lives");
     assert_eq!(session.user(), Ok(Some(7)));
-    assert!(!session.is_fresh());
+    assert!(!session.is_new());
     assert_eq!(session.id(), id);
     session.set_notice("You have won.".into()).expect("it fits");
     session
@@ -80,7 +80,7 @@ async fn an_opened_session_is_regenerated_and_reset() {
     assert!(!opens(&app, &new).await);
     alice.set_cookie(COOKIE, session.id().expose());
     assert_eq!(
-        alice.ask(|s| Ok((s.user()?, s.is_fresh()))).await,
+        alice.ask(|s| Ok((s.user()?, s.is_new()))).await,
         (None, false)
     );
 }
@@ -121,14 +121,14 @@ async fn a_session_dropped_without_a_save_changes_nothing() {
 async fn a_created_session_is_one_that_a_visitor_can_have() {
     let app = App::new();
     let session = app.sessions.create::<Shop>().expect("no key clashes");
-    assert!(session.is_fresh());
+    assert!(session.is_new());
     session.set_user(7).expect("it fits");
     assert_eq!(app.store.calls(), [], "nothing before it is saved");
     session.save().await.expect("the store works");
     let alice = app.browser();
     alice.set_cookie(COOKIE, session.id().expose());
     assert_eq!(
-        alice.ask(|s| Ok((s.user()?, s.is_fresh()))).await,
+        alice.ask(|s| Ok((s.user()?, s.is_new()))).await,
         (Some(7), false)
     );
     let empty = app.sessions.create::<Prefs>().expect("no key clashes");
@@ -171,7 +171,7 @@ async fn a_revoked_session_is_anonymous_at_once_and_then_a_new_one() {
     }
     let old = alice.signed_id();
     assert!(app.sessions.revoke(old).await.expect("the store works"));
-    let found = alice.ask(|s| Ok((s.user()?, s.is_fresh()))).await;
+    let found = alice.ask(|s| Ok((s.user()?, s.is_new()))).await;
     assert_eq!(found, (None, true));
     app.pass(Duration::from_secs(10));
     alice.act(|s| Ok(s.set_user(8)?)).await;

@@ -344,7 +344,7 @@ async fn a_sign_in_by_the_old_id_ends_both_older_ids() {
 /// Conformance 5.2
 #[tokio::test]
 async fn a_client_that_cannot_be_told_keeps_its_id() {
-    let app = App::with(|builder| rotating(builder).id_from(IdSource::Query("sid".into())));
+    let app = App::with(|builder| rotating(builder).id_source(IdSource::Query("sid".into())));
     let session = app.sessions.create::<Shop>().expect("no key clashes");
     session.set_user(7).expect("it fits");
     session.save().await.expect("the store works");

@@ -66,7 +66,7 @@ async fn what_is_no_id_does_not_reach_the_store() {
     ] {
         let mallory = app.browser();
         mallory.set_cookie(COOKIE, text);
-        let found = mallory.ask(|s| Ok((s.user()?, s.is_fresh()))).await;
+        let found = mallory.ask(|s| Ok((s.user()?, s.is_new()))).await;
         assert_eq!(found, (None, true), "{text}");
         assert_eq!(app.store.calls(), [], "{text}");
     }
@@ -332,7 +332,7 @@ async fn a_generator_of_the_applications_own_is_asked_for_each_new_id() {
 async fn a_generator_that_repeats_itself_gives_nobody_the_session_of_another() {
     let app = App::with(|builder| {
         builder
-            .max_attempts(5)
+            .max_save_attempts(5)
             .id_generator(|| "x".repeat(43).parse().expect("an id"))
     });
     let alice = app.browser();
@@ -369,7 +369,7 @@ async fn a_regenerate_onto_an_id_in_use_takes_nobodys_session() {
     let next = Arc::new(AtomicUsize::new(0));
     let ids = Arc::clone(&next);
     let app = App::with(|builder| {
-        builder.max_attempts(5).id_generator(move || {
+        builder.max_save_attempts(5).id_generator(move || {
             let n = ids.load(Ordering::SeqCst);
             format!("{n:032}").parse().expect("an id")
         })

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use poem_session::{
-    BuildError, CookieConfig, IdSource, SameSite, SessionConfig, Sessions, SessionsBuilder, Touch,
-    store::MemoryStore,
+    BuildError, CookieConfig, IdSource, SameSite, SessionConfig, Sessions, SessionsBuilder,
+    TouchPolicy, store::MemoryStore,
 };
 
 use crate::support::{App, Op};
@@ -31,7 +31,7 @@ fn contradictions_are_refused_with_both_names() {
         ("touch", "idle_timeout", |builder| {
             builder
                 .idle_timeout(SECOND)
-                .touch(Touch::Every(SECOND * 10))
+                .touch(TouchPolicy::AtMostEvery(SECOND * 10))
         }),
         ("rotate_every", "rotation_grace", |builder| {
             builder.rotate_every(SECOND).rotation_grace(SECOND * 10)
@@ -61,13 +61,15 @@ fn settings_without_meaning_are_refused_by_name() {
         ("absolute_timeout", |b| b.absolute_timeout(Duration::ZERO)),
         ("store_timeout", |b| b.store_timeout(Duration::ZERO)),
         ("retired_for", |b| b.retired_for(Duration::ZERO)),
-        ("lock_wait", |b| b.lock_wait(Duration::ZERO)),
+        ("lock_timeout", |b| b.lock_timeout(Duration::ZERO)),
         ("lock_lease", |b| b.lock_lease(Duration::ZERO)),
-        ("max_size", |b| b.max_size(0)),
-        ("max_size", |b| b.max_size(8 * 1024 * 1024 + 1)),
+        ("max_session_size", |b| b.max_session_size(0)),
+        ("max_session_size", |b| {
+            b.max_session_size(8 * 1024 * 1024 + 1)
+        }),
         ("max_value_size", |b| b.max_value_size(0)),
         ("max_keys", |b| b.max_keys(0)),
-        ("max_attempts", |b| b.max_attempts(0)),
+        ("max_save_attempts", |b| b.max_save_attempts(0)),
         ("cookie name", |b| b.cookie(CookieConfig::new("a b"))),
         ("cookie name", |b| {
             b.cookie(CookieConfig::new("a".repeat(65)))
@@ -106,8 +108,8 @@ fn id_sources_without_meaning_are_refused() {
         IdSource::Chain(vec![IdSource::Chain(vec![])]),
     ] {
         let name = format!("{source:?}");
-        let error = refused(|builder| builder.id_from(source));
-        assert!(error.contains("id_from"), "{name}: {error}");
+        let error = refused(|builder| builder.id_source(source));
+        assert!(error.contains("id_source"), "{name}: {error}");
     }
 }
 
@@ -125,9 +127,9 @@ async fn settings_from_a_file_act_as_those_in_code() {
                 "absolute_timeout": "1h 30m",
                 "touch": "1m",
                 "cookie": { "name": "sid", "same_site": "strict", "path": "/app" },
-                "id_from": [{ "header": "X-Session" }, "cookie"],
+                "id_source": [{ "header": "X-Session" }, "cookie"],
                 "clear_site_data": ["cache"],
-                "max_size": 300
+                "max_session_size": 300
             }"#,
         ))
     });
@@ -170,7 +172,7 @@ fn an_empty_file_means_the_defaults_and_a_mistake_in_it_is_an_error() {
         r#"{ "idle_timeout": 20 }"#,
         r#"{ "cookie": { "htttp_only": true } }"#,
         r#"{ "cookie": { "same_site": "sometimes" } }"#,
-        r#"{ "id_from": ["cokie"] }"#,
+        r#"{ "id_source": ["cokie"] }"#,
     ] {
         assert!(
             serde_json::from_str::<SessionConfig>(wrong).is_err(),

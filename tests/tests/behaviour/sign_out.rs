@@ -102,7 +102,7 @@ async fn a_second_sign_out_that_was_saved_is_not_written_again_and_nothing_follo
             })
             .await;
         assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
-        assert!(other.ask(|s| Ok(s.is_fresh())).await);
+        assert!(other.ask(|s| Ok(s.is_new())).await);
     }
 }
 
@@ -167,7 +167,7 @@ async fn who_waits_for_the_end_learns_at_once_of_one_by_another_request() {
     let ends: [fn(&Session<Shop>); 3] = [Session::destroy, Session::regenerate, Session::reset];
     for end in ends {
         let hour = Duration::from_hours(1);
-        let app = App::with(|builder| settings(builder).watch_every(hour));
+        let app = App::with(|builder| settings(builder).end_poll_interval(hour));
         let alice = sign_in(&app).await;
         let session = app
             .sessions

@@ -115,7 +115,7 @@ async fn act(request: Request, session: &Session<App>) -> poem::Result<()> {
 
 #[handler]
 async fn open(PathParam(name): PathParam<String>, session: Session<App>) -> poem::Result<String> {
-    let who = if session.is_fresh() {
+    let who = if session.is_new() {
         "stranger"
     } else {
         "known"
@@ -152,8 +152,8 @@ impl Application {
 
     /// The same, for a session that stays locked: nobody waits for it for long.
     pub(crate) async fn impatient(file: &Path, later: Duration) -> Self {
-        let lock_wait = Duration::from_millis(100);
-        Self::build(file, later, false, lock_wait, |store| store).await
+        let lock_timeout = Duration::from_millis(100);
+        Self::build(file, later, false, lock_timeout, |store| store).await
     }
 
     /// The same on a store that is watched.
@@ -170,7 +170,7 @@ impl Application {
         file: &Path,
         later: Duration,
         rotates: bool,
-        lock_wait: Duration,
+        lock_timeout: Duration,
         watch: impl FnOnce(Arc<dyn SessionStore>) -> Arc<dyn SessionStore>,
     ) -> Self {
         let file = SqliteStore::builder(file).busy_timeout(PATIENCE);
@@ -185,9 +185,9 @@ impl Application {
             .retired_for(Duration::from_mins(15))
             .rotation_grace(Duration::from_mins(14))
             .lock_lease(LEASE)
-            .lock_wait(lock_wait)
+            .lock_timeout(lock_timeout)
             .store_timeout(PATIENCE)
-            .touch(Touch::Tenth)
+            .touch(TouchPolicy::Throttled)
             .clock(Arc::clone(&clock));
         if rotates {
             builder = builder.rotate_every(Duration::from_mins(15));

@@ -51,7 +51,7 @@ impl Script {
             if number > 0 {
                 session.save().await?;
             }
-            let fresh = session.is_fresh();
+            let fresh = session.is_new();
             let read = ops
                 .iter()
                 .map(|op| act(session, *op))
@@ -138,9 +138,9 @@ impl Process {
             .rotate_every(minutes(rules::ROTATE_EVERY))
             .rotation_grace(minutes(rules::GRACE))
             .lock_lease(minutes(rules::LEASE))
-            .touch(Touch::Every(Duration::ZERO))
+            .touch(TouchPolicy::AtMostEvery(Duration::ZERO))
             // Of Tokio's time, which passes between gates only: none of them is to run out.
-            .lock_wait(Duration::from_hours(1))
+            .lock_timeout(Duration::from_hours(1))
             .store_timeout(Duration::from_hours(1))
             .clock(Arc::clone(clock))
             .build()

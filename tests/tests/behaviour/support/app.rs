@@ -98,7 +98,7 @@ impl App {
     pub(crate) fn in_backend(backend: Backend) -> Self {
         let settings = |builder: SessionsBuilder| {
             let builder = builder.store_timeout(PATIENCE);
-            builder.lock_wait(PATIENCE)
+            builder.lock_timeout(PATIENCE)
         };
         Self {
             _keep: Some(Arc::new(backend.clone())),

@@ -9,7 +9,7 @@ struct Shop {
 
 #[handler]
 async fn both(shop: Session<Shop>, snapshot: Shop) -> String {
-    format!("{} {:?}", shop.is_fresh(), snapshot.user)
+    format!("{} {:?}", shop.is_new(), snapshot.user)
 }
 
 fn main() {

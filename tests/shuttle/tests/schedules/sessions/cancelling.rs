@@ -59,7 +59,7 @@ fn a_save_that_is_given_up_loses_nothing_and_holds_nobody_up() {
 #[test]
 fn who_gives_up_waiting_for_a_lock_leaves_it_to_the_next() {
     explore(|| async {
-        let world = World::new(|builder| builder.lock_lease(NEVER).lock_wait(NEVER));
+        let world = World::new(|builder| builder.lock_lease(NEVER).lock_timeout(NEVER));
         let id = world.begin().await;
         let lockers = [0, 1, 2].map(|number| {
             let process = world.process(number);

@@ -202,7 +202,7 @@ fn who_revokes_a_session_and_is_told_so_has_ended_it() {
 #[test]
 fn who_waits_for_the_end_of_a_session_is_told_of_it() {
     explore(|| async {
-        let world = World::of(1, |builder| builder.watch_every(NEVER));
+        let world = World::of(1, |builder| builder.end_poll_interval(NEVER));
         let id = world.begin().await;
         let session = world.process(0).open(&id).await;
         let waiting = spawn(async move { session.ended().await });

@@ -20,7 +20,7 @@ const LEASE: Duration = Duration::from_millis(200);
 #[test]
 fn critical_sections_do_not_overlap() {
     explore(|| async {
-        let world = World::new(|builder| builder.lock_lease(NEVER).lock_wait(NEVER));
+        let world = World::new(|builder| builder.lock_lease(NEVER).lock_timeout(NEVER));
         let id = world.begin().await;
         let tasks = (0..3).map(|number| {
             let process = world.process(number);
@@ -48,7 +48,7 @@ fn critical_sections_do_not_overlap_while_the_id_is_renewed() {
     const EVERY: Duration = Duration::from_mins(15);
     explore(|| async {
         let configure = |builder: SessionsBuilder| {
-            let builder = builder.lock_lease(NEVER).lock_wait(NEVER);
+            let builder = builder.lock_lease(NEVER).lock_timeout(NEVER);
             builder.rotate_every(EVERY)
         };
         let world = World::new(configure);
@@ -91,7 +91,7 @@ fn critical_sections_do_not_overlap_while_the_id_is_renewed() {
 fn a_holder_that_regenerates_goes_on_for_longer_than_the_lease() {
     explore(|| async {
         let configure = |builder: SessionsBuilder| {
-            let builder = builder.lock_lease(LEASE).lock_wait(NEVER);
+            let builder = builder.lock_lease(LEASE).lock_timeout(NEVER);
             builder.retired_for(LEASE / 10)
         };
         let world = World::of(1, configure);
@@ -118,7 +118,7 @@ fn a_holder_that_regenerates_goes_on_for_longer_than_the_lease() {
 #[test]
 fn the_lease_of_a_holder_that_crashed_ends() {
     explore(|| async {
-        let world = World::of(1, |builder| builder.lock_lease(LEASE).lock_wait(NEVER));
+        let world = World::of(1, |builder| builder.lock_lease(LEASE).lock_timeout(NEVER));
         let id = world.begin().await;
         let process = world.process(0);
         let session = process.open(&id).await;
@@ -139,7 +139,7 @@ fn the_lease_of_a_holder_that_crashed_ends() {
 #[test]
 fn a_holder_whose_lease_ran_out_cannot_write_over_the_next_one() {
     explore(|| async {
-        let world = World::of(2, |builder| builder.lock_lease(LEASE).lock_wait(NEVER));
+        let world = World::of(2, |builder| builder.lock_lease(LEASE).lock_timeout(NEVER));
         let id = world.begin().await;
         let (one, other) = (world.process(0), world.process(1));
         let session = one.open(&id).await;
@@ -170,7 +170,7 @@ fn a_holder_whose_lease_ran_out_cannot_write_over_the_next_one() {
 #[test]
 fn a_holder_who_saves_after_the_next_one_has_is_refused() {
     explore(|| async {
-        let world = World::new(|builder| builder.lock_lease(LEASE).lock_wait(NEVER));
+        let world = World::new(|builder| builder.lock_lease(LEASE).lock_timeout(NEVER));
         let id = world.begin().await;
         let session = world.process(0).open(&id).await;
         let lock = session.lock().await.expect("nobody holds it");
@@ -213,7 +213,7 @@ fn a_holder_who_saves_after_the_next_one_has_is_refused() {
 #[test]
 fn a_schedule_that_is_run_again_goes_the_same_way() {
     repeat(300, || async {
-        let world = World::new(|builder| builder.lock_lease(LEASE).lock_wait(NEVER));
+        let world = World::new(|builder| builder.lock_lease(LEASE).lock_timeout(NEVER));
         let id = world.begin().await;
         let tasks = (0..3).map(|number| {
             let process = world.process(number);

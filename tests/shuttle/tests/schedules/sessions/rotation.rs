@@ -95,7 +95,7 @@ fn a_renewal_cannot_undo_a_sign_out() {
         }
         for cookie in cookies {
             let looks = |session: &Session<Page>| {
-                assert!(session.is_fresh());
+                assert!(session.is_new());
                 Ok(())
             };
             assert_eq!(first.visit(Some(&cookie), looks).await.status(), 200);

@@ -1,8 +1,10 @@
-//! What the macros' code calls. Not part of the public API: any of it may change in any release.
+//! The items that the code of the macros refers to. They are not part of the public API: any of them may change
+//! in any release.
 
 pub use poem;
 
 pub use crate::{
+    __impl_extractor as impl_extractor,
     error::{GetError, SetError, UpdateError},
     key::{Absence, Defaulted, Encoder, Field, Key, Optional, SessionData, SessionValue},
     session::{Edit, Fields, Handle},
@@ -12,7 +14,7 @@ pub use crate::{
     },
 };
 
-/// Never made. Its name is what the compiler reports where `#[handler]` stands over `#[session]`, which
-/// makes the endpoint by itself.
+/// A type without values, named in the error that the compiler reports for `#[handler]` above `#[session]`.
+/// `#[session]` makes the endpoint by itself, so the name says to remove `#[handler]`.
 #[derive(Debug)]
 pub enum RemoveTheHandlerAttribute {}

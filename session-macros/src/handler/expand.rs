@@ -170,64 +170,17 @@ fn after(handler: &Handler, private: &TokenStream) -> TokenStream {
     }
 }
 
-/// The type of the endpoint, with `body` as the body of its `call`.
+/// The type of the endpoint and its traits, with `body` as the body of its `call`.
 pub(super) fn endpoint(handler: &Handler, generics: &Generics, body: &TokenStream) -> TokenStream {
     let private = handler.private().path();
-    let (vis, name) = (&handler.function.vis, &handler.function.sig.ident);
-    let attrs = &handler.attrs;
-    let (cfg, docs, lints) = (&attrs.cfg, &attrs.endpoint, &attrs.lints);
-    // Code inside a deprecated function may use deprecated items too.
-    let deprecated = attrs
-        .endpoint
-        .iter()
-        .any(|attr| attr.path().is_ident("deprecated"))
-        .then(|| quote!(#[allow(deprecated)]));
+    let (name, attrs) = (&handler.function.sig.ident, &handler.attrs);
+    let (cfg, lints, deprecated) = (&attrs.cfg, &attrs.lints, allow_deprecated(handler));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    // `fn(*const T)` is `Send` and `Sync` for every `T`, and has no bounds.
-    let types = generics.type_params().map(|param| &param.ident);
-    let never = quote!(#private::RemoveTheHandlerAttribute);
-    let marker = quote!(::core::marker::PhantomData<fn(#(*const #types),*) -> #never>);
-
-    // If `#[handler]` is above `#[session]`, its code calls this type like the function. The compiler then
-    // reports that the arguments are not a `RemoveTheHandlerAttribute`, which says what to do. A unit struct is
-    // called through `Deref`, and a struct with parameters through its constructor.
-    //
-    // The `struct` keyword has the span of `fn`: the lint `dead_code` ignores items with spans of a macro.
-    let keyword = Token![struct](handler.function.sig.fn_token.span);
-    let end = Token![;](name.span());
-    let (definition, value) = if generics.params.is_empty() {
-        let definition = quote!(#keyword #name #end);
-        // `#[handler]` awaits the call, so a result that is no future would be a second error.
-        let mut returns = quote!(#private::poem::Response);
-        if handler.function.sig.asyncness.is_some() {
-            returns = quote!(::core::future::Ready<#returns>);
-        }
-        let value = quote_spanned! {mixed()=>
-            #(#cfg)*
-            #deprecated
-            #[doc(hidden)]
-            impl ::core::ops::Deref for #name {
-                type Target = fn(#never) -> #returns;
-
-                fn deref(&self) -> &Self::Target {
-                    const NEVER: fn(#never) -> #returns = |__never| match __never {};
-                    &NEVER
-                }
-            }
-        };
-        (definition, value)
+    let definition = definition(handler, generics);
+    let value = if generics.params.is_empty() {
+        deref(handler)
     } else {
-        let definition = quote!(#keyword #name #impl_generics (#marker) #where_clause #end);
-        let value = quote_spanned! {mixed()=>
-            #(#cfg)*
-            #deprecated
-            impl #impl_generics ::core::default::Default for #name #type_generics #where_clause {
-                fn default() -> Self {
-                    Self(::core::marker::PhantomData)
-                }
-            }
-        };
-        (definition, value)
+        default(handler, generics)
     };
     // `#[session]` drops `#[handler]`. This uses the import of it, so that the compiler does not warn.
     let imports = attrs.handler.iter().map(|handler| {
@@ -240,11 +193,7 @@ pub(super) fn endpoint(handler: &Handler, generics: &Generics, body: &TokenStrea
         }
     });
     quote_spanned! {mixed()=>
-        #(#cfg)*
-        #(#docs)*
-        #(#lints)*
-        #[allow(non_camel_case_types, missing_copy_implementations, missing_debug_implementations)]
-        #vis #definition
+        #definition
 
         #value
 
@@ -261,6 +210,92 @@ pub(super) fn endpoint(handler: &Handler, generics: &Generics, body: &TokenStrea
                 __request: #private::poem::Request,
             ) -> #private::poem::Result<Self::Output> {
                 #body
+            }
+        }
+    }
+}
+
+/// Allows the generated code to use an endpoint that is deprecated.
+fn allow_deprecated(handler: &Handler) -> Option<TokenStream> {
+    let mut attrs = handler.attrs.endpoint.iter();
+    attrs
+        .any(|attr| attr.path().is_ident("deprecated"))
+        .then(|| quote!(#[allow(deprecated)]))
+}
+
+/// The struct of the endpoint: a unit struct, or one with a marker for the parameters of the function.
+///
+/// If `#[handler]` is above `#[session]`, its code calls the struct like the function. The compiler then reports
+/// that the arguments are not a `RemoveTheHandlerAttribute`, a name that says what to do. A unit struct is
+/// called through [`deref`], and a struct with parameters through its constructor.
+fn definition(handler: &Handler, generics: &Generics) -> TokenStream {
+    let (vis, sig) = (&handler.function.vis, &handler.function.sig);
+    let (name, attrs) = (&sig.ident, &handler.attrs);
+    let (cfg, docs, lints) = (&attrs.cfg, &attrs.endpoint, &attrs.lints);
+    // The keyword has the span of `fn`: the lint `dead_code` ignores items with the spans of a macro.
+    let keyword = Token![struct](sig.fn_token.span);
+    let end = Token![;](name.span());
+    let definition = if generics.params.is_empty() {
+        quote!(#keyword #name #end)
+    } else {
+        let never = never(handler);
+        let (impl_generics, _, where_clause) = generics.split_for_impl();
+        // `fn(*const T)` is `Send` and `Sync` for every `T`, and has no bounds.
+        let types = generics.type_params().map(|param| &param.ident);
+        let marker = quote!(::core::marker::PhantomData<fn(#(*const #types),*) -> #never>);
+        quote!(#keyword #name #impl_generics (#marker) #where_clause #end)
+    };
+    quote_spanned! {mixed()=>
+        #(#cfg)*
+        #(#docs)*
+        #(#lints)*
+        #[allow(non_camel_case_types, missing_copy_implementations, missing_debug_implementations)]
+        #vis #definition
+    }
+}
+
+/// The type whose name says to remove `#[handler]`.
+fn never(handler: &Handler) -> TokenStream {
+    let private = handler.private().path();
+    quote!(#private::RemoveTheHandlerAttribute)
+}
+
+/// Makes a unit struct callable, for the error that [`definition`] describes.
+fn deref(handler: &Handler) -> TokenStream {
+    let (private, never) = (handler.private().path(), never(handler));
+    let (name, cfg) = (&handler.function.sig.ident, &handler.attrs.cfg);
+    let deprecated = allow_deprecated(handler);
+    // `#[handler]` awaits the call, so a result that is no future would be a second error.
+    let mut returns = quote!(#private::poem::Response);
+    if handler.function.sig.asyncness.is_some() {
+        returns = quote!(::core::future::Ready<#returns>);
+    }
+    quote_spanned! {mixed()=>
+        #(#cfg)*
+        #deprecated
+        #[doc(hidden)]
+        impl ::core::ops::Deref for #name {
+            type Target = fn(#never) -> #returns;
+
+            fn deref(&self) -> &Self::Target {
+                const NEVER: fn(#never) -> #returns = |__never| match __never {};
+                &NEVER
+            }
+        }
+    }
+}
+
+/// Makes a struct with parameters constructible: `generic::<T>::default()` is the endpoint.
+fn default(handler: &Handler, generics: &Generics) -> TokenStream {
+    let (name, cfg) = (&handler.function.sig.ident, &handler.attrs.cfg);
+    let deprecated = allow_deprecated(handler);
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    quote_spanned! {mixed()=>
+        #(#cfg)*
+        #deprecated
+        impl #impl_generics ::core::default::Default for #name #type_generics #where_clause {
+            fn default() -> Self {
+                Self(::core::marker::PhantomData)
             }
         }
     }

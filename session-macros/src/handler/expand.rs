@@ -227,7 +227,7 @@ fn allow_deprecated(handler: &Handler) -> Option<TokenStream> {
 ///
 /// If `#[handler]` is above `#[session]`, its code calls the struct like the function. The compiler then reports
 /// that the arguments are not a `RemoveTheHandlerAttribute`, a name that says what to do. A unit struct is
-/// called through [`deref`], and a struct with parameters through its constructor.
+/// called through [`deref`](fn@deref), and a struct with parameters through its constructor.
 fn definition(handler: &Handler, generics: &Generics) -> TokenStream {
     let (vis, sig) = (&handler.function.vis, &handler.function.sig);
     let (name, attrs) = (&sig.ident, &handler.attrs);
@@ -260,7 +260,7 @@ fn never(handler: &Handler) -> TokenStream {
     quote!(#private::RemoveTheHandlerAttribute)
 }
 
-/// Makes a unit struct callable, for the error that [`definition`] describes.
+/// Makes a unit struct callable, for the error that [`definition`](fn@definition) describes.
 fn deref(handler: &Handler) -> TokenStream {
     let (private, never) = (handler.private().path(), never(handler));
     let (name, cfg) = (&handler.function.sig.ident, &handler.attrs.cfg);

@@ -1,9 +1,11 @@
 //! The macros of [`poem-session`](https://docs.rs/poem-session), which re-exports and documents them:
-//! `#[derive(SessionData)]` makes the fields of a struct session keys, `#[session]` makes a function a
-//! Poem endpoint.
+//! `#[derive(SessionData)]` turns the fields of a struct into session keys, and `#[session]` turns a function
+//! into a Poem endpoint.
 //!
-//! Both go the same way: `attr` is what was written, `ast` the model of it, `valid` refuses what cannot
-//! be meant, `expand` writes the tokens. These are thin calls into `poem_session::__private`.
+//! Both macros have the same stages. `attr` reads the attributes as they were written, `ast` models the item,
+//! `valid` checks the model, and `expand` generates the code. If there is an error, `fallback` generates
+//! placeholders instead, so that one mistake is one message. The generated code is thin: it calls into
+//! `poem_session::__private`.
 
 mod ctxt;
 mod data;
@@ -11,10 +13,11 @@ mod handler;
 mod meta;
 mod names;
 mod private;
+mod reserved;
 
 use proc_macro::TokenStream;
 
-/// Makes the fields of a struct session keys; see `poem_session::SessionData`.
+/// Turns the fields of a struct into session keys. See `poem_session::SessionData`.
 #[proc_macro_derive(SessionData, attributes(session))]
 pub fn derive_session_data(input: TokenStream) -> TokenStream {
     match syn::parse(input) {
@@ -23,7 +26,7 @@ pub fn derive_session_data(input: TokenStream) -> TokenStream {
     }
 }
 
-/// Makes a function a Poem endpoint that takes session parameters; see `poem_session::session`.
+/// Turns a function into a Poem endpoint that takes session parameters. See `poem_session::session`.
 #[proc_macro_attribute]
 pub fn session(options: TokenStream, item: TokenStream) -> TokenStream {
     match syn::parse(item) {

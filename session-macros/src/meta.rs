@@ -1,4 +1,4 @@
-//! The list in `#[session(name, name = value)]`, the same for both macros.
+//! Parses the list in `#[session(name, name = value)]`, which has the same form for both macros.
 
 use proc_macro2::TokenStream;
 use syn::{
@@ -9,7 +9,7 @@ use syn::{
 
 use crate::{ctxt::Ctxt, names};
 
-/// `name` or `name = value`.
+/// One entry of the list: `name` or `name = value`.
 pub(crate) struct Entry {
     pub(crate) name: Ident,
     value: Option<Expr>,
@@ -17,7 +17,10 @@ pub(crate) struct Entry {
 
 impl Parse for Entry {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        // `crate` is a keyword.
+        if !input.peek(Ident::peek_any) {
+            return Err(input.error("expected a name: write `name` or `name = value`"));
+        }
+        // `parse_any` accepts keywords too, such as `crate`.
         let name = Ident::parse_any(input)?;
         let value = if input.peek(Token![=]) {
             input.parse::<Token![=]>()?;
@@ -25,14 +28,16 @@ impl Parse for Entry {
         } else if input.is_empty() || input.peek(Token![,]) {
             None
         } else {
-            return Err(input.error(format!("expected `,`; a value is written `{name} = …`")));
+            return Err(input.error(format!(
+                "expected `,` after `{name}`; a value is written as `{name} = …`"
+            )));
         };
         Ok(Self { name, value })
     }
 }
 
 impl Entry {
-    /// Nothing may follow the name.
+    /// Returns the name, which must have no value.
     pub(crate) fn flag(self) -> syn::Result<Ident> {
         match self.value {
             None => Ok(self.name),
@@ -43,6 +48,7 @@ impl Entry {
         }
     }
 
+    /// Returns the value, which must be a string literal. `example` is the value that an error suggests.
     pub(crate) fn string(self, example: &str) -> syn::Result<LitStr> {
         match self.value {
             Some(Expr::Lit(ExprLit {
@@ -53,6 +59,7 @@ impl Entry {
         }
     }
 
+    /// Returns the value, which must be a path. `example` is the value that an error suggests.
     pub(crate) fn path(self, example: &str) -> syn::Result<Path> {
         match self.value {
             Some(Expr::Path(ExprPath {
@@ -67,13 +74,13 @@ impl Entry {
         }
     }
 
-    /// With a value or without.
+    /// Returns the name, and the value if there is one.
     pub(crate) fn optional_expr(self) -> (Ident, Option<Expr>) {
         (self.name, self.value)
     }
 }
 
-/// What stands in a `macro_rules` variable comes in an invisible group.
+/// Removes the invisible groups that surround the value of a `macro_rules` variable.
 fn ungrouped(value: Expr) -> Expr {
     match value {
         Expr::Group(group) => ungrouped(*group.expr),
@@ -81,15 +88,15 @@ fn ungrouped(value: Expr) -> Expr {
     }
 }
 
-fn wrong_value(name: &Ident, value: Option<Expr>, what: &str, example: &str) -> syn::Error {
-    let message = format!("`{name}` takes {what}: `{name} = {example}`");
+fn wrong_value(name: &Ident, value: Option<Expr>, form: &str, example: &str) -> syn::Error {
+    let message = format!("`{name}` takes {form}: `{name} = {example}`");
     match value {
         Some(value) => syn::Error::new_spanned(value, message),
         None => syn::Error::new(name.span(), message),
     }
 }
 
-/// The entries of one list. What follows a syntax error is lost.
+/// Parses the entries of one list. Entries after a syntax error are ignored.
 pub(crate) fn entries(ctxt: &Ctxt, list: TokenStream) -> Vec<Entry> {
     let parser = |input: ParseStream<'_>| {
         let mut entries = Vec::new();
@@ -111,7 +118,7 @@ pub(crate) fn entries(ctxt: &Ctxt, list: TokenStream) -> Vec<Entry> {
     ctxt.ok(parser.parse2(list)).unwrap_or_default()
 }
 
-/// Puts a value where none was written yet, and refuses the second.
+/// Stores the value of an entry, or adds an error if the entry was written before.
 pub(crate) fn set_once<T>(ctxt: &Ctxt, slot: &mut Option<T>, name: &Ident, value: syn::Result<T>) {
     let Some(value) = ctxt.ok(value) else { return };
     if slot.is_some() {
@@ -124,17 +131,17 @@ pub(crate) fn set_once<T>(ctxt: &Ctxt, slot: &mut Option<T>, name: &Ident, value
     }
 }
 
-/// Refuses a name that nothing is known by.
-pub(crate) fn unknown(ctxt: &Ctxt, name: &Ident, what: &str, place: &str, known: &[&str]) {
+/// Adds an error for an unknown name, with the known names and the most similar one of them.
+pub(crate) fn unknown(ctxt: &Ctxt, name: &Ident, kind: &str, location: &str, known: &[&str]) {
     let text = name.unraw().to_string();
     let list: Vec<String> = known.iter().map(|known| format!("`{known}`")).collect();
     let list = list.join(", ");
-    let meant = names::nearest(&text, known)
+    let suggestion = names::nearest(&text, known)
         .map(|nearest| format!("did you mean `{nearest}`? "))
         .unwrap_or_default();
     ctxt.error_at(
         name.span(),
-        format!("unknown {what} `{text}` {place}; {meant}known: {list}"),
+        format!("unknown {kind} `{text}` {location}; {suggestion}known: {list}"),
     );
 }
 
@@ -144,15 +151,15 @@ mod tests {
 
     use super::*;
 
-    fn read(list: TokenStream) -> (Vec<Entry>, Option<String>) {
-        let ctxt = Ctxt::default();
+    fn parse(list: TokenStream) -> (Vec<Entry>, Option<String>) {
+        let ctxt = Ctxt::new();
         let entries = entries(&ctxt, list);
-        (entries, ctxt.finish().map(|tokens| tokens.to_string()))
+        (entries, ctxt.check().err().map(|error| error.to_string()))
     }
 
     #[test]
-    fn flags_values_and_a_trailing_comma() {
-        let (entries, errors) = read(quote!(
+    fn a_list_has_flags_values_and_a_trailing_comma() {
+        let (entries, errors) = parse(quote!(
             flash,
             rename = "a",
             default = f::<A, B>(),
@@ -164,15 +171,15 @@ mod tests {
     }
 
     #[test]
-    fn a_syntax_error_keeps_what_came_before() {
-        let (entries, errors) = read(quote!(flash, default(5), skip));
+    fn entries_before_a_syntax_error_are_kept() {
+        let (entries, errors) = parse(quote!(flash, default(5), skip));
         assert_eq!(entries.len(), 1);
         assert!(errors.unwrap().contains("`default = …`"));
     }
 
     #[test]
-    fn values_of_the_wrong_kind_are_refused() {
-        let one = |list| read(list).0.remove(0);
+    fn values_of_the_wrong_kind_are_rejected() {
+        let one = |list| parse(list).0.remove(0);
         assert!(one(quote!(flash = 1)).flag().is_err());
         assert!(one(quote!(rename)).string("\"key\"").is_err());
         assert!(one(quote!(rename = 5)).string("\"key\"").is_err());
@@ -181,8 +188,8 @@ mod tests {
     }
 
     #[test]
-    fn unknown_names_get_a_suggestion() {
-        let ctxt = Ctxt::default();
+    fn an_unknown_name_gets_a_suggestion() {
+        let ctxt = Ctxt::new();
         unknown(
             &ctxt,
             &quote::format_ident!("flush"),
@@ -190,10 +197,10 @@ mod tests {
             "here",
             &["flash", "skip"],
         );
-        let errors = ctxt.finish().unwrap().to_string();
+        let error = ctxt.check().unwrap_err().to_string();
         assert!(
-            errors.contains("did you mean `flash`? known: `flash`, `skip`"),
-            "{errors}"
+            error.contains("did you mean `flash`? known: `flash`, `skip`"),
+            "{error}"
         );
     }
 }

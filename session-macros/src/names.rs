@@ -1,45 +1,7 @@
-//! Names: what a field may not be called, how generated items are called, and what an unknown name was
-//! perhaps meant to be.
+//! Names: converts the names of structs and fields, checks the text of keys, and finds the known name that a
+//! misspelled name is most similar to.
 
-/// The methods that every `Session<S>` has already, those of the prelude's traits among them. They would
-/// win over a generated method of the same name, so none is generated.
-pub(crate) const RESERVED: &[&str] = &[
-    "as_ref",
-    "clone",
-    "contains",
-    "created_at",
-    "deref",
-    "destroy",
-    "ended",
-    "expires_at",
-    "from",
-    "get",
-    "handle",
-    "id",
-    "into",
-    "is_ended",
-    "is_new",
-    "keys",
-    "lock",
-    "public_id",
-    "regenerate",
-    "reload",
-    "remove",
-    "reset",
-    "save",
-    "set",
-    "set_idle_timeout",
-    "take",
-    "to_owned",
-    "try_into",
-    "update",
-];
-
-pub(crate) fn is_reserved(method: &str) -> bool {
-    RESERVED.contains(&method)
-}
-
-/// `LineItem` to `line_item`, `HTTPSession` to `http_session`.
+/// Converts `LineItem` to `line_item` and `HTTPSession` to `http_session`.
 pub(crate) fn snake_case(name: &str) -> String {
     let chars: Vec<char> = name.chars().collect();
     let mut snake = String::with_capacity(name.len() + 4);
@@ -59,12 +21,12 @@ pub(crate) fn snake_case(name: &str) -> String {
     snake
 }
 
-/// `one_time_code` and `oneTimeCode` to `ONE_TIME_CODE`.
+/// Converts `one_time_code` and `oneTimeCode` to `ONE_TIME_CODE`.
 pub(crate) fn upper_snake_case(name: &str) -> String {
     snake_case(name).to_uppercase()
 }
 
-/// Whether `text` can be a namespace, or a key inside one.
+/// Whether `text` is valid as a namespace, or as the name of a key in one.
 pub(crate) fn is_key_text(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -72,7 +34,7 @@ pub(crate) fn is_key_text(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-/// The one of `known` that `name` is a likely misspelling of.
+/// Returns the name in `known` that `name` is a likely misspelling of.
 pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let (distance, nearest) = known
         .iter()
@@ -81,7 +43,7 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     (distance <= 1.max(name.chars().count() / 3)).then_some(nearest)
 }
 
-/// How many letters have to be put in, left out or exchanged (Levenshtein).
+/// The Levenshtein distance: how many letters to insert, delete or replace to turn `a` into `b`.
 fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -89,9 +51,9 @@ fn edit_distance(a: &str, b: &str) -> usize {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, to) in b.iter().enumerate() {
-            let exchanged = diagonal + usize::from(from != *to);
+            let replaced = diagonal + usize::from(from != *to);
             diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }
     }
     row[b.len()]
@@ -102,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_struct_names() {
+    fn struct_names_become_snake_case() {
         for (name, snake) in [
             ("Shop", "shop"),
             ("ShopCart", "shop_cart"),
@@ -116,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_of_fields() {
+    fn field_names_become_constants() {
         assert_eq!(upper_snake_case("cart"), "CART");
         assert_eq!(upper_snake_case("one_time_code"), "ONE_TIME_CODE");
         assert_eq!(upper_snake_case("oneTimeCode"), "ONE_TIME_CODE");
@@ -134,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nearest_finds_slips_and_nothing_else() {
+    fn nearest_finds_misspellings_only() {
         let known = ["rename", "alias", "default", "flash", "skip"];
         assert_eq!(nearest("defualt", &known), Some("default"));
         assert_eq!(nearest("flush", &known), Some("flash"));
@@ -145,15 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn edit_distances() {
+    fn edit_distance_counts_changed_letters() {
         assert_eq!(edit_distance("", "abc"), 3);
         assert_eq!(edit_distance("abc", "abc"), 0);
         assert_eq!(edit_distance("kitten", "sitting"), 3);
-    }
-
-    #[test]
-    fn reserved_names_are_sorted() {
-        assert!(RESERVED.is_sorted());
-        assert!(is_reserved("id") && !is_reserved("cart"));
     }
 }

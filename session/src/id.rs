@@ -155,8 +155,8 @@ impl FromStr for PublicId {
         }
         let mut bytes = [0; 32];
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte =
-                hex(pair[0]).ok_or(ParsePublicIdError)? << 4 | hex(pair[1]).ok_or(ParsePublicIdError)?;
+            *byte = hex(pair[0]).ok_or(ParsePublicIdError)? << 4
+                | hex(pair[1]).ok_or(ParsePublicIdError)?;
         }
         Ok(Self(bytes))
     }

@@ -53,51 +53,53 @@ impl<S, T, A> fmt::Debug for Key<S, T, A> {
     }
 }
 
-impl<S, T> Key<S, T, Optional> {
-    #[doc(hidden)]
-    pub const fn optional(name: &'static str) -> Self
-    where
-        T: SessionValue,
-    {
-        Self {
+/// The constructors of keys, for the derive.
+pub mod make_key {
+    use std::marker::PhantomData;
+
+    use super::{Codec, Defaulted, Key, Optional, SessionValue};
+    use crate::field::Field;
+
+    /// The key of a field that is an `Option`.
+    pub const fn optional<S, T: SessionValue>(name: &'static str) -> Key<S, T, Optional> {
+        Key {
             field: Field::new(name),
             default: None,
             codec: Codec::new(),
             marker: PhantomData,
         }
     }
-}
 
-impl<S, T> Key<S, T, Defaulted> {
-    #[doc(hidden)]
-    pub const fn defaulted(name: &'static str, default: fn() -> T) -> Self
-    where
-        T: SessionValue,
-    {
-        Self {
+    /// The key of a field with a default.
+    pub const fn defaulted<S, T: SessionValue>(
+        name: &'static str,
+        default: fn() -> T,
+    ) -> Key<S, T, Defaulted> {
+        Key {
             field: Field::new(name),
             default: Some(default),
             codec: Codec::new(),
             marker: PhantomData,
         }
     }
+
+    /// The key with older names that are read if nothing is stored under its own.
+    pub const fn with_aliases<S, T, A>(
+        key: Key<S, T, A>,
+        aliases: &'static [&'static str],
+    ) -> Key<S, T, A> {
+        let field = key.field.with_aliases(aliases);
+        Key { field, ..key }
+    }
+
+    /// The key whose value is removed when it is read.
+    pub const fn with_flash<S, T, A>(key: Key<S, T, A>) -> Key<S, T, A> {
+        let field = key.field.with_flash();
+        Key { field, ..key }
+    }
 }
 
 impl<S, T, A> Key<S, T, A> {
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
-        self.field = self.field.with_aliases(aliases);
-        self
-    }
-
-    #[doc(hidden)]
-    #[must_use]
-    pub const fn flash(mut self) -> Self {
-        self.field = self.field.with_flash();
-        self
-    }
-
     /// The key without its types.
     pub const fn field(&self) -> Field {
         self.field

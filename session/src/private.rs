@@ -1,11 +1,13 @@
-//! The items that generated code uses. Not part of the public API: any of them may change in any release.
+//! The items that the code of the macros refers to. They are not part of the public API: any of them may change
+//! in any release.
 
 pub use poem;
 
 pub use crate::{
+    __impl_extractor as impl_extractor,
     error::{GetError, SetError, UpdateError},
     field::Field,
-    key::{Absence, Defaulted, Key, Optional, SessionValue},
+    key::{Absence, Defaulted, Key, Optional, SessionValue, make_key},
     session::{AfterHandler as After, Edit, Encoder, Fields, Handle, SessionData},
     web::{
         extract::snapshot,
@@ -24,7 +26,7 @@ pub mod front_end {
     };
 }
 
-/// Never constructed. The compiler reports its name if `#[handler]` stands over `#[session]`, which makes the
-/// endpoint by itself.
+/// A type without values, named in the error that the compiler reports for `#[handler]` above `#[session]`.
+/// `#[session]` makes the endpoint by itself, so the name says to remove `#[handler]`.
 #[derive(Debug)]
 pub enum RemoveTheHandlerAttribute {}

@@ -1,9 +1,11 @@
-//! What the macros accept, and what they say of the rest. `TRYBUILD=overwrite` writes the messages anew.
+//! Tests of the code that the macros accept, and of the errors that they report for other code.
+//!
+//! With `TRYBUILD=overwrite`, the tests write the errors to the `.stderr` files.
 
 /// Conformance 3.1, 3.2
 #[test]
-fn what_is_right_compiles_wherever_it_stands_and_what_is_wrong_is_refused_at_its_place() {
-    // One run for both: each compiles the dependencies anew.
+fn valid_code_compiles_and_invalid_code_gets_the_expected_errors() {
+    // One run for both macros, because each run compiles the dependencies again.
     let cases = trybuild::TestCases::new();
     for name in ["session_data", "session"] {
         cases.pass(format!("{name}/pass/*.rs"));

@@ -12,17 +12,19 @@ use syn::{
 use super::attr::{FieldAttrs, StructAttrs};
 use crate::{ctxt::Ctxt, names, private::Private};
 
-/// What the five methods of a field begin with.
+/// The prefixes of the five methods of a field. The first method has the name of the field.
 pub(crate) const METHODS: [&str; 5] = ["", "set_", "update_", "remove_", "take_"];
 
+/// A struct, its attributes and its fields.
 pub(crate) struct Struct<'a> {
     pub(crate) original: &'a DeriveInput,
     pub(crate) attrs: StructAttrs,
     pub(crate) namespace: String,
-    /// Empty for what is not a struct with named fields.
+    /// Empty if the item is not a struct with named fields.
     pub(crate) fields: Vec<Field<'a>>,
 }
 
+/// A named field and its attributes.
 pub(crate) struct Field<'a> {
     pub(crate) original: &'a syn::Field,
     pub(crate) ident: &'a Ident,
@@ -30,15 +32,15 @@ pub(crate) struct Field<'a> {
     pub(crate) storage: Storage<'a>,
 }
 
-/// How a field is kept, and what its reader gets where nothing is stored.
+/// How a field is stored, and what a reader gets while nothing is stored.
 pub(crate) enum Storage<'a> {
-    /// `skip`: not at all.
+    /// `skip`: the field is not stored.
     Skipped,
-    /// A field `Option<T>` stores a `T`, or nothing.
+    /// `Option<T>`: stores a `T`. A reader gets `None` while nothing is stored.
     Optional(&'a Type),
-    /// `default`; `None` is `Default::default()`.
+    /// `default = expr`, or `None` for a plain `default`, which is `Default::default()`.
     Defaulted(Option<Expr>),
-    /// The field does not say what its reader gets. An error, but one of the field alone.
+    /// The field does not say what a reader gets, which is an error.
     Undefined,
 }
 
@@ -71,11 +73,12 @@ impl<'a> Struct<'a> {
         Private(self.attrs.krate.as_ref())
     }
 
+    /// The key that the field is stored under.
     pub(crate) fn key(&self, field: &Field<'_>) -> String {
         format!("{}.{}", self.namespace, field.key_name())
     }
 
-    /// The older keys of a field: with a dot a whole key, without one a key of this namespace.
+    /// The older key that an alias names. Without a dot, it is a key of this namespace.
     pub(crate) fn alias(&self, alias: &LitStr) -> String {
         let alias = alias.value();
         if alias.contains('.') {
@@ -85,6 +88,7 @@ impl<'a> Struct<'a> {
         }
     }
 
+    /// The fields that are session keys: all but those with `skip`.
     pub(crate) fn stored(&self) -> impl Iterator<Item = &Field<'a>> {
         self.fields
             .iter()
@@ -98,7 +102,7 @@ impl<'a> Field<'a> {
         let storage = match (&attrs.default, option_argument(&field.ty)) {
             _ if attrs.skip.is_some() => Storage::Skipped,
             (Some(default), None) => Storage::Defaulted(default.value.clone()),
-            // A value for `Option<T>` makes it a field like any other, whose default may be `Some(…)`.
+            // With a value, `Option<T>` is stored like any other type: its default may be `Some(…)`.
             (Some(default), Some(_)) if default.value.is_some() => {
                 Storage::Defaulted(default.value.clone())
             }
@@ -113,11 +117,12 @@ impl<'a> Field<'a> {
         })
     }
 
+    /// The name without `r#`.
     pub(crate) fn name(&self) -> String {
         self.ident.unraw().to_string()
     }
 
-    /// What it is stored as, without the namespace.
+    /// The second part of its key, after the namespace.
     pub(crate) fn key_name(&self) -> String {
         match &self.attrs.rename {
             Some(rename) => rename.value(),
@@ -125,19 +130,21 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The name of the key constant.
     pub(crate) fn constant(&self) -> Ident {
         Ident::new(&names::upper_snake_case(&self.name()), self.ident.span())
     }
 
-    /// What rustc says of an item of this field is to point at it; what the item names is ours.
-    pub(crate) fn here(&self) -> Span {
+    /// The span of items that are generated for this field. Errors about them point at the field, and their names
+    /// resolve as in this crate.
+    pub(crate) fn span(&self) -> Span {
         Span::mixed_site().located_at(self.ident.span())
     }
 
-    /// The method of one of [`METHODS`].
+    /// The name of the method with a prefix of [`METHODS`].
     pub(crate) fn method(&self, prefix: &str) -> Cow<'a, Ident> {
         if prefix.is_empty() {
-            // As it was written, since it may be raw.
+            // The name as it was written, which may begin with `r#`.
             Cow::Borrowed(self.ident)
         } else {
             Cow::Owned(format_ident!(
@@ -149,25 +156,25 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Whether a type is written with a reference, which cannot be read back from a store.
-pub(crate) fn borrows(ty: &Type) -> bool {
+/// Whether a type contains a reference, which cannot be read back from a store.
+pub(crate) fn contains_reference(ty: &Type) -> bool {
     match ty {
         Type::Reference(_) => true,
-        Type::Group(group) => borrows(&group.elem),
-        Type::Paren(paren) => borrows(&paren.elem),
-        Type::Array(array) => borrows(&array.elem),
-        Type::Tuple(tuple) => tuple.elems.iter().any(borrows),
+        Type::Group(group) => contains_reference(&group.elem),
+        Type::Paren(paren) => contains_reference(&paren.elem),
+        Type::Array(array) => contains_reference(&array.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().any(contains_reference),
         Type::Path(path) => path.path.segments.iter().any(|segment| {
             matches!(&segment.arguments, PathArguments::AngleBracketed(arguments)
             if arguments.args.iter().any(
-                |argument| matches!(argument, GenericArgument::Type(ty) if borrows(ty)),
+                |argument| matches!(argument, GenericArgument::Type(ty) if contains_reference(ty)),
             ))
         }),
         _ => false,
     }
 }
 
-/// The `T` of a type that is written as an `Option<T>`.
+/// Returns the `T` of a type that is written as `Option<T>`.
 pub(crate) fn option_argument(ty: &Type) -> Option<&Type> {
     match ty {
         Type::Group(group) => option_argument(&group.elem),

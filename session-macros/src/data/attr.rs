@@ -1,4 +1,4 @@
-//! What was written in `#[session(…)]` on a struct and on its fields.
+//! Reads the `#[session(…)]` attributes of a struct and of its fields.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
@@ -9,17 +9,19 @@ use crate::{
     meta::{self, Entry},
 };
 
-const OF_STRUCT: &[&str] = &["namespace", "crate"];
-const OF_FIELD: &[&str] = &["rename", "alias", "default", "flash", "skip"];
+/// The attributes of a struct.
+const STRUCT_ATTRS: &[&str] = &["namespace", "crate"];
+/// The attributes of a field.
+const FIELD_ATTRS: &[&str] = &["rename", "alias", "default", "flash", "skip"];
 
-/// On the struct.
+/// The attributes of the struct.
 #[derive(Default)]
 pub(crate) struct StructAttrs {
     pub(crate) namespace: Option<LitStr>,
     pub(crate) krate: Option<Path>,
 }
 
-/// On one field. The words are kept, for errors to point at.
+/// The attributes of one field. Flags keep the word that was written, so that errors can point at it.
 #[derive(Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) rename: Option<LitStr>,
@@ -27,11 +29,11 @@ pub(crate) struct FieldAttrs {
     pub(crate) default: Option<Default>,
     pub(crate) flash: Option<Ident>,
     pub(crate) skip: Option<Ident>,
-    /// Whether something else was written, which is an error.
+    /// Whether one of the attributes has an error.
     pub(crate) faulty: bool,
 }
 
-/// `default` or `default = expr`.
+/// `default` or `default = expr`. The `value` is the expression.
 pub(crate) struct Default {
     pub(crate) word: Ident,
     pub(crate) value: Option<Expr>,
@@ -51,7 +53,7 @@ impl StructAttrs {
                     let value = entry.path("some::path::poem_session");
                     meta::set_once(ctxt, &mut read.krate, &name, value);
                 }
-                _ => meta::unknown(ctxt, &name, "attribute", "on session data", OF_STRUCT),
+                _ => meta::unknown(ctxt, &name, "attribute", "on session data", STRUCT_ATTRS),
             }
         }
         read
@@ -77,14 +79,14 @@ impl FieldAttrs {
                 }
                 "flash" => meta::set_once(ctxt, &mut read.flash, &name, entry.flag()),
                 "skip" => meta::set_once(ctxt, &mut read.skip, &name, entry.flag()),
-                _ => meta::unknown(ctxt, &name, "attribute", "on a session field", OF_FIELD),
+                _ => meta::unknown(ctxt, &name, "attribute", "on a session field", FIELD_ATTRS),
             }
         }
         read.faulty = ctxt.count() > errors_before;
         read
     }
 
-    /// What `skip` contradicts.
+    /// The attributes that have no effect beside `skip`: their names, and the tokens to point at.
     pub(crate) fn beside_skip(&self) -> Vec<(&'static str, TokenStream)> {
         let mut found = Vec::new();
         let mut add = |word, tokens: Option<TokenStream>| {
@@ -105,7 +107,7 @@ impl FieldAttrs {
     }
 }
 
-/// The entries of all `#[session(…)]` among `attrs`.
+/// Parses the entries of every `#[session(…)]` in `attrs`. `example` is the entry that an error suggests.
 fn entries(ctxt: &Ctxt, attrs: &[Attribute], example: &str) -> Vec<Entry> {
     let mut all = Vec::new();
     for attr in attrs.iter().filter(|attr| attr.path().is_ident("session")) {
@@ -113,7 +115,7 @@ fn entries(ctxt: &Ctxt, attrs: &[Attribute], example: &str) -> Vec<Entry> {
             Meta::List(list) => all.extend(meta::entries(ctxt, list.tokens.clone())),
             _ => ctxt.error(
                 attr,
-                format!("say what of the session: `#[session({example})]`"),
+                format!("expected a list of attributes: `#[session({example})]`"),
             ),
         }
     }

@@ -1,24 +1,18 @@
-//! The tokens: key constants on the struct, and on a hidden struct, which `Session<S>` derefs to, the
-//! typed methods.
+//! Generates the key constants of the struct, its traits, and a hidden struct with the typed methods, which
+//! `Session<S>` dereferences to.
 //!
-//! Locals begin with `__`: hygiene does not help against a unit struct or a constant of the user's (and a
-//! handler is a unit struct), which a pattern of the same name would be taken for.
-
-use std::collections::HashSet;
+//! Names of local variables begin with `__`. Hygiene does not cover items: if the user has a constant or a
+//! unit struct of the same name (a handler is one), the compiler reads the variable as a pattern for it.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Attribute, Type, ext::IdentExt, parse_quote};
+use syn::{Attribute, Type, ext::IdentExt};
 
-use super::{
-    ast::{Field, METHODS, Storage, Struct},
-    valid,
-};
-use crate::private::place;
+use super::ast::{Field, METHODS, Storage, Struct};
+use crate::private::type_span;
 
 pub(crate) fn expand(model: &Struct<'_>) -> TokenStream {
-    let private = model.private().path();
-    let here = Span::mixed_site();
+    let mixed = Span::mixed_site();
     let fields: Vec<&Field<'_>> = model.stored().collect();
 
     let read = model.fields.iter().map(|field| {
@@ -29,7 +23,7 @@ pub(crate) fn expand(model: &Struct<'_>) -> TokenStream {
                 quote!(#ident: #default())
             }
             Storage::Optional(_) | Storage::Defaulted(_) | Storage::Undefined => {
-                quote_spanned!(here=> #ident: __session.get(Self::#constant)?)
+                quote_spanned!(mixed=> #ident: __session.get(Self::#constant)?)
             }
         }
     });
@@ -39,7 +33,7 @@ pub(crate) fn expand(model: &Struct<'_>) -> TokenStream {
             Storage::Optional(_) => quote!(optional),
             Storage::Defaulted(_) | Storage::Undefined | Storage::Skipped => quote!(value),
         };
-        quote_spanned!(here=> __out.#method(Self::#constant, &self.#ident)?;)
+        quote_spanned!(mixed=> __out.#method(Self::#constant, &self.#ident)?;)
     });
     let read = quote!(::core::result::Result::Ok(Self { #(#read,)* }));
     let encode = quote! {
@@ -47,40 +41,17 @@ pub(crate) fn expand(model: &Struct<'_>) -> TokenStream {
         ::core::result::Result::Ok(())
     };
 
-    let constants = constants(model, &private, &fields);
-    let impls = impls(model, &private, &fields, &read, &encode);
+    let constants = constants(model, &fields);
+    let impls = impls(model, &fields, &read, &encode);
     quote!(#constants #impls)
 }
 
-/// What stands in for a struct with errors, so that its uses are not errors too.
-pub(crate) fn stub(model: &Struct<'_>) -> TokenStream {
-    let generics = &model.original.generics;
-    if !generics.params.is_empty() || generics.where_clause.is_some() {
-        return generic_stub(model);
-    }
-    let private = model.private().path();
-    let mut seen = HashSet::new();
-    let fields: Vec<&Field<'_>> = model
-        .stored()
-        .filter(|field| valid::reserved_method(field).is_none() && !valid::is_borrowed(field))
-        .filter(|field| {
-            seen.insert(field.constant().to_string())
-                && METHODS
-                    .iter()
-                    .all(|prefix| seen.insert(field.method(prefix).unraw().to_string()))
-        })
-        .collect();
-    let never = quote!(::core::unreachable!());
-    let constants = constants(model, &private, &fields);
-    let impls = impls(model, &private, &fields, &never, &never);
-    quote!(#constants #impls)
-}
-
+/// The function that makes the default value of a type.
 fn default_of(ty: &Type) -> TokenStream {
-    quote_spanned!(place(ty)=> <#ty as ::core::default::Default>::default)
+    quote_spanned!(type_span(ty)=> <#ty as ::core::default::Default>::default)
 }
 
-/// The type in the key, and the marker of what its reader gets.
+/// The type of the stored value, and the type that says what a reader gets while nothing is stored.
 fn key_types<'f>(private: &TokenStream, field: &'f Field<'_>) -> (&'f Type, TokenStream) {
     match field.storage {
         Storage::Optional(value) => (value, quote!(#private::Optional)),
@@ -90,7 +61,7 @@ fn key_types<'f>(private: &TokenStream, field: &'f Field<'_>) -> (&'f Type, Toke
     }
 }
 
-/// What a reader gets, as it is to be read in messages and editors.
+/// The type that a reader gets, written in full: error messages and editors show it.
 fn read_type(field: &Field<'_>) -> TokenStream {
     match field.storage {
         Storage::Optional(value) => quote!(::core::option::Option<#value>),
@@ -100,16 +71,18 @@ fn read_type(field: &Field<'_>) -> TokenStream {
     }
 }
 
+/// The doc comment of the field.
 fn docs<'f>(field: &'f Field<'_>) -> Vec<&'f Attribute> {
     let is_doc = |attr: &&Attribute| attr.path().is_ident("doc");
     field.original.attrs.iter().filter(is_doc).collect()
 }
 
-fn constants(model: &Struct<'_>, private: &TokenStream, fields: &[&Field<'_>]) -> TokenStream {
+/// The key constants, one for each field.
+pub(super) fn constants(model: &Struct<'_>, fields: &[&Field<'_>]) -> TokenStream {
     if fields.is_empty() {
         return TokenStream::new();
     }
-    let name = &model.original.ident;
+    let (private, name) = (&model.private().path(), &model.original.ident);
     let constants = fields.iter().map(|field| {
         let (vis, constant, key) = (&field.original.vis, field.constant(), model.key(field));
         let (ty, absence) = key_types(private, field);
@@ -123,18 +96,23 @@ fn constants(model: &Struct<'_>, private: &TokenStream, fields: &[&Field<'_>]) -
         let key_type = quote!(#private::Key<#name, #ty, #absence>);
         let new = new_key(model, field, ty);
         let aliases = field.attrs.aliases.iter().map(|alias| model.alias(alias));
-        let aliases = (!field.attrs.aliases.is_empty()).then(|| quote!(.aliases(&[#(#aliases),*])));
-        let flash = field.attrs.flash.is_some().then(|| quote!(.flash()));
-        quote_spanned! {field.here()=>
+        let mut key = quote!(__key);
+        if !field.attrs.aliases.is_empty() {
+            key = quote!(#private::make_key::with_aliases(#key, &[#(#aliases),*]));
+        }
+        if field.attrs.flash.is_some() {
+            key = quote!(#private::make_key::with_flash(#key));
+        }
+        quote_spanned! {field.span()=>
             #docs
             #vis const #constant: #key_type = {
                 let __key: #key_type = #new;
-                __key #aliases #flash
+                #key
             };
         }
     });
     quote! {
-        // The fields' own lints are said of the fields.
+        // The compiler reports these lints at the fields already.
         #[allow(dead_code, deprecated, missing_docs, private_interfaces)]
         #[allow(unreachable_pub, unused_qualifications)]
         impl #name {
@@ -143,16 +121,17 @@ fn constants(model: &Struct<'_>, private: &TokenStream, fields: &[&Field<'_>]) -
     }
 }
 
-/// The first thing that asks whether the type can be stored, so the error is to be at the type.
+/// The call that makes the key. It is the first code that requires a type that can be stored, so its span is
+/// the type of the field.
 fn new_key(model: &Struct<'_>, field: &Field<'_>, ty: &Type) -> TokenStream {
     let key = model.key(field);
-    let place = place(ty);
-    let private = model.private().at(place);
+    let span = type_span(ty);
+    let private = model.private().at(span);
     let defaulted =
-        |default: TokenStream| quote_spanned!(place=> #private::Key::defaulted(#key, #default));
+        |default: TokenStream| quote_spanned!(span=> #private::make_key::defaulted(#key, #default));
     match &field.storage {
         Storage::Optional(_) | Storage::Skipped => {
-            quote_spanned!(place=> #private::Key::optional(#key))
+            quote_spanned!(span=> #private::make_key::optional(#key))
         }
         Storage::Defaulted(None) => defaulted(default_of(ty)),
         Storage::Defaulted(Some(value)) => defaulted(quote!(|| #value)),
@@ -160,6 +139,7 @@ fn new_key(model: &Struct<'_>, field: &Field<'_>, ty: &Type) -> TokenStream {
     }
 }
 
+/// The five methods of a field.
 fn methods(model: &Struct<'_>, private: &TokenStream, field: &Field<'_>) -> TokenStream {
     let (name, vis, constant) = (&model.original.ident, &field.original.vis, field.constant());
     let (ty, _) = key_types(private, field);
@@ -168,25 +148,25 @@ fn methods(model: &Struct<'_>, private: &TokenStream, field: &Field<'_>) -> Toke
 
     let key = model.key(field);
     let reads = match (&field.storage, &field.attrs.flash) {
-        (Storage::Optional(_), None) => format!(" Reads `{key}`: `None` where nothing is stored."),
+        (Storage::Optional(_), None) => format!(" Reads `{key}`: `None` if nothing is stored."),
         (Storage::Optional(_), Some(_)) => {
-            format!(" Reads `{key}`, which removes it: `None` where nothing is stored.")
+            format!(" Reads and removes `{key}`: `None` if nothing is stored.")
         }
-        (_, None) => format!(" Reads `{key}`: its default where nothing is stored."),
+        (_, None) => format!(" Reads `{key}`: the default if nothing is stored."),
         (_, Some(_)) => {
-            format!(" Reads `{key}`, which removes it: its default where nothing is stored.")
+            format!(" Reads and removes `{key}`: the default if nothing is stored.")
         }
     };
     let docs = docs(field);
     let paragraph = (!docs.is_empty()).then(|| quote!(#[doc = ""]));
     let sets = format!(" Sets `{key}`.");
     let updates = format!(
-        " Changes `{key}`. The closure may run again, on a newer value that another request has set."
+        " Changes `{key}`. The closure runs again if another request has saved a newer value."
     );
     let removes = format!(" Removes `{key}`.");
-    let takes = format!(" Reads `{key}` and removes it.");
+    let takes = format!(" Reads and removes `{key}`.");
 
-    quote_spanned! {field.here()=>
+    quote_spanned! {field.span()=>
         #(#docs)*
         #paragraph
         #[doc = #reads]
@@ -219,14 +199,16 @@ fn methods(model: &Struct<'_>, private: &TokenStream, field: &Field<'_>) -> Toke
     }
 }
 
-fn impls(
+/// The hidden struct with the methods, the traits, and the extractor of a snapshot. `read` and `encode` are
+/// the bodies of the methods of `SessionData`.
+pub(super) fn impls(
     model: &Struct<'_>,
-    private: &TokenStream,
     fields: &[&Field<'_>],
     read: &TokenStream,
     encode: &TokenStream,
 ) -> TokenStream {
-    let (name, vis) = (&model.original.ident, &model.original.vis);
+    let (private, name) = (&model.private().path(), &model.original.ident);
+    let vis = &model.original.vis;
     let text = name.unraw().to_string();
     let typed = format_ident!("__{}Session", name.unraw());
     let methods = fields.iter().map(|field| methods(model, private, field));
@@ -275,73 +257,7 @@ fn impls(
                 }
             }
 
-            #[automatically_derived]
-            impl<'__r> #private::poem::FromRequest<'__r> for #name {
-                async fn from_request(
-                    __request: &'__r #private::poem::Request,
-                    __body: &mut #private::poem::RequestBody,
-                ) -> #private::poem::Result<Self> {
-                    #private::snapshot::<Self>(__request).await
-                }
-            }
-        };
-    }
-}
-
-/// Parameters are an error already; that the struct is no session data would be a second one at each use.
-fn generic_stub(model: &Struct<'_>) -> TokenStream {
-    let (private, name) = (model.private().path(), &model.original.ident);
-    let mut generics = model.original.generics.clone();
-    generics
-        .make_where_clause()
-        .predicates
-        .push(parse_quote!(Self: ::core::marker::Send + 'static));
-    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    let mut with_request = generics.clone();
-    with_request.params.insert(0, parse_quote!('__r));
-    let (request_generics, _, _) = with_request.split_for_impl();
-    quote_spanned! {Span::mixed_site()=>
-        const _: () = {
-            #[allow(non_camel_case_types)]
-            pub struct __Stub;
-
-            impl #impl_generics #private::Fields<#name #type_generics> for __Stub #where_clause {
-                fn new(_: #private::Handle<#name #type_generics>) -> Self {
-                    ::core::unreachable!()
-                }
-
-                fn handle(&self) -> &#private::Handle<#name #type_generics> {
-                    ::core::unreachable!()
-                }
-            }
-
-            impl #impl_generics #private::SessionData for #name #type_generics #where_clause {
-                type Fields = __Stub;
-                const NAME: &'static str = "";
-                const FIELDS: &'static [#private::Field] = &[];
-
-                fn read(
-                    _: &#private::Handle<Self>,
-                ) -> ::core::result::Result<Self, #private::GetError> {
-                    ::core::unreachable!()
-                }
-
-                fn encode(
-                    &self,
-                    _: &mut #private::Encoder<'_>,
-                ) -> ::core::result::Result<(), #private::SetError> {
-                    ::core::unreachable!()
-                }
-            }
-
-            impl #request_generics #private::poem::FromRequest<'__r> for #name #type_generics #where_clause {
-                async fn from_request(
-                    _: &'__r #private::poem::Request,
-                    _: &mut #private::poem::RequestBody,
-                ) -> #private::poem::Result<Self> {
-                    ::core::unreachable!()
-                }
-            }
+            #private::impl_extractor!(#name);
         };
     }
 }

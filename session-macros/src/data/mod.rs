@@ -3,10 +3,10 @@
 mod ast;
 mod attr;
 mod expand;
+mod fallback;
 mod valid;
 
 use proc_macro2::TokenStream;
-use quote::quote;
 use syn::DeriveInput;
 
 use crate::ctxt::Ctxt;
@@ -14,15 +14,12 @@ use crate::ctxt::Ctxt;
 pub(crate) use ast::option_argument;
 
 pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
-    let ctxt = Ctxt::default();
+    let ctxt = Ctxt::new();
     let model = ast::Struct::from_input(&ctxt, input);
     valid::check(&ctxt, &model);
-    match ctxt.finish() {
-        None => expand::expand(&model),
-        Some(errors) => {
-            let stub = expand::stub(&model);
-            quote!(#errors #stub)
-        }
+    match ctxt.check() {
+        Ok(()) => expand::expand(&model),
+        Err(error) => fallback::expand(&model, &error),
     }
 }
 

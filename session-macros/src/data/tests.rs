@@ -1,9 +1,9 @@
-//! The pure parts: what the derive says and writes. That it compiles is for the UI tests.
+//! Tests of the errors and the code of the derive. The UI tests compile that code.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
 use quote::quote;
 
-/// The expansion, which is to be well-formed in any case.
+/// The expansion, which consists of items even if there is an error.
 fn derive(input: TokenStream) -> String {
     let input = syn::parse2(input).expect("the input is an item");
     let output = super::derive(&input);
@@ -35,10 +35,10 @@ fn keys_are_namespaced_and_typed() {
         }
     });
     for part in [
-        r#"Key :: optional ("shop_floor.user")"#,
-        r#"Key :: defaulted ("shop_floor.type" , < Vec < String > as"#,
-        r#"Key :: defaulted ("shop_floor.n" , || 5)"#,
-        r#". aliases (& ["shop_floor.old" , "shop.older"]) . flash ()"#,
+        r#"make_key :: optional ("shop_floor.user")"#,
+        r#"make_key :: defaulted ("shop_floor.type" , < Vec < String > as"#,
+        r#"make_key :: defaulted ("shop_floor.n" , || 5)"#,
+        r#"with_flash (:: poem_session :: __private :: make_key :: with_aliases (__key , & ["shop_floor.old" , "shop.older"]))"#,
         "const TYPE",
         "fn r#type",
         "fn set_type",
@@ -51,8 +51,43 @@ fn keys_are_namespaced_and_typed() {
     );
 }
 
+/// Whether one of the tokens is `name`.
+fn mentions(tokens: TokenStream, name: &str) -> bool {
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == name,
+        TokenTree::Group(group) => mentions(group.stream(), name),
+        _ => false,
+    })
+}
+
 #[test]
-fn options_are_known_by_their_last_segment() {
+fn the_expansion_names_no_framework() {
+    for item in [
+        quote!(
+            struct S {
+                a: Option<u8>,
+            }
+        ),
+        // With an error.
+        quote!(
+            struct S {
+                a: u8,
+            }
+        ),
+        quote!(
+            struct S<T> {
+                a: Option<T>,
+            }
+        ),
+    ] {
+        let output = super::derive(&syn::parse2(item).unwrap());
+        assert!(mentions(output.clone(), "impl_extractor"), "{output}");
+        assert!(!mentions(output.clone(), "poem"), "{output}");
+    }
+}
+
+#[test]
+fn a_type_is_an_option_if_its_last_segment_is() {
     for ty in [
         quote!(Option<u8>),
         quote!(std::option::Option<u8>),
@@ -72,7 +107,7 @@ fn options_are_known_by_their_last_segment() {
 }
 
 #[test]
-fn an_option_may_have_a_default_value_but_not_the_plain_default() {
+fn an_option_may_have_a_default_value_but_not_a_plain_default() {
     assert!(
         errors(quote!(
             struct S {
@@ -112,7 +147,7 @@ fn every_error_of_a_struct_is_shown() {
 }
 
 #[test]
-fn what_a_later_release_may_know_is_unknown_now() {
+fn attributes_of_planned_features_are_unknown() {
     for word in [quote!(index), quote!(expires = "10m"), quote!(secret)] {
         let errors = errors(quote!(
             struct S {
@@ -125,7 +160,7 @@ fn what_a_later_release_may_know_is_unknown_now() {
 }
 
 #[test]
-fn only_structs_with_named_fields_and_without_parameters() {
+fn only_structs_with_named_fields_and_without_parameters_are_accepted() {
     for item in [
         quote!(
             struct S;
@@ -177,7 +212,7 @@ fn only_structs_with_named_fields_and_without_parameters() {
 }
 
 #[test]
-fn reserved_names_are_refused_by_any_of_the_five_methods() {
+fn a_field_is_rejected_if_one_of_its_five_methods_is_reserved() {
     for name in ["id", "idle_timeout", "save"] {
         let name = quote::format_ident!("{name}");
         let errors = errors(quote!(struct S { #name: Option<u8> }));
@@ -186,7 +221,7 @@ fn reserved_names_are_refused_by_any_of_the_five_methods() {
             "{errors:?}"
         );
     }
-    // Not stored, so without methods.
+    // A field that is not stored has no methods.
     assert!(
         errors(quote!(
             struct S {
@@ -196,7 +231,7 @@ fn reserved_names_are_refused_by_any_of_the_five_methods() {
         ))
         .is_empty()
     );
-    // The method is what counts, not the key.
+    // The name of the key may be reserved, because it is not the name of a method.
     assert!(
         errors(quote!(
             struct S {
@@ -209,7 +244,7 @@ fn reserved_names_are_refused_by_any_of_the_five_methods() {
 }
 
 #[test]
-fn aliases_do_not_clash() {
+fn invalid_and_duplicate_aliases_are_rejected() {
     for (alias, count) in [
         ("a", 1),
         ("s.a", 1),
@@ -231,7 +266,7 @@ fn aliases_do_not_clash() {
 }
 
 #[test]
-fn the_crate_can_be_found_elsewhere() {
+fn the_path_of_the_crate_can_be_set() {
     let output = derive(quote! {
         #[session(crate = my::sessions)]
         struct S {

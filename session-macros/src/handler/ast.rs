@@ -6,44 +6,46 @@ use syn::{AttrStyle, Attribute, ExprPath, FnArg, ItemFn, LitStr, PatType, Path, 
 use super::attr::{self, Options};
 use crate::{ctxt::Ctxt, private::Private};
 
+/// A handler, its options and its parameters.
 pub(crate) struct Handler {
     pub(crate) options: Options,
-    /// The user's function, without the attributes that are ours or the endpoint's.
+    /// The user's function, without the attributes that this macro reads or moves to the endpoint.
     pub(crate) function: ItemFn,
     pub(crate) attrs: Attrs,
     pub(crate) params: Vec<Param>,
 }
 
-/// The function's attributes, by what they are to stand on.
+/// The attributes of the function, by the generated items that they belong to.
 #[derive(Default)]
 pub(crate) struct Attrs {
-    /// On each item that is generated.
+    /// For every generated item.
     pub(crate) cfg: Vec<Attribute>,
-    /// On the endpoint's struct: docs, and what is said to those who use it.
+    /// For the struct of the endpoint: docs, and lints that users of the endpoint see.
     pub(crate) endpoint: Vec<Attribute>,
-    /// On the struct and on its `impl`, which holds the function.
+    /// For the struct and its `impl`, which contains the function.
     pub(crate) lints: Vec<Attribute>,
-    /// On the function itself.
+    /// For the function itself.
     pub(crate) function: Vec<Attribute>,
-    /// `#[handler]`, which does what `#[session]` does: the paths, since their imports are to stay in use.
+    /// The paths of `#[handler]`, which is redundant. They are kept because their imports must stay used.
     pub(crate) handler: Vec<Path>,
 }
 
+/// A parameter of the function.
 pub(crate) struct Param {
     pub(crate) kind: Kind,
     pub(crate) ty: Type,
     pub(crate) cfg: Vec<Attribute>,
 }
 
-/// Where a parameter's value comes from.
+/// How the value of a parameter is extracted.
 pub(crate) enum Kind {
     /// Any Poem extractor, `Session<S>` and `S` among them.
     Extract,
-    /// `&mut S`: a struct whose changed fields are written back. Its type is `S`.
+    /// `&mut S`: a struct whose changed fields are written back. Contains `S`.
     Edit(Type),
     /// `#[key(S::FIELD)]`.
     Key(ExprPath),
-    /// It has an error.
+    /// The parameter has an error.
     Broken,
 }
 
@@ -73,7 +75,7 @@ impl Handler {
         Private(self.options.krate.as_ref())
     }
 
-    /// The structs that are written back, with their position.
+    /// The parameters `&mut S`, with their positions.
     pub(crate) fn edits(&self) -> impl Iterator<Item = (usize, &Param)> {
         self.params
             .iter()
@@ -83,13 +85,14 @@ impl Handler {
 }
 
 impl Attrs {
+    /// Sorts the attributes of a function.
     fn sort(attrs: Vec<Attribute>) -> Self {
         let mut sorted = Self::default();
         for attr in attrs {
             let path = attr.path();
             let is = |names: &[&str]| names.iter().any(|name| path.is_ident(name));
             if matches!(attr.style, AttrStyle::Inner(_)) {
-                // Stands in the body, and stays there.
+                // An attribute in the body of the function stays there.
                 sorted.function.push(attr);
             } else if is_handler(path) {
                 sorted.handler.push(path.clone());
@@ -107,12 +110,13 @@ impl Attrs {
     }
 }
 
-/// `#[expect]` has to stand where the lint is found: these are about the item that others see.
+/// Whether this is an `#[expect]` of a lint that the compiler reports at the struct of the endpoint. It must be
+/// on that struct, because elsewhere the expectation is not fulfilled.
 fn expects_of_item(attr: &Attribute) -> bool {
     const OF_ITEM: [&str; 3] = ["dead_code", "missing_docs", "unreachable_pub"];
     let mut found = false;
     if attr.path().is_ident("expect") {
-        // What does not parse is for the compiler to refuse.
+        // The compiler reports an `#[expect]` that does not parse.
         let _ = attr.parse_nested_meta(|lint| {
             found |= OF_ITEM.iter().any(|name| lint.path.is_ident(name));
             if lint.input.peek(Token![=]) {
@@ -124,6 +128,7 @@ fn expects_of_item(attr: &Attribute) -> bool {
     found
 }
 
+/// Whether this is the path of the attribute `#[handler]`.
 fn is_handler(path: &Path) -> bool {
     let names: Vec<String> = path
         .segments
@@ -134,6 +139,7 @@ fn is_handler(path: &Path) -> bool {
 }
 
 impl Param {
+    /// Reads a parameter, and removes `#[key]` from its attributes.
     fn read(ctxt: &Ctxt, param: &mut PatType) -> Self {
         let keys = attr::take_keys(&mut param.attrs);
         let cfg = param
@@ -148,7 +154,7 @@ impl Param {
             ([], _) => Kind::Extract,
             ([key], _) => ctxt.ok(attr::key(key)).map_or(Kind::Broken, Kind::Key),
             ([_, second, ..], _) => {
-                ctxt.error(second, "a parameter has one `#[key(…)]`; remove one");
+                ctxt.error(second, "a parameter has only one `#[key(…)]`; remove one");
                 Kind::Broken
             }
         };

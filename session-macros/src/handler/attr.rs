@@ -1,4 +1,4 @@
-//! What was written in `#[session(…)]` on a function and in `#[key(…)]` on its parameters.
+//! Reads the options in `#[session(…)]` on a function, and `#[key(…)]` on its parameters.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use syn::{Attribute, ExprPath, Ident, LitStr, Meta, Path};
 
 use crate::{ctxt::Ctxt, meta};
 
+/// The options of a handler.
 const OPTIONS: &[&str] = &[
     "or_redirect",
     "regenerate",
@@ -16,7 +17,7 @@ const OPTIONS: &[&str] = &[
     "crate",
 ];
 
-/// On the function. The words are kept, for errors to point at.
+/// The options of the handler. Flags keep the word that was written, so that errors can point at it.
 #[derive(Default)]
 pub(crate) struct Options {
     pub(crate) or_redirect: Option<LitStr>,
@@ -34,7 +35,7 @@ impl Options {
             let name = entry.name.clone();
             match name.to_string().as_str() {
                 "or_redirect" => {
-                    let target = entry.string("\"/login\"").and_then(redirect);
+                    let target = entry.string("\"/login\"").and_then(check_redirect);
                     meta::set_once(ctxt, &mut read.or_redirect, &name, target);
                 }
                 "regenerate" => meta::set_once(ctxt, &mut read.regenerate, &name, entry.flag()),
@@ -42,7 +43,7 @@ impl Options {
                 "exclusive" => meta::set_once(ctxt, &mut read.exclusive, &name, entry.flag()),
                 "idle_timeout" => {
                     let timeout = entry.string("\"2h\"").and_then(|text| {
-                        let duration = duration(&text)?;
+                        let duration = parse_duration(&text)?;
                         Ok((text, duration))
                     });
                     meta::set_once(ctxt, &mut read.idle_timeout, &name, timeout);
@@ -58,48 +59,58 @@ impl Options {
     }
 }
 
-/// `#[key(Shop::USER)]` off a parameter's attributes.
+/// Takes each `#[key(…)]` from the attributes of a parameter.
 pub(crate) fn take_keys(attrs: &mut Vec<Attribute>) -> Vec<Attribute> {
     attrs
         .extract_if(.., |attr| attr.path().is_ident("key"))
         .collect()
 }
 
-/// The key constant in `#[key(Shop::USER)]`.
+/// Reads the key constant in `#[key(Shop::USER)]`.
 pub(crate) fn key(attr: &Attribute) -> syn::Result<ExprPath> {
-    let form = || {
+    let error = || {
         syn::Error::new_spanned(
             attr,
-            "name the key constant of a field: `#[key(Shop::USER)]`",
+            "expected the key constant of a field: `#[key(Shop::USER)]`",
         )
     };
     match &attr.meta {
-        Meta::List(list) => list.parse_args().map_err(|_| form()),
-        Meta::Path(_) | Meta::NameValue(_) => Err(form()),
+        Meta::List(list) => list.parse_args().map_err(|_| error()),
+        Meta::Path(_) | Meta::NameValue(_) => Err(error()),
     }
 }
 
-/// At least a second, as a session's own idle timeout is.
-fn duration(text: &LitStr) -> syn::Result<Duration> {
+/// Reads an idle timeout. Rejects text that is not a duration, and less than one second, which is the minimum of
+/// `Session::set_idle_timeout` too:
+///
+/// ```text
+/// #[session(idle_timeout = "soon")]
+/// ```
+fn parse_duration(text: &LitStr) -> syn::Result<Duration> {
     let written = text.value();
-    let refuse = |why: &str| {
+    let reject = |why: &str| {
         let message = format!("{why}; write a duration such as \"30m\" or \"2h\"");
         Err(syn::Error::new(text.span(), message))
     };
     match humantime::parse_duration(&written) {
-        Err(_) => refuse(&format!("`{written}` is not a duration")),
+        Err(_) => reject(&format!("`{written}` is not a duration")),
         Ok(duration) if duration < Duration::from_secs(1) => {
-            refuse("an idle timeout of less than a second ends the session at once")
+            reject("an idle timeout of less than a second ends the session at once")
         }
         Ok(duration) if u64::try_from(duration.as_millis()).is_err() => {
-            refuse("the idle timeout is too long")
+            reject("the idle timeout is too long")
         }
         Ok(duration) => Ok(duration),
     }
 }
 
-/// A path of this site, or a whole `https` URL. Browsers take `//host` and `/\host` for another site.
-fn redirect(text: LitStr) -> syn::Result<LitStr> {
+/// Rejects every redirect target but a path on this site and a full `https` URL. `//host` and `/\host` are not
+/// paths, because browsers resolve them to another site:
+///
+/// ```text
+/// #[session(or_redirect = "//login.example")]
+/// ```
+fn check_redirect(text: LitStr) -> syn::Result<LitStr> {
     let target = text.value();
     let path = target.starts_with('/') && !target.starts_with("//") && !target.starts_with("/\\");
     let url = target
@@ -108,14 +119,14 @@ fn redirect(text: LitStr) -> syn::Result<LitStr> {
     if !(path || url) {
         return Err(syn::Error::new(
             text.span(),
-            "a redirect goes to a path of this site that begins with one `/`, such as \"/login\", or to \
-             a whole `https://` URL",
+            "a redirect target is a path on this site that begins with one `/`, such as \"/login\", or a full \
+             `https://` URL",
         ));
     }
     if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(syn::Error::new(
             text.span(),
-            "a URL has no spaces, control characters or letters outside ASCII; write them `%`-encoded",
+            "a URL has no spaces, control characters or non-ASCII letters; write them percent-encoded",
         ));
     }
     Ok(text)
@@ -132,23 +143,23 @@ mod tests {
     }
 
     #[test]
-    fn durations_as_people_write_them() {
+    fn durations_have_a_number_and_a_unit() {
         for (text, seconds) in [("30m", 1800), ("2h", 7200), ("1day 1s", 86401), ("1s", 1)] {
-            let duration = duration(&literal(text)).unwrap();
+            let duration = parse_duration(&literal(text)).unwrap();
             assert_eq!(duration, Duration::from_secs(seconds), "{text}");
         }
     }
 
     #[test]
-    fn other_durations_name_the_form() {
+    fn the_error_of_an_invalid_duration_shows_the_form() {
         for text in ["", "30", "soon", "-1h", "0s", "999ms", "600000000000y"] {
-            let error = duration(&literal(text)).unwrap_err().to_string();
+            let error = parse_duration(&literal(text)).unwrap_err().to_string();
             assert!(error.contains("\"30m\" or \"2h\""), "{text}: {error}");
         }
     }
 
     #[test]
-    fn redirects_stay_on_the_site_or_say_where_they_go() {
+    fn a_redirect_target_is_a_path_on_this_site_or_an_https_url() {
         for good in [
             "/",
             "/login",
@@ -156,7 +167,7 @@ mod tests {
             "https://id.example/login",
             "https://[::1]/",
         ] {
-            assert!(redirect(literal(good)).is_ok(), "{good}");
+            assert!(check_redirect(literal(good)).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -171,7 +182,7 @@ mod tests {
             "/a\r\nSet-Cookie: a=b",
             "/ö",
         ] {
-            assert!(redirect(literal(bad)).is_err(), "{bad}");
+            assert!(check_redirect(literal(bad)).is_err(), "{bad}");
         }
     }
 }

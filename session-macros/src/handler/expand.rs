@@ -1,14 +1,14 @@
-//! The tokens: an endpoint, and in its `call` the user's function.
+//! Generates the endpoint. Its `call` contains the user's function.
 //!
-//! The names of locals begin with `__`: hygiene does not help against a unit struct or a constant of the
-//! user's (and a handler is a unit struct), which a pattern of the same name would be taken for.
+//! Names of local variables begin with `__`. Hygiene does not cover items: if the user has a constant or a
+//! unit struct of the same name (a handler is one), the compiler reads the variable as a pattern for it.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{GenericParam, Generics, ReturnType, Safety, Token};
+use syn::{Generics, ReturnType, Token};
 
 use super::ast::{Handler, Kind, Param};
-use crate::private::place;
+use crate::private::type_span;
 
 pub(crate) fn expand(handler: &Handler) -> TokenStream {
     let private = handler.private().path();
@@ -19,21 +19,21 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
     let has_params = !handler.params.is_empty();
 
     let split = has_params.then(|| {
-        quote_spanned! {here()=>
-            // The parameters may be keys alone.
+        quote_spanned! {mixed()=>
+            // A `#[key]` parameter does not use the body.
             #[allow(unused_mut)]
             let (__request, mut __body) = __request.split();
         }
     });
     let (begin, complete) = if needs_session {
         (
-            quote_spanned!(here()=> let __params = #private::Parameters::begin_with_options(&__request, #exclusive);),
-            quote_spanned!(here()=> __params.complete_with_session().await?;),
+            quote_spanned!(mixed()=> let __params = #private::Parameters::begin_with_options(&__request, #exclusive);),
+            quote_spanned!(mixed()=> __params.complete_with_session().await?;),
         )
     } else if has_params {
         (
-            quote_spanned!(here()=> let __params = #private::Parameters::begin(&__request);),
-            quote_spanned!(here()=> __params.complete();),
+            quote_spanned!(mixed()=> let __params = #private::Parameters::begin(&__request);),
+            quote_spanned!(mixed()=> __params.complete();),
         )
     } else {
         Default::default()
@@ -42,19 +42,19 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
     let extractions = params.map(|(i, param)| extraction(handler, i, param));
     let result = result(handler);
     let write_backs = handler.edits().map(|(i, edit)| {
-        let (cfg, place) = (&edit.cfg, place(&edit.ty));
-        let (private, mut local) = (handler.private().at(place), local(i));
-        local.set_span(place);
-        let result = Ident::new("__result", place);
-        let written = quote_spanned!(place=> #private::write_back(#result, #local));
-        quote_spanned! {here()=>
+        let (cfg, span) = (&edit.cfg, type_span(&edit.ty));
+        let (private, mut local) = (handler.private().at(span), local(i));
+        local.set_span(span);
+        let result = Ident::new("__result", span);
+        let written = quote_spanned!(span=> #private::write_back(#result, #local));
+        quote_spanned! {mixed()=>
             #(#cfg)*
             let __result = #written;
         }
     });
     let after = acts_after.then(|| after(handler, &private));
-    let body = quote_spanned! {here()=>
-        // A handler takes what it extracts, and is `async` where the others of its application are.
+    let body = quote_spanned! {mixed()=>
+        // A handler owns the values that it extracts, and may be `async` without an `.await`.
         #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
         #function
         #split
@@ -69,76 +69,51 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
     endpoint(handler, &function.sig.generics, &body)
 }
 
-/// What stands in for a handler with errors, so that its uses are not errors too. The function is still
-/// there for the compiler to check.
-pub(crate) fn stub(handler: &Handler) -> TokenStream {
-    let mut function = handler.function.clone();
-    function.sig.constness = None;
-    function.sig.abi = None;
-    function.sig.variadic = None;
-    function.sig.safety = Safety::Default;
-    let body = quote! {
-        #[allow(unused)]
-        #function
-        ::core::unreachable!()
-    };
-    // Without bounds, which may name lifetimes that the endpoint does not have.
-    let mut generics = Generics::default();
-    for param in &handler.function.sig.generics.params {
-        match param.clone() {
-            GenericParam::Lifetime(_) => {}
-            GenericParam::Type(mut param) => {
-                param.bounds.clear();
-                generics.params.push(GenericParam::Type(param));
-            }
-            param @ GenericParam::Const(_) => generics.params.push(param),
-        }
-    }
-    endpoint(handler, &generics, &body)
-}
-
-fn here() -> Span {
+/// The span of code that no error of the user points at.
+fn mixed() -> Span {
     Span::mixed_site()
 }
 
+/// The variable of a parameter.
 fn local(position: usize) -> Ident {
-    format_ident!("__p{position}", span = here())
+    format_ident!("__p{position}", span = mixed())
 }
 
+/// Whether an option acts on the session after the handler.
 fn acts_after(handler: &Handler) -> bool {
     let options = &handler.options;
     options.regenerate.is_some() || options.destroy.is_some() || options.idle_timeout.is_some()
 }
 
+/// Extracts a parameter from the request.
 fn extraction(handler: &Handler, position: usize, param: &Param) -> TokenStream {
     let (cfg, ty, mut local) = (&param.cfg, &param.ty, local(position));
-    // The call takes the type from the `let`: a turbofish would be a second place to report an error at.
-    let place = place(ty);
-    let private = handler.private().at(place);
-    local.set_span(place);
+    // The call infers the type from the `let`. The compiler would report an error at a turbofish too.
+    let span = type_span(ty);
+    let private = handler.private().at(span);
+    local.set_span(span);
     match &param.kind {
         Kind::Extract | Kind::Broken => {
-            let value = quote_spanned!(place=> #private::extract(&__request, &mut __body).await?);
-            quote_spanned!(here()=> #(#cfg)* let #local: #ty = #value;)
+            let value = quote_spanned!(span=> #private::extract(&__request, &mut __body).await?);
+            quote_spanned!(mixed()=> #(#cfg)* let #local: #ty = #value;)
         }
         Kind::Edit(data) => {
-            let value = quote_spanned!(place=> #private::edit(&__request).await?);
-            quote_spanned!(here()=> #(#cfg)* let mut #local: #private::Edit<#data> = #value;)
+            let value = quote_spanned!(span=> #private::edit(&__request).await?);
+            quote_spanned!(mixed()=> #(#cfg)* let mut #local: #private::Edit<#data> = #value;)
         }
         Kind::Key(key) => {
             let or_redirect = match &handler.options.or_redirect {
                 None => quote!(::core::option::Option::None),
                 Some(target) => quote!(::core::option::Option::Some(#target)),
             };
-            let value =
-                quote_spanned!(place=> #private::key(&__request, #key, #or_redirect).await?);
-            quote_spanned!(here()=> #(#cfg)* let #local: #ty = #value;)
+            let value = quote_spanned!(span=> #private::key(&__request, #key, #or_redirect).await?);
+            quote_spanned!(mixed()=> #(#cfg)* let #local: #ty = #value;)
         }
     }
 }
 
-/// Calls the function and makes a response of what it returns; where that is none, the error is at the
-/// return type.
+/// Calls the function and converts its result into a response. If the result is not a response, the error
+/// points at the return type.
 fn result(handler: &Handler) -> TokenStream {
     let sig = &handler.function.sig;
     let name = &sig.ident;
@@ -147,20 +122,21 @@ fn result(handler: &Handler) -> TokenStream {
     let params = handler.params.iter().enumerate();
     let arguments = params.map(|(i, param)| argument(i, param));
     let dot_await = sig.asyncness.map(|_| quote!(.await));
-    let call = quote_spanned!(here()=> #name #turbofish(#(#arguments),*) #dot_await);
-    let place = match &sig.output {
-        ReturnType::Default => here().located_at(name.span()),
-        ReturnType::Type(_, ty) => place(ty),
+    let call = quote_spanned!(mixed()=> #name #turbofish(#(#arguments),*) #dot_await);
+    let span = match &sig.output {
+        ReturnType::Default => mixed().located_at(name.span()),
+        ReturnType::Type(_, ty) => type_span(ty),
     };
-    let private = handler.private().at(place);
-    let result = Ident::new("__result", place);
-    let response = quote_spanned!(place=> #private::into_response(#result));
-    quote_spanned! {here()=>
+    let private = handler.private().at(span);
+    let result = Ident::new("__result", span);
+    let response = quote_spanned!(span=> #private::into_response(#result));
+    quote_spanned! {mixed()=>
         let #result = #call;
         let __result = #response;
     }
 }
 
+/// The argument for a parameter of the user's function.
 fn argument(position: usize, param: &Param) -> TokenStream {
     let (cfg, local) = (&param.cfg, local(position));
     match param.kind {
@@ -169,18 +145,19 @@ fn argument(position: usize, param: &Param) -> TokenStream {
     }
 }
 
+/// Applies the options that act after the handler.
 fn after(handler: &Handler, private: &TokenStream) -> TokenStream {
     let options = &handler.options;
     let (regenerate, destroy) = (options.regenerate.is_some(), options.destroy.is_some());
     let idle_timeout = match &options.idle_timeout {
         None => quote!(::core::option::Option::None),
         Some((_, duration)) => {
-            // The attribute's check has refused what does not fit.
+            // `attr` rejects a longer duration.
             let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
             quote!(::core::option::Option::Some(#millis))
         }
     };
-    quote_spanned! {here()=>
+    quote_spanned! {mixed()=>
         let __result = #private::after(
             &__request,
             __result,
@@ -193,64 +170,19 @@ fn after(handler: &Handler, private: &TokenStream) -> TokenStream {
     }
 }
 
-fn endpoint(handler: &Handler, generics: &Generics, body: &TokenStream) -> TokenStream {
+/// The type of the endpoint and its traits, with `body` as the body of its `call`.
+pub(super) fn endpoint(handler: &Handler, generics: &Generics, body: &TokenStream) -> TokenStream {
     let private = handler.private().path();
-    let (vis, name) = (&handler.function.vis, &handler.function.sig.ident);
-    let attrs = &handler.attrs;
-    let (cfg, docs, lints) = (&attrs.cfg, &attrs.endpoint, &attrs.lints);
-    // As in a function that is deprecated itself.
-    let deprecated = attrs
-        .endpoint
-        .iter()
-        .any(|attr| attr.path().is_ident("deprecated"))
-        .then(|| quote!(#[allow(deprecated)]));
+    let (name, attrs) = (&handler.function.sig.ident, &handler.attrs);
+    let (cfg, lints, deprecated) = (&attrs.cfg, &attrs.lints, allow_deprecated(handler));
     let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
-    // `fn(*const T)` asks nothing of `T`, and is `Send` and `Sync` whatever `T` is.
-    let types = generics.type_params().map(|param| &param.ident);
-    let never = quote!(#private::RemoveTheHandlerAttribute);
-    let marker = quote!(::core::marker::PhantomData<fn(#(*const #types),*) -> #never>);
-
-    // Where `#[handler]` stands over `#[session]`, its code calls this struct as if it was the function. What
-    // the compiler then reports is that the arguments are not of the type that says what to do: the call
-    // derefs a unit struct, and is the constructor of one with parameters.
-    // Where the function stood: `dead_code` says nothing of what a macro made.
-    let keyword = Token![struct](handler.function.sig.fn_token.span);
-    let end = Token![;](name.span());
-    let (definition, value) = if generics.params.is_empty() {
-        let definition = quote!(#keyword #name #end);
-        // What is awaited has to be a future, or that would be an error too.
-        let mut returns = quote!(#private::poem::Response);
-        if handler.function.sig.asyncness.is_some() {
-            returns = quote!(::core::future::Ready<#returns>);
-        }
-        let value = quote_spanned! {here()=>
-            #(#cfg)*
-            #deprecated
-            #[doc(hidden)]
-            impl ::core::ops::Deref for #name {
-                type Target = fn(#never) -> #returns;
-
-                fn deref(&self) -> &Self::Target {
-                    const NEVER: fn(#never) -> #returns = |__never| match __never {};
-                    &NEVER
-                }
-            }
-        };
-        (definition, value)
+    let definition = definition(handler, generics);
+    let value = if generics.params.is_empty() {
+        deref(handler)
     } else {
-        let definition = quote!(#keyword #name #impl_generics (#marker) #where_clause #end);
-        let value = quote_spanned! {here()=>
-            #(#cfg)*
-            #deprecated
-            impl #impl_generics ::core::default::Default for #name #type_generics #where_clause {
-                fn default() -> Self {
-                    Self(::core::marker::PhantomData)
-                }
-            }
-        };
-        (definition, value)
+        default(handler, generics)
     };
-    // What imports a `#[handler]` that was dropped stays in use.
+    // `#[session]` drops `#[handler]`. This uses the import of it, so that the compiler does not warn.
     let imports = attrs.handler.iter().map(|handler| {
         quote! {
             #(#cfg)*
@@ -260,12 +192,8 @@ fn endpoint(handler: &Handler, generics: &Generics, body: &TokenStream) -> Token
             };
         }
     });
-    quote_spanned! {here()=>
-        #(#cfg)*
-        #(#docs)*
-        #(#lints)*
-        #[allow(non_camel_case_types, missing_copy_implementations, missing_debug_implementations)]
-        #vis #definition
+    quote_spanned! {mixed()=>
+        #definition
 
         #value
 
@@ -282,6 +210,92 @@ fn endpoint(handler: &Handler, generics: &Generics, body: &TokenStream) -> Token
                 __request: #private::poem::Request,
             ) -> #private::poem::Result<Self::Output> {
                 #body
+            }
+        }
+    }
+}
+
+/// Allows the generated code to use an endpoint that is deprecated.
+fn allow_deprecated(handler: &Handler) -> Option<TokenStream> {
+    let mut attrs = handler.attrs.endpoint.iter();
+    attrs
+        .any(|attr| attr.path().is_ident("deprecated"))
+        .then(|| quote!(#[allow(deprecated)]))
+}
+
+/// The struct of the endpoint: a unit struct, or one with a marker for the parameters of the function.
+///
+/// If `#[handler]` is above `#[session]`, its code calls the struct like the function. The compiler then reports
+/// that the arguments are not a `RemoveTheHandlerAttribute`, a name that says what to do. A unit struct is
+/// called through [`deref`](fn@deref), and a struct with parameters through its constructor.
+fn definition(handler: &Handler, generics: &Generics) -> TokenStream {
+    let (vis, sig) = (&handler.function.vis, &handler.function.sig);
+    let (name, attrs) = (&sig.ident, &handler.attrs);
+    let (cfg, docs, lints) = (&attrs.cfg, &attrs.endpoint, &attrs.lints);
+    // The keyword has the span of `fn`: the lint `dead_code` ignores items with the spans of a macro.
+    let keyword = Token![struct](sig.fn_token.span);
+    let end = Token![;](name.span());
+    let definition = if generics.params.is_empty() {
+        quote!(#keyword #name #end)
+    } else {
+        let never = never(handler);
+        let (impl_generics, _, where_clause) = generics.split_for_impl();
+        // `fn(*const T)` is `Send` and `Sync` for every `T`, and has no bounds.
+        let types = generics.type_params().map(|param| &param.ident);
+        let marker = quote!(::core::marker::PhantomData<fn(#(*const #types),*) -> #never>);
+        quote!(#keyword #name #impl_generics (#marker) #where_clause #end)
+    };
+    quote_spanned! {mixed()=>
+        #(#cfg)*
+        #(#docs)*
+        #(#lints)*
+        #[allow(non_camel_case_types, missing_copy_implementations, missing_debug_implementations)]
+        #vis #definition
+    }
+}
+
+/// The type whose name says to remove `#[handler]`.
+fn never(handler: &Handler) -> TokenStream {
+    let private = handler.private().path();
+    quote!(#private::RemoveTheHandlerAttribute)
+}
+
+/// Makes a unit struct callable, for the error that [`definition`](fn@definition) describes.
+fn deref(handler: &Handler) -> TokenStream {
+    let (private, never) = (handler.private().path(), never(handler));
+    let (name, cfg) = (&handler.function.sig.ident, &handler.attrs.cfg);
+    let deprecated = allow_deprecated(handler);
+    // `#[handler]` awaits the call, so a result that is no future would be a second error.
+    let mut returns = quote!(#private::poem::Response);
+    if handler.function.sig.asyncness.is_some() {
+        returns = quote!(::core::future::Ready<#returns>);
+    }
+    quote_spanned! {mixed()=>
+        #(#cfg)*
+        #deprecated
+        #[doc(hidden)]
+        impl ::core::ops::Deref for #name {
+            type Target = fn(#never) -> #returns;
+
+            fn deref(&self) -> &Self::Target {
+                const NEVER: fn(#never) -> #returns = |__never| match __never {};
+                &NEVER
+            }
+        }
+    }
+}
+
+/// Makes a struct with parameters constructible: `generic::<T>::default()` is the endpoint.
+fn default(handler: &Handler, generics: &Generics) -> TokenStream {
+    let (name, cfg) = (&handler.function.sig.ident, &handler.attrs.cfg);
+    let deprecated = allow_deprecated(handler);
+    let (impl_generics, type_generics, where_clause) = generics.split_for_impl();
+    quote_spanned! {mixed()=>
+        #(#cfg)*
+        #deprecated
+        impl #impl_generics ::core::default::Default for #name #type_generics #where_clause {
+            fn default() -> Self {
+                Self(::core::marker::PhantomData)
             }
         }
     }

@@ -1,9 +1,9 @@
-//! The pure parts: what the attribute says and writes. That it compiles is for the UI tests.
+//! Tests of the errors and the code of the attribute. The UI tests compile that code.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
-/// The expansion, which is to be well-formed in any case.
+/// The expansion, which consists of items even if there is an error.
 fn session(options: TokenStream, item: TokenStream) -> String {
     let item = syn::parse2(item).expect("the input is an item");
     let output = super::expand(options, item);
@@ -16,7 +16,7 @@ fn error_count(options: TokenStream, item: TokenStream) -> usize {
 }
 
 #[test]
-fn each_kind_of_parameter_has_its_call() {
+fn each_kind_of_parameter_is_extracted_by_its_function() {
     let output = session(
         quote!(or_redirect = "/login"),
         quote! {
@@ -42,7 +42,7 @@ fn each_kind_of_parameter_has_its_call() {
 }
 
 #[test]
-fn nothing_is_loaded_for_a_handler_that_takes_nothing() {
+fn a_handler_without_parameters_and_options_extracts_nothing() {
     let output = session(
         quote!(),
         quote!(
@@ -69,7 +69,7 @@ fn nothing_is_loaded_for_a_handler_that_takes_nothing() {
 }
 
 #[test]
-fn an_explicit_handler_is_dropped_and_other_attributes_stay() {
+fn the_handler_attribute_is_dropped_and_other_attributes_are_kept() {
     let output = session(
         quote!(),
         quote! {
@@ -84,7 +84,7 @@ fn an_explicit_handler_is_dropped_and_other_attributes_stay() {
     assert!(!output.contains("# [poem :: handler]"), "{output}");
     assert_eq!(output.matches("# [inline]").count(), 1, "{output}");
     assert_eq!(output.matches("doc = r\" Docs.\"").count(), 1, "{output}");
-    // The struct, its `impl`s and the import.
+    // On the struct, its two `impl`s and the import of `#[handler]`.
     assert_eq!(output.matches("# [cfg (unix)]").count(), 4, "{output}");
 }
 
@@ -106,7 +106,7 @@ fn every_error_of_a_handler_is_shown() {
 }
 
 #[test]
-fn what_a_later_release_may_know_is_unknown_now() {
+fn options_of_planned_features_are_unknown() {
     for option in [quote!(locked), quote!(fresh = "10m")] {
         let output = session(
             option,
@@ -119,7 +119,7 @@ fn what_a_later_release_may_know_is_unknown_now() {
 }
 
 #[test]
-fn contradictions_are_refused() {
+fn options_that_contradict_each_other_are_rejected() {
     for options in [
         quote!(regenerate, destroy),
         quote!(destroy, idle_timeout = "1h"),
@@ -146,7 +146,7 @@ fn contradictions_are_refused() {
         ),
         0
     );
-    // Never turned away.
+    // A request without an optional key is not rejected, so it is not redirected.
     let optional = quote!(
         fn f(#[key(S::A)] a: Option<u8>) {}
     );
@@ -154,7 +154,7 @@ fn contradictions_are_refused() {
 }
 
 #[test]
-fn a_struct_is_not_written_back_while_another_parameter_holds_it() {
+fn a_struct_that_is_written_back_is_held_by_one_parameter() {
     for (params, count) in [
         (quote!(a: &mut S, b: &mut S), 1),
         (quote!(a: Session<S>, b: &mut S), 1),
@@ -171,7 +171,7 @@ fn a_struct_is_not_written_back_while_another_parameter_holds_it() {
 }
 
 #[test]
-fn items_that_are_no_functions_stay_beside_the_error() {
+fn an_item_that_is_not_a_function_is_kept_beside_the_error() {
     for item in [
         quote!(
             struct S {
@@ -192,7 +192,7 @@ fn items_that_are_no_functions_stay_beside_the_error() {
 }
 
 #[test]
-fn a_method_stays_a_method() {
+fn a_method_is_kept_beside_the_error() {
     let item = syn::parse2(quote!(
         async fn f(&self, #[key(S::A)] a: u8) {}
     ))
@@ -206,7 +206,7 @@ fn a_method_stays_a_method() {
 }
 
 #[test]
-fn the_crate_can_be_found_elsewhere() {
+fn the_path_of_the_crate_can_be_set() {
     let output = session(
         quote!(crate = my::sessions, regenerate),
         quote!(
@@ -218,7 +218,7 @@ fn the_crate_can_be_found_elsewhere() {
 }
 
 #[test]
-fn attributes_in_the_body_stay_there() {
+fn attributes_in_the_body_are_kept_there() {
     let body = quote!(
         fn f() {
             #![allow(unused)]
@@ -227,6 +227,6 @@ fn attributes_in_the_body_stay_there() {
     );
     let inside = "fn f () { # ! [allow (unused)] # ! [doc = \"inside\"] }";
     assert!(session(quote!(), body.clone()).contains(inside));
-    // Also where there is an error.
+    // An error does not move them either.
     assert_eq!(error_count(quote!(unknown), body), 1);
 }

@@ -1,42 +1,72 @@
-//! What cannot be meant, one check each.
+//! The checks of a handler. Each `check_…` function rejects one kind of mistake.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{GenericArgument, GenericParam, Item, PathArguments, Safety, Type};
+use syn::{FnArg, GenericArgument, GenericParam, Item, ItemFn, PathArguments, Safety, Type};
 
 use super::ast::{Handler, Kind, Param};
 use crate::{ctxt::Ctxt, data::option_argument};
 
 pub(crate) fn check(ctxt: &Ctxt, handler: &Handler) {
-    signature(ctxt, handler);
-    lifetimes(ctxt, handler);
+    check_signature(ctxt, handler);
+    check_lifetimes(ctxt, handler);
     for param in &handler.params {
-        impl_trait(ctxt, param);
-        key_by_value(ctxt, param);
+        check_impl_trait(ctxt, param);
+        check_key_by_value(ctxt, param);
     }
-    one_edit_each(ctxt, handler);
-    contradictions(ctxt, handler);
-    redirect_needs_key(ctxt, handler);
+    check_one_holder(ctxt, handler);
+    check_contradictions(ctxt, handler);
+    check_redirect_has_key(ctxt, handler);
 }
 
-/// Says where the attribute belongs.
-pub(crate) fn not_a_function(ctxt: &Ctxt, item: &Item) {
+/// The error for an item that is no function:
+///
+/// ```text
+/// #[session]
+/// struct Shop {}
+/// ```
+pub(super) fn not_a_function(item: &Item) -> syn::Error {
     match item {
-        Item::Struct(item) => ctxt.error_at(
+        Item::Struct(item) => syn::Error::new(
             item.ident.span(),
-            "`#[session]` makes a function an endpoint; for a struct of session keys, write \
+            "`#[session]` turns a function into an endpoint; for a struct of session keys, write \
              `#[derive(SessionData)]` above it",
         ),
-        item => ctxt.error(
+        item => syn::Error::new_spanned(
             item,
-            "`#[session]` makes a function an endpoint: put it on an `async fn` or `fn`",
+            "`#[session]` turns a function into an endpoint; put it on an `async fn` or `fn`",
         ),
     }
 }
 
-fn signature(ctxt: &Ctxt, handler: &Handler) {
+/// Rejects a method:
+///
+/// ```text
+/// impl Api {
+///     #[session]
+///     async fn user(&self, shop: Session<Shop>) {}
+/// }
+/// ```
+pub(super) fn check_not_a_method(function: &ItemFn) -> syn::Result<()> {
+    match function.sig.inputs.first() {
+        Some(FnArg::Receiver(receiver)) => Err(syn::Error::new_spanned(
+            receiver,
+            "`#[session]` turns a function into an endpoint, and this is a method; remove the attribute: \
+             `Session<S>` and `S` are extractors, which `#[OpenApi]` methods take without it",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Rejects a qualifier that the function of an endpoint cannot have:
+///
+/// ```text
+/// #[session]
+/// async unsafe fn index() {}
+/// ```
+fn check_signature(ctxt: &Ctxt, handler: &Handler) {
     let sig = &handler.function.sig;
-    let refuse = |tokens: Option<TokenStream>, what: &str| {
+    let reject = |tokens: Option<TokenStream>, what: &str| {
         if let Some(tokens) = tokens {
             ctxt.error(
                 tokens,
@@ -44,35 +74,47 @@ fn signature(ctxt: &Ctxt, handler: &Handler) {
             );
         }
     };
-    refuse(
+    reject(
         sig.constness.as_ref().map(ToTokens::to_token_stream),
         "`const`",
     );
-    refuse(sig.abi.as_ref().map(ToTokens::to_token_stream), "`extern`");
-    refuse(
+    reject(sig.abi.as_ref().map(ToTokens::to_token_stream), "`extern`");
+    reject(
         sig.variadic.as_ref().map(ToTokens::to_token_stream),
         "`...`",
     );
     match &sig.safety {
-        Safety::Unsafe(word) => refuse(Some(word.to_token_stream()), "`unsafe`"),
-        Safety::Safe(word) => refuse(Some(word.to_token_stream()), "`safe`"),
+        Safety::Unsafe(word) => reject(Some(word.to_token_stream()), "`unsafe`"),
+        Safety::Safe(word) => reject(Some(word.to_token_stream()), "`safe`"),
         Safety::Default => {}
     }
 }
 
-fn lifetimes(ctxt: &Ctxt, handler: &Handler) {
+/// Rejects lifetime parameters:
+///
+/// ```text
+/// #[session]
+/// async fn index<'a>(request: &'a Request) {}
+/// ```
+fn check_lifetimes(ctxt: &Ctxt, handler: &Handler) {
     for param in &handler.function.sig.generics.params {
         if let GenericParam::Lifetime(lifetime) = param {
             ctxt.error(
                 lifetime,
-                "a handler has no lifetime parameters: leave the lifetime out, as in `&Request` or \
+                "a handler cannot have lifetime parameters; leave the lifetime out, as in `&Request` or \
                  `Data<&Pool>`",
             );
         }
     }
 }
 
-fn impl_trait(ctxt: &Ctxt, param: &Param) {
+/// Rejects `impl Trait` in the type of a parameter:
+///
+/// ```text
+/// #[session]
+/// async fn index(form: Form<impl DeserializeOwned>) {}
+/// ```
+fn check_impl_trait(ctxt: &Ctxt, param: &Param) {
     fn mentions_impl(tokens: TokenStream) -> bool {
         tokens.into_iter().any(|token| match token {
             TokenTree::Ident(ident) => ident == "impl",
@@ -83,23 +125,36 @@ fn impl_trait(ctxt: &Ctxt, param: &Param) {
     if mentions_impl(param.ty.to_token_stream()) {
         ctxt.error(
             &param.ty,
-            "the endpoint has to know the type it extracts; name it in place of `impl`",
+            "the endpoint extracts this type, so it needs a name; write a type or a type parameter instead \
+             of `impl`",
         );
     }
 }
 
-fn key_by_value(ctxt: &Ctxt, param: &Param) {
+/// Rejects a reference to the value of a key:
+///
+/// ```text
+/// #[session]
+/// async fn index(#[key(Shop::USER)] user: &u64) {}
+/// ```
+fn check_key_by_value(ctxt: &Ctxt, param: &Param) {
     if let (Kind::Key(_), Type::Reference(reference)) = (&param.kind, &param.ty) {
         ctxt.error(
             reference,
-            "a `#[key]` parameter takes the value: write `T`, which turns away requests without it, or \
-             `Option<T>`. To change it, take `Session<S>` or `&mut S`",
+            "a `#[key]` parameter takes the value itself: write `T` to reject requests without it, or \
+             `Option<T>` to accept them; to change the value, take `Session<S>` or `&mut S`",
         );
     }
 }
 
-/// Each `&mut S` writes the fields that it changed; whoever else holds them would not see that, or undo it.
-fn one_edit_each(ctxt: &Ctxt, handler: &Handler) {
+/// Rejects a second parameter that holds the struct of a `&mut S`. The second one would not see the changes
+/// of the first, and could overwrite them:
+///
+/// ```text
+/// #[session]
+/// async fn index(shop: &mut Shop, session: Session<Shop>) {}
+/// ```
+fn check_one_holder(ctxt: &Ctxt, handler: &Handler) {
     let mut seen = Vec::new();
     for (i, edit) in handler.edits() {
         let Kind::Edit(data) = &edit.kind else {
@@ -111,25 +166,21 @@ fn one_edit_each(ctxt: &Ctxt, handler: &Handler) {
         }
         for (j, other) in handler.params.iter().enumerate() {
             if !edit.cfg.is_empty() || !other.cfg.is_empty() {
-                // Perhaps not at the same time.
+                // The two may exclude each other.
                 continue;
             }
             let message = match &other.kind {
-                Kind::Edit(ty) if j > i && text(ty) == name => {
-                    format!(
-                        "a second `&mut {name}` would overwrite what the first changed; take one"
-                    )
-                }
+                Kind::Edit(ty) if j > i && text(ty) == name => format!(
+                    "a second `&mut {name}` would overwrite the changes of the first; take only one"
+                ),
                 Kind::Extract if session_argument(&other.ty).map(text).as_ref() == Some(&name) => {
                     format!(
-                        "`Session<{name}>` would not see what `&mut {name}` changes, nor the other way round; take one of them"
+                        "`Session<{name}>` and `&mut {name}` do not see the changes of each other; take only one of them"
                     )
                 }
-                Kind::Extract if text(&other.ty) == name => {
-                    format!(
-                        "`{name}` would not see what `&mut {name}` changes; take only the latter"
-                    )
-                }
+                Kind::Extract if text(&other.ty) == name => format!(
+                    "`{name}` does not see the changes of `&mut {name}`; take only `&mut {name}`"
+                ),
                 _ => continue,
             };
             ctxt.error(&other.ty, message);
@@ -138,12 +189,12 @@ fn one_edit_each(ctxt: &Ctxt, handler: &Handler) {
     }
 }
 
-/// As it was written, but for spaces.
+/// The type as it was written, with the spaces that the tokens are printed with.
 fn text(ty: &Type) -> String {
     ty.to_token_stream().to_string()
 }
 
-/// The `S` of a type that is written as a `Session<S>`.
+/// Returns the `S` of a type that is written as `Session<S>`.
 fn session_argument(ty: &Type) -> Option<&Type> {
     let Type::Path(path) = ty else { return None };
     let last = path.path.segments.last()?;
@@ -158,7 +209,13 @@ fn session_argument(ty: &Type) -> Option<&Type> {
     }
 }
 
-fn contradictions(ctxt: &Ctxt, handler: &Handler) {
+/// Rejects options that keep the session beside `destroy`, which ends it:
+///
+/// ```text
+/// #[session(regenerate, destroy)]
+/// async fn index() {}
+/// ```
+fn check_contradictions(ctxt: &Ctxt, handler: &Handler) {
     let options = &handler.options;
     if options.destroy.is_none() {
         return;
@@ -172,12 +229,18 @@ fn contradictions(ctxt: &Ctxt, handler: &Handler) {
     if let Some((text, _)) = &options.idle_timeout {
         ctxt.error_at(
             text.span(),
-            "`destroy` ends the session, which needs no `idle_timeout` then; remove one of them",
+            "`destroy` ends the session, so `idle_timeout` has no effect; remove one of them",
         );
     }
 }
 
-fn redirect_needs_key(ctxt: &Ctxt, handler: &Handler) {
+/// Rejects a redirect that never happens, because no `#[key]` is required:
+///
+/// ```text
+/// #[session(or_redirect = "/login")]
+/// async fn index(#[key(Shop::USER)] user: Option<u64>) {}
+/// ```
+fn check_redirect_has_key(ctxt: &Ctxt, handler: &Handler) {
     let Some(redirect) = &handler.options.or_redirect else {
         return;
     };
@@ -189,7 +252,7 @@ fn redirect_needs_key(ctxt: &Ctxt, handler: &Handler) {
     if !handler.params.iter().any(required) {
         ctxt.error_at(
             redirect.span(),
-            "`or_redirect` is where a request without a `#[key]` goes, and nothing here requires one: \
+            "`or_redirect` redirects requests without a required `#[key]`, and this handler requires none: \
              take a parameter `#[key(Shop::USER)] user: T`",
         );
     }

@@ -61,10 +61,39 @@ impl<'a, S: SessionData> FromRequest<'a> for Session<S> {
     }
 }
 
-/// Reads a snapshot of the session: `FromRequest` of a derived struct.
+/// Reads the whole of `S` from the session of the request, for the extractor of `impl_extractor!`.
 #[doc(hidden)]
 #[allow(clippy::missing_errors_doc)]
 pub async fn snapshot<S: SessionData>(req: &Request) -> Result<S> {
     let active = active::<S>(req).await?;
     Ok(S::read(&Handle::new(active))?)
+}
+
+/// Makes a session data struct an extractor of its own snapshot. `#[derive(SessionData)]` emits this call, so
+/// that the code of the derive names no web framework.
+///
+/// A generic type states its parameters before it and its `where` predicates after it:
+/// `impl_extractor!([T: Bound] Data<T> [Data<T>: Send])`. The derive rejects generic session data, and needs
+/// this form only to report no second error for it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __impl_extractor {
+    ([$($params:tt)*] $data:ty [$($predicates:tt)*]) => {
+        #[automatically_derived]
+        impl<'r, $($params)*> $crate::__private::poem::FromRequest<'r> for $data
+        where
+            $($predicates)*
+        {
+            // Names begin with `__`: a constant of the user with the same name would be read as a pattern.
+            async fn from_request(
+                __request: &'r $crate::__private::poem::Request,
+                __body: &mut $crate::__private::poem::RequestBody,
+            ) -> $crate::__private::poem::Result<Self> {
+                $crate::__private::snapshot::<Self>(__request).await
+            }
+        }
+    };
+    ($data:ty) => {
+        $crate::__private::impl_extractor!([] $data []);
+    };
 }

@@ -12,9 +12,9 @@ async fn relative(#[key(Shop::USER)] _user: u64) {}
 async fn another_host(#[key(Shop::USER)] _user: u64) {}
 
 #[session(or_redirect = "http://login.example")]
-async fn in_the_clear(#[key(Shop::USER)] _user: u64) {}
+async fn without_tls(#[key(Shop::USER)] _user: u64) {}
 
 #[session(or_redirect = "/log in")]
-async fn no_url(#[key(Shop::USER)] _user: u64) {}
+async fn with_a_space(#[key(Shop::USER)] _user: u64) {}
 
 fn main() {}

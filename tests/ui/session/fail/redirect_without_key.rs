@@ -12,6 +12,6 @@ async fn nothing() {}
 async fn no_key(_shop: Session<Shop>) {}
 
 #[session(or_redirect = "/login")]
-async fn never_turned_away(#[key(Shop::USER)] _user: Option<u64>) {}
+async fn never_rejected(#[key(Shop::USER)] _user: Option<u64>) {}
 
 fn main() {}

@@ -1,9 +1,13 @@
 use poem_session::session;
 
 #[session(regenrate)]
-async fn slip() {}
+async fn misspelled() {}
 
 #[session(timeout = "2h")]
-async fn other() {}
+async fn unknown() {}
+
+// Planned for a later release.
+#[session(fresh = "10m")]
+async fn planned() {}
 
 fn main() {}

@@ -1,4 +1,4 @@
-//! `Session<S>` and `S` are extractors as any other.
+//! `Session<S>` and `S` are extractors, which `#[handler]` accepts.
 use poem::{Route, get, handler};
 use poem_session::{Session, SessionData};
 

@@ -1,6 +1,6 @@
 #![deny(warnings)]
 #![deny(missing_docs)]
-//! What is configured out is not there, with all that was made of it.
+//! `#[cfg]` on a handler or a parameter also removes the code that is generated for it.
 
 use poem_session::{Session, SessionData, session};
 

@@ -26,7 +26,7 @@ async fn one<R: Repository>(shop: Session<Shop>, Data(repository): Data<&R>) -> 
     Ok(format!("{:?} {}", shop.user()?, repository.name()))
 }
 
-/// A `where` clause, a type without a value, and a number.
+/// A `where` clause, a type that no parameter has, and a constant.
 #[session(regenerate)]
 pub async fn several<T, U, const N: usize>(Form(form): Form<T>, #[key(Shop::USER)] user: u64) -> String
 where

@@ -1,4 +1,4 @@
-//! Documented, strict, and partly unused.
+//! The generated code passes strict lints. The handlers are documented and partly unused.
 #![deny(warnings, missing_docs, unused, unused_qualifications, missing_debug_implementations)]
 #![deny(elided_lifetimes_in_paths, single_use_lifetimes, unused_lifetimes, unused_results)]
 #![deny(trivial_casts, let_underscore_drop, explicit_outlives_requirements, non_local_definitions)]
@@ -13,7 +13,7 @@ pub struct Shop {
     pub user: Option<u64>,
 }
 
-/// Documented, and with every kind of parameter.
+/// With every kind of parameter.
 #[session(or_redirect = "/login", regenerate, idle_timeout = "2h")]
 pub async fn index(
     shop: &mut Shop,

@@ -1,4 +1,4 @@
-//! Sync functions, and everything that can be a response.
+//! Functions that are not `async`, and every kind of response.
 use poem::{IntoResponse, Response, http::StatusCode, web::{Html, Json, Redirect}};
 use poem_session::{Session, SessionData, session};
 

@@ -1,4 +1,4 @@
-//! None of the names that the expansion needs means here what it usually does.
+//! The user's items have the names that the generated code refers to.
 #![allow(dead_code, non_camel_case_types, non_upper_case_globals, unused_macros)]
 
 use ::poem_session::{SessionData as Derive, session as endpoint};
@@ -33,7 +33,7 @@ struct Shop {
     user: Option<u64>,
 }
 
-// Handlers, and what locals of an expansion would be taken for.
+// Each handler is a unit struct. The generated code must not read its variables as patterns for them.
 #[endpoint]
 async fn req(shop: &mut Shop) {
     shop.user = Option::None;

@@ -6,7 +6,7 @@ mod handlers {
         user: Option<u64>,
     }
 
-    /// What it takes need not be public.
+    /// A public handler can take a private struct.
     #[session]
     pub async fn public(session: Session<Private>, #[key(Private::USER)] _user: u64) -> poem::Result<()> {
         Ok(session.set_user(5)?)

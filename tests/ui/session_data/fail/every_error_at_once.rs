@@ -11,7 +11,7 @@ struct Shop {
     id: Option<u64>,
 }
 
-// One message for each mistake above, and none for the uses.
+// Each mistake above is one error. The uses of the struct are not errors.
 #[session]
 async fn add(shop: Session<Shop>) -> poem::Result<()> {
     shop.update_cart(|cart| cart.push(1))?;

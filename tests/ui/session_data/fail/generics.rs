@@ -1,4 +1,4 @@
-use poem_session::{Session, SessionData};
+use poem_session::{Session, SessionData, session};
 
 #[derive(SessionData)]
 struct Typed<T> {
@@ -23,7 +23,10 @@ where
     user: Option<u64>,
 }
 
-// The use of what is wrong already is not wrong too.
+// The uses of the structs are not errors too.
 fn uses(_: Session<Typed<u64>>, _: Session<Sized<4>>, _: Session<Bounded>) {}
+
+#[session]
+async fn snapshots(_: Typed<u64>, _: Borrowed<'static>, _: Sized<4>, _: Bounded) {}
 
 fn main() {}

@@ -10,7 +10,7 @@ struct Shop {
 fn uses(session: Session<Shop>) {
     let _ = session.set_cart("apples");
     let _ = session.set(Shop::CART, "apples");
-    // The value, and not an option of it: `remove_user` makes it `None`.
+    // The setter takes the value without `Some`: `remove_user` makes the field `None`.
     let _ = session.set_user(Some(5));
     let _ = session.update_cart(|cart: &mut String| cart.clear());
     let _: Result<String, _> = session.get(Shop::CART);

@@ -1,6 +1,6 @@
 use poem_session::SessionData;
 
-/// Both derives and several `#[session]` together.
+/// With another derive, and with several `#[session]` attributes.
 #[derive(SessionData, Default, Clone)]
 #[session(namespace = "my-shop")]
 #[session(crate = poem_session)]

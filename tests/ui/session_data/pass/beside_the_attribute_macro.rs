@@ -1,4 +1,4 @@
-//! `session` is in scope as the attribute of handlers too.
+//! The helper attribute `#[session]` works while the macro `session` is in scope.
 
 use poem_session::{SessionData, session};
 

@@ -1,10 +1,10 @@
-//! Documented and unused, as a library's session data is.
+//! The generated code passes strict lints. The structs are documented and partly unused.
 #![deny(warnings, missing_docs, unreachable_pub, unused, unused_qualifications)]
 #![deny(missing_debug_implementations, missing_copy_implementations)]
 #![deny(elided_lifetimes_in_paths, single_use_lifetimes, unused_lifetimes, unused_results)]
 #![deny(trivial_casts, let_underscore_drop, explicit_outlives_requirements, non_local_definitions)]
 
-/// A module that is not reachable from outside.
+/// A private module.
 mod inner {
     use poem_session::SessionData;
 
@@ -19,7 +19,7 @@ mod inner {
         count: u32,
     }
 
-    /// With names that a lint is about already.
+    /// With a name that a lint rejects.
     #[allow(non_snake_case)]
     #[derive(Debug, SessionData)]
     pub(crate) struct Names {

@@ -1,4 +1,4 @@
-//! None of the names that the expansion needs means here what it usually does.
+//! The user's items have the names that the generated code refers to.
 #![allow(dead_code, non_camel_case_types, non_upper_case_globals, unused_macros)]
 
 use ::poem_session::SessionData as Derive;
@@ -24,7 +24,7 @@ mod std {}
 mod poem {}
 mod poem_session {}
 
-// What a local of the expansion would be taken for.
+// The generated code must not read its variables as patterns for these items.
 struct value;
 struct handle;
 struct session;

@@ -1,4 +1,4 @@
-//! `#[handler]` below `#[session]` says the same again.
+//! `#[handler]` below `#[session]` is redundant, and has no effect.
 #![deny(warnings)]
 
 use poem::handler;

@@ -1,4 +1,4 @@
-//! One message for each mistake, and none for the uses.
+//! Each mistake is one error. The uses of the handlers are not errors.
 use poem::{EndpointExt, Route, get, web::Form};
 use poem_session::{Session, SessionData, Sessions, session, store::MemoryStore};
 

@@ -20,7 +20,7 @@ async fn none() {}
 
 #[handler]
 #[session]
-fn in_sync(_shop: Session<Shop>) -> String {
+fn not_async(_shop: Session<Shop>) -> String {
     String::new()
 }
 

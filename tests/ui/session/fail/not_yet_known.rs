@@ -1,6 +1,0 @@
-use poem_session::session;
-
-#[session(fresh = "10m")]
-async fn step_up() {}
-
-fn main() {}

@@ -96,7 +96,7 @@ pub(super) fn constants(model: &Struct<'_>, fields: &[&Field<'_>]) -> TokenStrea
         let key_type = quote!(#private::Key<#name, #ty, #absence>);
         let new = new_key(model, field, ty);
         let aliases = field.attrs.aliases.iter().map(|alias| model.alias(alias));
-        let mut key = quote!(__key);
+        let mut key = quote_spanned!(field.span()=> __key);
         if !field.attrs.aliases.is_empty() {
             key = quote!(#private::make_key::with_aliases(#key, &[#(#aliases),*]));
         }

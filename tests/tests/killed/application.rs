@@ -10,7 +10,7 @@ use poem::{
     web::Path as PathParam,
 };
 use poem_session::{
-    Session, SessionData, SessionId, Sessions, Touch,
+    Session, SessionData, SessionId, Sessions, TouchPolicy,
     clock::ManualClock,
     session,
     store::{SessionStore, SqliteStore},

@@ -13,7 +13,7 @@ use poem::{
     web::Data as AppData,
 };
 use poem_session::{
-    Session, SessionData, Sessions, Touch, clock::ManualClock, session, store::SessionStore,
+    Session, SessionData, Sessions, TouchPolicy, clock::ManualClock, session, store::SessionStore,
 };
 use poem_session_tests::watched::Watched;
 

@@ -203,14 +203,11 @@ impl Pace {
     /// other processes are met; between processes, the wait is random and grows.
     async fn wait(&mut self, session: &ActiveSession, attempt: u32) {
         let stored = session.lifecycle().stored();
-        match (&self.0, stored) {
-            (None, Some((_, key))) => {
-                self.0 = Some(session.engine().save_queues.wait(key).await);
-            }
-            _ => {
-                let most = Duration::from_millis(1) * 2u32.pow(attempt.min(5));
-                tokio::time::sleep(most.mul_f64(rand::random::<f64>())).await;
-            }
+        if let (None, Some((_, key))) = (&self.0, stored) {
+            self.0 = Some(session.engine().save_queues.wait(key).await);
+        } else {
+            let most = Duration::from_millis(1) * 2u32.pow(attempt.min(5));
+            tokio::time::sleep(most.mul_f64(rand::random::<f64>())).await;
         }
     }
 }

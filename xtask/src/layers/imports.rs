@@ -217,9 +217,9 @@ impl<'a> Scan<'_, 'a> {
         self.imports.push(Import {
             line: self.tokens[names[below]].line,
             // `lib.rs` hides the module `private` under the name `__private`.
-            module: match module {
+            module: match *module {
                 "__private" => "private".to_owned(),
-                _ => module.to_owned(),
+                module => module.to_owned(),
             },
             path: texts.join("::"),
             alias: alias.map(ToOwned::to_owned),

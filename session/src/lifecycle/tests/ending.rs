@@ -179,7 +179,7 @@ fn reset_starts_an_empty_session_with_a_new_deadline() {
 #[test]
 fn a_record_past_its_absolute_deadline_is_missing() {
     let config = SessionConfig {
-        absolute_timeout: Some(Duration::from_mins(60)),
+        absolute_timeout: Some(Duration::from_hours(1)),
         ..SessionConfig::default()
     };
     let rules = Rules::new(&config, Arc::new(SessionId::random));

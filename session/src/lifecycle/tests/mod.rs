@@ -103,8 +103,8 @@ fn add(session: &mut Lifecycle, n: u8) {
         Box::new(move |value| Ok(Some(bytes(value.map_or(0, |v| v[0]) + n))));
     let before = session.value(COUNT);
     let after = updater(before.as_ref()).unwrap();
-    let updated = session.update(COUNT, before.as_ref(), after, updater, &rules());
-    assert!(updated.unwrap().is_none());
+    let overtaken = session.update(COUNT, before.as_ref(), after, updater, &rules());
+    assert!(overtaken.unwrap().is_none());
 }
 
 fn rerun(session: &mut Lifecycle) {
@@ -113,7 +113,7 @@ fn rerun(session: &mut Lifecycle) {
             .iter_mut()
             .try_fold(start, |value, (_, updater)| updater(value.as_ref()))
             .unwrap();
-        session.put_back(field, updaters, Some(value));
+        session.put_back(field, updaters, Rerun::Value(value));
     }
 }
 

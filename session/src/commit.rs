@@ -23,7 +23,7 @@ use crate::{
     lock::Lease,
     record::{self, Record},
     rotation::Turn,
-    store::{Created, Replaced, StoreError, StoreErrorKind, Stored, Version, Write},
+    store::{Created, Rename, Replaced, StoreError, StoreErrorKind, Stored, Version, Write},
 };
 
 /// One call of the store, and what it is to bring about.
@@ -203,8 +203,8 @@ impl ActiveSession {
                 leave,
             } => {
                 let to = next.id.public();
-                let leave = Some(leave);
-                let call = store.rename(key, version, to, next.write(), leave, now);
+                let rename = Rename::new(key, version, to, next.write(), leave);
+                let call = store.rename(rename, now);
                 match engine.limited("moving a session to a new id", call).await? {
                     Replaced::Replaced(version) => {
                         self.state().stored(to, next, version);

@@ -68,7 +68,7 @@ respond! {
     };
     StoreError, |this| match this.kind() {
         // It stays so, whenever the client comes again.
-        StoreErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
+        StoreErrorKind::Corrupt | StoreErrorKind::Unsupported => StatusCode::INTERNAL_SERVER_ERROR,
         // Also a password that was changed, or a table that is not there yet: the session is.
         StoreErrorKind::Unavailable
         | StoreErrorKind::TimedOut

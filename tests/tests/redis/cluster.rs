@@ -282,7 +282,6 @@ async fn a_slot_moves_while_it_is_used() {
         );
         assert!(store.unlock(key, owner).await.expect("unlock"));
     }
-    assert!(store.delete(new, now()).await.expect("delete"));
     slot.migrate(&name(still)).await;
     slot.end().await;
     for key in [still, gone] {
@@ -332,13 +331,15 @@ async fn a_connection_of_the_applications() {
         .build()
         .expect("these are URLs");
     let connection = client.get_async_connection().await.expect("connect");
-    let builder = || RedisStore::builder().prefix("own:");
-    let own = builder()
-        .with_connection(connection)
-        .expect("the prefix is fine");
+    let own = RedisStore::builder(connection)
+        .prefix("own:")
+        .connect()
+        .await;
+    let own = own.expect("the prefix is valid");
     crate::commands::everything(&own).await;
     let (key, _) = create(&own, b"data").await;
-    let other = builder().connect_with(client).await.expect("connect");
+    let other = RedisStore::builder(client).prefix("own:").connect().await;
+    let other = other.expect("connect");
     assert_eq!(data(&other, key).await.as_deref(), Some(&b"data"[..]));
     other.clear().await.expect("clear");
     assert_eq!(data(&own, key).await, None);

@@ -1,4 +1,4 @@
-//! Where a request carries its id, and where the answer goes.
+//! The sources of ids, and the carrier on which a response sends its update.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use serde::Deserialize;
 
 use crate::support::{App, Reply, Scripted, Shop, form_request, request};
 
-/// An application that takes ids from here.
+/// An application with this id source.
 fn app(source: IdSource) -> App {
     let routes = Route::new().at("/", Scripted).at("/s/:sid", Scripted);
     App::serving(routes, |builder| builder.id_source(source))
 }
 
-/// The id of a session of user 7.
+/// Stores a session of user 7 and returns its id.
 async fn session_in(app: &App) -> SessionId {
-    let session = app.sessions.create::<Shop>().expect("no key clashes");
+    let session = app.create();
     session.set_user(7).expect("it fits");
     session.save().await.expect("the store works");
     session.id()
@@ -38,7 +38,7 @@ fn with_header(name: &str, value: &str) -> Request {
 async fn user(app: &App, request: Request) -> Option<u64> {
     let reply = app
         .browser()
-        .visit_by(request, |session: Session<Shop>| async move {
+        .act_by(request, |session| {
             Ok(session.user()?.unwrap_or_default().to_string())
         })
         .await;
@@ -46,20 +46,17 @@ async fn user(app: &App, request: Request) -> Option<u64> {
     Some(user).filter(|user| *user != 0)
 }
 
-/// What a request gets whose handler changes something.
+/// Sends a request whose handler changes the session.
 async fn change(app: &App, request: Request) -> Reply {
     app.browser()
-        .visit_by(request, |session: Session<Shop>| async move {
-            Ok(session.set_visits(1)?)
-        })
+        .act_by(request, |session| Ok(session.set_visits(1)?))
         .await
 }
 
 /// Makes a request that carries an id.
 type Carry = fn(&str) -> Request;
 
-/// An id in a query, a form, a path, and so on: each source that cannot be answered, with a request that
-/// carries an id by it.
+/// Each source on which a response can send no id, with a request that carries an id there.
 fn read_only() -> Vec<(IdSource, Carry)> {
     vec![
         (IdSource::Query("sid".into()), |id| {
@@ -83,7 +80,7 @@ fn read_only() -> Vec<(IdSource, Carry)> {
 
 /// Conformance 1.18
 #[tokio::test]
-async fn an_id_is_found_by_every_source() {
+async fn every_source_finds_its_id() {
     let cookie: Carry = |id| with_header("cookie", &format!("__Host-id={id}"));
     let header: Carry = |id| with_header("x-session", id);
     let mut sources = read_only();
@@ -102,7 +99,7 @@ async fn an_id_is_found_by_every_source() {
 
 /// Conformance 1.18, 1.9
 #[tokio::test]
-async fn a_header_is_answered_by_the_same_header_and_emptied_at_the_end() {
+async fn an_id_from_a_header_is_updated_and_cleared_in_that_header() {
     let app = app(IdSource::Header("X-Session".into()));
     let alice = app.browser();
     let begun = alice.act(|s| Ok(s.set_user(7)?)).await;
@@ -110,25 +107,13 @@ async fn a_header_is_answered_by_the_same_header_and_emptied_at_the_end() {
     assert_eq!(begun.cookie(), None);
     assert_eq!(begun.header("cache-control"), Some("no-store"));
     let moved = alice
-        .visit_by(
-            with_header("x-session", &id),
-            |session: Session<Shop>| async move {
-                session.regenerate();
-                Ok(())
-            },
-        )
+        .does_by(with_header("x-session", &id), Session::regenerate)
         .await;
     let new = moved.header("x-session").expect("a new id").to_owned();
     assert_ne!(new, id);
     assert_eq!(user(&app, with_header("x-session", &new)).await, Some(7));
     let ended = alice
-        .visit_by(
-            with_header("x-session", &new),
-            |session: Session<Shop>| async move {
-                session.destroy();
-                Ok(())
-            },
-        )
+        .does_by(with_header("x-session", &new), Session::destroy)
         .await;
     assert_eq!(ended.header("x-session"), Some(""));
     assert_eq!(user(&app, with_header("x-session", &new)).await, None);
@@ -136,7 +121,7 @@ async fn a_header_is_answered_by_the_same_header_and_emptied_at_the_end() {
 
 /// Conformance 1.18
 #[tokio::test]
-async fn an_id_given_by_an_early_save_is_told_however_often_the_session_is_saved_then() {
+async fn the_new_id_of_an_early_save_is_sent_after_later_saves() {
     let app = app(IdSource::Header("X-Session".into()));
     let begun = app
         .browser()
@@ -162,21 +147,20 @@ async fn an_id_given_by_an_early_save_is_told_however_often_the_session_is_saved
     assert_eq!(user(&app, with_header("x-session", &id)).await, Some(7));
 }
 
-/// A cookie is set again for its new end; a header has none.
+/// A cookie is sent again with its new expiry. A header has no expiry.
 ///
 /// Conformance 1.18
 #[tokio::test]
-async fn an_id_that_the_client_sent_in_a_header_is_not_repeated_to_it() {
+async fn an_unchanged_id_from_a_header_is_not_sent_again() {
     let app = app(IdSource::Header("X-Session".into()));
     let id = session_in(&app).await.expose().to_owned();
     let changed = change(&app, with_header("x-session", &id)).await;
     app.pass(Duration::from_mins(20));
     let read = app
         .browser()
-        .visit_by(
-            with_header("x-session", &id),
-            |session: Session<Shop>| async move { Ok(session.user()?.unwrap_or(0).to_string()) },
-        )
+        .act_by(with_header("x-session", &id), |session| {
+            Ok(session.user()?.unwrap_or(0).to_string())
+        })
         .await;
     assert_eq!(read.body, "7");
     for reply in [changed, read] {
@@ -187,7 +171,7 @@ async fn an_id_that_the_client_sent_in_a_header_is_not_repeated_to_it() {
 
 /// Conformance 1.18
 #[tokio::test]
-async fn the_first_source_that_has_an_id_wins_and_a_broken_one_is_skipped() {
+async fn the_first_source_with_a_well_formed_id_is_used() {
     let app = app(IdSource::Chain(vec![
         IdSource::custom(|_| Some("not an id".into())),
         IdSource::custom(|_| None),
@@ -215,7 +199,7 @@ async fn the_first_source_that_has_an_id_wins_and_a_broken_one_is_skipped() {
         .headers_mut()
         .insert("x-session", id.parse().expect("a header value"));
     assert_eq!(user(&app, later).await, Some(7));
-    // A well-formed id counts, whether there is a session or not.
+    // A well-formed id is used whether or not its session exists.
     let mut first = with_header("x-session", id);
     *first.uri_mut() = format!("/?sid={}", none.expose()).parse().expect("a URI");
     assert_eq!(user(&app, first).await, None);
@@ -223,7 +207,7 @@ async fn the_first_source_that_has_an_id_wins_and_a_broken_one_is_skipped() {
 
 /// Conformance 1.18
 #[tokio::test]
-async fn the_answer_goes_back_on_the_carrier_that_the_id_came_from() {
+async fn a_response_sends_the_id_on_the_carrier_that_the_request_used() {
     let app = app(IdSource::Chain(vec![
         IdSource::Cookie,
         IdSource::Header("X-Session".into()),
@@ -233,13 +217,10 @@ async fn the_answer_goes_back_on_the_carrier_that_the_id_came_from() {
     let id = session_in(&app).await;
     let by_header = app
         .browser()
-        .visit_by(
-            with_header("x-session", id.expose()),
-            |session: Session<Shop>| async move {
-                session.regenerate();
-                Ok(session.id().expose().to_owned())
-            },
-        )
+        .act_by(with_header("x-session", id.expose()), |session| {
+            session.regenerate();
+            Ok(session.id().expose().to_owned())
+        })
         .await;
     assert_eq!(by_header.header("x-session"), Some(&*by_header.body));
     assert_eq!(by_header.cookie(), None);
@@ -247,10 +228,9 @@ async fn the_answer_goes_back_on_the_carrier_that_the_id_came_from() {
     let cookie = format!("__Host-id={}", id.expose());
     let by_cookie = app
         .browser()
-        .visit_by(
-            with_header("cookie", &cookie),
-            |session: Session<Shop>| async move { Ok(session.set_visits(2)?) },
-        )
+        .act_by(with_header("cookie", &cookie), |session| {
+            Ok(session.set_visits(2)?)
+        })
         .await;
     assert!(by_cookie.cookie().is_some() && by_cookie.header("x-session").is_none());
     let unknown = SessionId::random();
@@ -265,7 +245,7 @@ async fn the_answer_goes_back_on_the_carrier_that_the_id_came_from() {
 
 /// Conformance 1.19
 #[tokio::test]
-async fn an_id_from_a_read_only_source_is_never_promoted() {
+async fn an_id_from_a_read_only_source_is_never_copied_to_another_carrier() {
     for (source, request) in read_only() {
         let name = format!("{source:?}");
         let chain = IdSource::Chain(vec![
@@ -278,14 +258,14 @@ async fn an_id_from_a_read_only_source_is_never_promoted() {
         let changed = change(&app, request(id.expose())).await;
         let moved = app
             .browser()
-            .visit_by(request(id.expose()), |session: Session<Shop>| async move {
+            .act_by(request(id.expose()), |session| {
                 session.regenerate();
                 Ok(session.id().expose().to_owned())
             })
             .await;
         let ended = app
             .browser()
-            .visit_by(request(&moved.body), |session: Session<Shop>| async move {
+            .act_by(request(&moved.body), |session| {
                 session.destroy();
                 Ok(session.set_visits(5)?)
             })
@@ -300,48 +280,27 @@ async fn an_id_from_a_read_only_source_is_never_promoted() {
 
 /// Conformance 1.19
 #[tokio::test]
-async fn an_unknown_id_from_a_read_only_source_is_not_what_a_new_session_gets() {
+async fn an_unknown_id_from_a_read_only_source_is_not_used_and_removes_no_cookie() {
     for (source, request) in read_only() {
         let name = format!("{source:?}");
         let app = app(IdSource::Chain(vec![source, IdSource::Cookie]));
         let planted = SessionId::random();
         let reply = change(&app, request(planted.expose())).await;
-        let cookie = reply.cookie();
-        assert!(
-            cookie.is_none_or(|cookie| cookie.value() != planted.expose()),
-            "{name}"
-        );
+        let cookie = reply.cookie().expect("a new session");
+        assert_ne!(cookie.value(), planted.expose(), "{name}");
         assert_eq!(user(&app, request(planted.expose())).await, None, "{name}");
-    }
-}
-
-/// Conformance 1.19
-#[tokio::test]
-async fn a_sign_out_by_an_unknown_id_from_a_read_only_source_removes_nobodys_cookie() {
-    for (source, request) in read_only() {
-        let name = format!("{source:?}");
-        let app = app(IdSource::Chain(vec![source, IdSource::Cookie]));
         let reply = app
             .browser()
-            .visit_by(
-                request(SessionId::random().expose()),
-                |session: Session<Shop>| async move {
-                    session.destroy();
-                    Ok(())
-                },
-            )
+            .does_by(request(planted.expose()), Session::destroy)
             .await;
-        assert_eq!(
-            (reply.status.as_u16(), reply.cookie()),
-            (200, None),
-            "{name}"
-        );
+        let found = (reply.status.as_u16(), reply.cookie());
+        assert_eq!(found, (200, None), "{name}");
     }
 }
 
 /// Conformance 1.19
 #[tokio::test]
-async fn a_session_by_a_read_only_source_can_be_changed_and_ended() {
+async fn a_session_from_a_read_only_source_can_be_changed_and_ended() {
     for (source, request) in read_only() {
         let name = format!("{source:?}");
         let app = app(source);
@@ -350,10 +309,7 @@ async fn a_session_by_a_read_only_source_can_be_changed_and_ended() {
         let session = app.sessions.open::<Shop>(&id).await.expect("it lives");
         assert_eq!(session.visits(), Ok(1), "{name}");
         app.browser()
-            .visit_by(request(id.expose()), |session: Session<Shop>| async move {
-                session.destroy();
-                Ok(())
-            })
+            .does_by(request(id.expose()), Session::destroy)
             .await;
         assert!(app.sessions.open::<Shop>(&id).await.is_err(), "{name}");
     }
@@ -361,7 +317,7 @@ async fn a_session_by_a_read_only_source_can_be_changed_and_ended() {
 
 /// Conformance 1.20
 #[tokio::test]
-async fn an_authorization_header_is_read_by_the_letter() {
+async fn an_authorization_header_must_have_the_exact_form() {
     let app = app(IdSource::Authorization("Session".into()));
     let id = session_in(&app).await;
     for good in ["Session ID", "session ID", "SESSION ID"] {
@@ -393,13 +349,13 @@ async fn an_authorization_header_is_read_by_the_letter() {
         let second = second.replace("ID", id.expose());
         let second = second.parse().expect("a header value");
         request.headers_mut().append(header::AUTHORIZATION, second);
-        assert_eq!(user(&app, request).await, None, "which one would it be?");
+        assert_eq!(user(&app, request).await, None, "there are two headers");
     }
 }
 
 /// Conformance 1.21
 #[tokio::test]
-async fn the_name_of_a_header_is_read_in_any_case() {
+async fn header_names_are_case_insensitive() {
     for name in ["x-session", "X-Session", "X-SESSION"] {
         let app = app(IdSource::Header(name.into()));
         let id = session_in(&app).await;
@@ -430,7 +386,7 @@ async fn form_with_option(Form(note): Form<Note>) -> String {
     note.text
 }
 
-/// An application that takes ids from forms, and a form with one.
+/// An application with ids in forms, the id of a session, and a form with it.
 async fn with_forms() -> (App, SessionId, String) {
     let routes = Route::new()
         .at("/session-first", post(session_then_form))
@@ -446,23 +402,17 @@ async fn with_forms() -> (App, SessionId, String) {
 
 /// Conformance 1.22
 #[tokio::test]
-async fn a_form_that_carried_the_id_is_still_there_for_the_handler() {
+async fn a_handler_gets_the_form_that_the_id_came_from_before_and_after_the_session() {
     let (app, _, form) = with_forms().await;
-    let reply = app.browser().post("/session-first", &form).await;
-    assert_eq!(reply.body, "Some(7) a b&c");
-}
-
-/// Conformance 1.22
-#[tokio::test]
-async fn a_handler_that_takes_the_form_before_the_session_gets_both() {
-    let (app, _, form) = with_forms().await;
-    let reply = app.browser().post("/form-first", &form).await;
-    assert_eq!(reply.body, "Some(7) a b&c");
+    for path in ["/session-first", "/form-first"] {
+        let reply = app.browser().post(path, &form).await;
+        assert_eq!(reply.body, "Some(7) a b&c", "{path}");
+    }
 }
 
 /// Conformance 1.18, 1.22
 #[tokio::test]
-async fn an_id_in_a_form_does_not_overtake_one_of_an_earlier_source() {
+async fn an_id_in_a_form_does_not_precede_an_id_from_an_earlier_source() {
     let form = IdSource::Form("sid".into());
     for earlier in [IdSource::Path("sid".into()), IdSource::Query("sid".into())] {
         let name = format!("{earlier:?}");
@@ -477,7 +427,7 @@ async fn an_id_in_a_form_does_not_overtake_one_of_an_earlier_source() {
 
 /// Conformance 1.22
 #[tokio::test]
-async fn an_option_finds_the_id_in_a_form_that_the_handler_takes() {
+async fn an_option_of_a_handler_finds_the_id_in_a_form_that_the_handler_takes() {
     let (app, id, form) = with_forms().await;
     let reply = app.browser().post("/option", &form).await;
     assert_eq!(reply.body, "a b&c");
@@ -488,7 +438,7 @@ async fn an_option_finds_the_id_in_a_form_that_the_handler_takes() {
 
 /// Conformance 1.22
 #[tokio::test]
-async fn a_form_is_read_within_limits_and_other_bodies_are_left_alone() {
+async fn only_small_bodies_with_the_type_of_a_form_are_searched_for_an_id() {
     let app = app(IdSource::Form("sid".into()));
     let id = session_in(&app).await;
     let id = id.expose();
@@ -518,7 +468,7 @@ async fn a_form_is_read_within_limits_and_other_bodies_are_left_alone() {
 
 /// Conformance 1.22
 #[tokio::test]
-async fn a_body_too_large_to_be_searched_reaches_the_handler_whole() {
+async fn a_form_that_is_too_large_to_search_reaches_the_handler_whole() {
     let routes = Route::new().at("/", post(session_then_form));
     let app = App::serving(routes, |builder| {
         builder.id_source(IdSource::Form("sid".into()))
@@ -530,7 +480,7 @@ async fn a_body_too_large_to_be_searched_reaches_the_handler_whole() {
 
 /// Conformance 5.2
 #[tokio::test]
-async fn an_id_in_the_address_is_not_looked_at_unless_configured() {
+async fn an_id_in_the_url_is_ignored_by_default() {
     let app = App::new();
     let id = session_in(&app).await;
     for name in ["id", "__Host-id", "sid", "session"] {

@@ -1,4 +1,4 @@
-//! Requests that nobody sends by mistake.
+//! Hostile requests and records.
 
 use std::{io, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::support::{App, COOKIE, Scripted, Shop, form_request, request};
 
 /// Conformance 1.22, 5.13
 #[tokio::test(start_paused = true)]
-async fn a_body_that_never_comes_holds_up_no_handler_where_no_form_is_looked_into() {
+async fn a_request_does_not_wait_for_its_body_if_ids_are_not_in_forms() {
     let app = App::new();
     let mut slow = form_request("/", "a=b");
     slow.set_body(Body::from_bytes_stream(pending::<io::Result<Bytes>>()));
@@ -23,34 +23,30 @@ async fn a_body_that_never_comes_holds_up_no_handler_where_no_form_is_looked_int
         Ok(session.is_new().to_string())
     });
     let reply = tokio::time::timeout(Duration::from_secs(1), visit).await;
-    assert_eq!(reply.expect("it is answered").body, "true");
+    assert_eq!(reply.expect("the handler runs").body, "true");
 }
 
-/// Bytes that a header can hold and nobody should send as an id.
-fn hostile_values() -> Vec<Vec<u8>> {
-    vec![
+/// Bytes that a header can contain.
+fn hostile_values() -> [Vec<u8>; 13] {
+    [
         vec![],
-        b" ".to_vec(),
         b"=".to_vec(),
         b";;;;".to_vec(),
         b"\"".to_vec(),
         b"\"\"".to_vec(),
-        b"%".to_vec(),
         b"%00%0d%0aSet-Cookie:%20a=b".to_vec(),
         b"\xff\xfe\xfd".to_vec(),
         "ü".repeat(43).into_bytes(),
         vec![b'\t'; 43],
         vec![b'a'; 10_000],
-        vec![b'='; 10_000],
-        vec![b';'; 10_000],
         vec![b'"'; 9_999],
         b"a=b; ".repeat(2_000),
         vec![0x80; 10_000],
     ]
 }
 
-/// An application that looks for ids everywhere.
-fn credulous() -> App {
+/// An application with every id source.
+fn all_sources() -> App {
     let routes = Route::new().at("/", Scripted).at("/s/:sid", Scripted);
     App::serving(routes, |builder| {
         builder.id_source(IdSource::Chain(vec![
@@ -68,7 +64,7 @@ fn credulous() -> App {
     })
 }
 
-/// Is answered as a stranger is, and begins a session of its own.
+/// Checks that the request has no session, and gets a new one.
 async fn is_a_stranger(app: &App, request: Request, what: &str) {
     let reply = app
         .browser()
@@ -86,8 +82,8 @@ async fn is_a_stranger(app: &App, request: Request, what: &str) {
 
 /// Conformance 5.13, 1.21
 #[tokio::test]
-async fn no_header_brings_the_application_down() {
-    let app = credulous();
+async fn hostile_headers_get_a_new_session() {
+    let app = all_sources();
     for value in hostile_values() {
         for (name, before) in [
             ("cookie", &b""[..]),
@@ -116,8 +112,8 @@ async fn no_header_brings_the_application_down() {
 
 /// Conformance 5.13
 #[tokio::test]
-async fn no_address_and_no_form_brings_the_application_down() {
-    let app = credulous();
+async fn hostile_urls_and_forms_get_a_new_session() {
+    let app = all_sources();
     let long = "a".repeat(10_000);
     for text in [
         "",
@@ -146,8 +142,8 @@ async fn no_address_and_no_form_brings_the_application_down() {
 
 /// Conformance 5.13, 1.22
 #[tokio::test]
-async fn a_form_that_lies_about_its_length_is_no_way_in() {
-    let app = credulous();
+async fn forms_with_a_wrong_length_get_a_new_session() {
+    let app = all_sources();
     for length in [
         "0",
         "1",
@@ -167,31 +163,25 @@ async fn a_form_that_lies_about_its_length_is_no_way_in() {
     large
         .headers_mut()
         .insert(header::CONTENT_LENGTH, 10.into());
-    is_a_stranger(&app, large, "ten megabytes that claim to be ten bytes").await;
+    is_a_stranger(&app, large, "ten megabytes with a length of ten bytes").await;
 }
 
 /// Conformance 5.13, 1.21
 #[tokio::test]
-async fn a_hundred_ids_are_one_call_of_the_store() {
+async fn a_request_with_a_hundred_ids_makes_one_store_call() {
     let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    let id = alice.signed_id();
+    let id = app.sign_in().await.signed_id();
+    let own = format!("{COOKIE}={}", id.expose());
     let others = (0..100).map(|_| format!("{COOKIE}={}", SessionId::random().expose()));
     let others = others.collect::<Vec<_>>().join("; ");
     app.store.calls();
-    for cookies in [
-        format!("{COOKIE}={}; {others}", id.expose()),
-        format!("{others}; {COOKIE}={}", id.expose()),
-    ] {
+    for cookies in [format!("{own}; {others}"), format!("{others}; {own}")] {
         let mut request = request(Method::GET, "/");
         let value = cookies.parse().expect("a header value");
         request.headers_mut().insert(header::COOKIE, value);
         let reply = app
             .browser()
-            .visit_by(request, |session: Session<Shop>| async move {
-                Ok(format!("{:?}", session.user()?))
-            })
+            .act_by(request, |s| Ok(s.user().map(drop)?))
             .await;
         assert_eq!(reply.status, 200);
         assert_eq!(app.store.calls().len(), 1);
@@ -200,10 +190,9 @@ async fn a_hundred_ids_are_one_call_of_the_store() {
 
 /// Conformance 5.13
 #[tokio::test]
-async fn no_record_brings_the_application_down() {
+async fn a_hostile_record_is_an_error_or_a_session() {
     let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let alice = app.sign_in().await;
     let id = alice.signed_id();
     let record = app.store.record(&id, app.now()).await;
     let good = record.expect("it lives").data;
@@ -230,8 +219,7 @@ async fn no_record_brings_the_application_down() {
         }
     }
     for bytes in records {
-        let visitor = app.browser();
-        visitor.act(|s| Ok(s.set_user(7)?)).await;
+        let visitor = app.sign_in().await;
         let id = visitor.signed_id();
         app.store.plant(&id, bytes.clone(), app.now()).await;
         let read = visitor
@@ -259,12 +247,9 @@ async fn no_record_brings_the_application_down() {
 
 /// Conformance 5.13
 #[tokio::test]
-async fn a_record_that_leads_in_a_ring_is_an_error() {
+async fn a_ring_of_forwards_is_an_error() {
     let app = App::new();
-    let (alice, bob) = (app.browser(), app.browser());
-    for visitor in [&alice, &bob] {
-        visitor.act(|s| Ok(s.set_user(7)?)).await;
-    }
+    let (alice, bob) = (app.sign_in().await, app.sign_in().await);
     for (from, to) in [(&alice, &bob), (&bob, &alice)] {
         let to = to.signed_id().public();
         let record = [b"\x81\xa6$moved\xc4\x20".as_slice(), to.as_bytes()].concat();
@@ -276,21 +261,15 @@ async fn a_record_that_leads_in_a_ring_is_an_error() {
 
 /// Conformance 5.13
 #[tokio::test]
-async fn a_record_with_a_key_twice_reads_as_one_and_is_written_as_one() {
+async fn a_record_with_a_duplicate_key_is_read_and_written_as_one() {
     let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let alice = app.sign_in().await;
     let record = b"\x82\xa9shop.user\x01\xa9shop.user\x02".as_slice();
     app.store.plant(&alice.signed_id(), record, app.now()).await;
     alice
         .act(|s| Ok(s.update_user(|user| *user = user.map(|n| n + 10))?))
         .await;
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(11));
-    alice
-        .act(|session| {
-            session.remove_user();
-            Ok(())
-        })
-        .await;
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, None);
+    assert_eq!(alice.user().await, Some(11));
+    alice.does(|session| session.remove_user()).await;
+    assert_eq!(alice.user().await, None);
 }

@@ -1,19 +1,13 @@
-//! Tasks that go on with a session when the request is over.
+//! Tasks that use a session after the end of its request.
 
 use std::sync::{Arc, Mutex};
 
 use poem::http::StatusCode;
 use poem_session::{SaveError, Session};
 
-use crate::support::{App, Browser, Op, Shop};
+use crate::support::{App, Op, Shop};
 
-async fn sign_in(app: &App) -> Browser {
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    alice
-}
-
-/// Where a handler leaves its session for a task that goes on with it.
+/// The session that a handler leaves for a task.
 #[derive(Clone, Default)]
 struct Kept(Arc<Mutex<Option<Session<Shop>>>>);
 
@@ -28,13 +22,11 @@ impl Kept {
     }
 }
 
-/// A task that goes on with a session when its request is over is told that its changes went with it.
-///
 /// Conformance 1.16, 1.28
 #[tokio::test]
-async fn a_save_after_the_request_has_failed_says_that_the_changes_are_gone() {
+async fn a_save_after_a_failed_request_returns_discarded() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let kept = Kept::default();
     let keep = kept.clone();
     let reply = alice
@@ -46,18 +38,24 @@ async fn a_save_after_the_request_has_failed_says_that_the_changes_are_gone() {
         .await;
     assert_eq!(reply.status, 502);
     let session = kept.take();
-    let error = session.save().await.expect_err("they were discarded");
+    let error = session
+        .save()
+        .await
+        .expect_err("the changes were discarded");
     assert!(matches!(error, SaveError::Discarded), "{error}");
     session.set_visits(6).expect("it fits");
-    session.save().await.expect("this one was set since");
-    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 6);
+    session
+        .save()
+        .await
+        .expect("this value was set after the request");
+    assert_eq!(alice.visits().await, 6);
 }
 
 /// Conformance 1.28
 #[tokio::test]
-async fn what_a_task_changes_when_the_response_has_left_is_kept() {
+async fn changes_after_the_response_are_saved() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let kept = Kept::default();
     let keep = kept.clone();
     alice
@@ -69,16 +67,14 @@ async fn what_a_task_changes_when_the_response_has_left_is_kept() {
     let session = kept.take();
     session.set_visits(6).expect("it fits");
     session.save().await.expect("it lives");
-    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 6);
+    assert_eq!(alice.visits().await, 6);
 }
 
-/// A handler that has failed leaves nothing to be done by a task that goes on with its session.
-///
 /// Conformance 1.16
 #[tokio::test]
-async fn a_sign_out_of_a_request_that_failed_is_not_made_up_for_by_a_later_save() {
+async fn a_save_after_a_failed_request_does_not_sign_out() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let kept = Kept::default();
     let keep = kept.clone();
     alice
@@ -89,16 +85,16 @@ async fn a_sign_out_of_a_request_that_failed_is_not_made_up_for_by_a_later_save(
         })
         .await;
     let session = kept.take();
-    session.save().await.expect("nothing is to be saved");
+    session.save().await.expect("there is nothing to save");
     assert_eq!(session.user(), Ok(Some(7)));
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
+    assert_eq!(alice.user().await, Some(7));
 }
 
 /// Conformance 1.28
 #[tokio::test(start_paused = true)]
-async fn what_a_task_changes_while_the_response_is_held_up_by_the_store_is_kept() {
+async fn changes_made_during_the_last_save_of_a_request_are_saved_later() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let kept = Kept::default();
     let keep = kept.clone();
     let request = alice

@@ -1,14 +1,13 @@
-//! What is stored outlives the program that stored it.
+//! Session data of an older or newer version of the application.
 
 use std::collections::BTreeMap;
 
 use poem_session::{GetError, Session, SessionData};
 use serde::{Deserialize, Serialize};
 
-use crate::support::{App, Browser, Prefs, Shop};
+use crate::support::{App, Browser, Prefs, Shop, settings};
 
-/// The application as it was, as it is, and as it might be: the same key under different structs. Each is
-/// in a function of its own, as each would be in a program of its own.
+/// Declares one version of a struct. The versions share their keys, so each is used in an application of its own.
 macro_rules! version {
     ($name:ident { $($body:tt)* }) => {
         #[derive(SessionData)]
@@ -17,7 +16,7 @@ macro_rules! version {
     };
 }
 
-/// Stores with one version of the application and reads with another.
+/// Writes with one version of the application and reads with another.
 async fn upgrade<Old: SessionData, New: SessionData>(
     store: impl FnOnce(&Session<Old>) -> poem::Result<()> + Send + 'static,
     read: impl FnOnce(&Session<New>) -> poem::Result<()> + Send + 'static,
@@ -25,7 +24,7 @@ async fn upgrade<Old: SessionData, New: SessionData>(
     let old = App::new();
     let alice = old.browser();
     alice.with(store).await;
-    let new = old.redeployed(|builder| builder);
+    let new = old.redeployed(settings);
     let alice = alice.at(&new);
     alice.with(read).await;
     (new, alice)
@@ -47,10 +46,9 @@ async fn adding_and_removing_fields_keeps_old_sessions_readable() {
         },
     )
     .await;
-    // What the new version does not know it has not touched: the old one still finds it.
-    let back = app.redeployed(|builder| builder);
+    // The new version keeps the key that it does not know.
     alice
-        .at(&back)
+        .at(&app.redeployed(settings))
         .with(|session: &Session<Before>| {
             assert_eq!(session.theme()?.as_deref(), Some("dark"));
             Ok(())
@@ -60,7 +58,7 @@ async fn adding_and_removing_fields_keeps_old_sessions_readable() {
 
 /// Conformance 3.3
 #[tokio::test]
-async fn a_renamed_field_is_read_by_its_alias_and_written_by_its_name() {
+async fn a_renamed_field_is_read_by_its_alias_and_written_under_its_name() {
     version!(Before { basket: Option<u32>, });
     version!(After { #[session(alias = "basket", alias = "older")] cart: Option<u32>, });
     let (app, alice) = upgrade::<Before, After>(
@@ -81,13 +79,12 @@ async fn a_renamed_field_is_read_by_its_alias_and_written_by_its_name() {
         .await;
     alice
         .with(|session: &Session<After>| {
-            assert_eq!(session.cart()?, None, "the old name does not come back");
+            assert_eq!(session.cart()?, None, "the value of the alias is gone");
             Ok(())
         })
         .await;
-    let back = app.redeployed(|builder| builder);
     alice
-        .at(&back)
+        .at(&app.redeployed(settings))
         .with(|session: &Session<Before>| {
             assert_eq!(session.basket()?, None);
             Ok(())
@@ -97,7 +94,7 @@ async fn a_renamed_field_is_read_by_its_alias_and_written_by_its_name() {
 
 /// Conformance 3.3
 #[tokio::test]
-async fn a_renamed_struct_and_field_can_keep_their_key() {
+async fn a_renamed_struct_or_field_can_keep_its_key() {
     version!(Before { user: Option<u64>, });
     #[derive(SessionData)]
     #[session(namespace = "shop")]
@@ -129,7 +126,7 @@ async fn a_renamed_struct_and_field_can_keep_their_key() {
     .await;
 }
 
-/// Puts this value under `shop.user`.
+/// Stores this value under `shop.user`.
 async fn plant_value(app: &App, alice: &Browser, value: &[u8]) {
     let record = [b"\x81\xa9shop.user".as_slice(), value].concat();
     app.store.plant(&alice.signed_id(), record, app.now()).await;
@@ -201,7 +198,7 @@ async fn a_struct_that_gained_or_lost_a_field_keeps_old_sessions_readable() {
 
 /// Conformance 3.3
 #[tokio::test]
-async fn an_incompatible_change_is_an_error_that_names_the_key_and_spares_the_rest() {
+async fn a_value_of_an_incompatible_type_is_an_error_that_names_the_key_and_affects_no_other_key() {
     version!(Before { user: Option<u64>, theme: Option<String>, });
     version!(After { user: Option<String>, theme: Option<String>, });
     let (app, alice) = upgrade::<Before, After>(
@@ -218,22 +215,21 @@ async fn an_incompatible_change_is_an_error_that_names_the_key_and_spares_the_re
             session.take_user().expect_err("it is a number");
             session
                 .update_user(|user| *user = None)
-                .expect_err("what cannot be read is not overwritten");
+                .expect_err("an unreadable value is not overwritten");
             assert_eq!(session.theme()?.as_deref(), Some("dark"));
             assert_eq!(session.keys(), ["shop.user", "shop.theme"]);
             Ok(session.set_theme("light".into())?)
         },
     )
     .await;
-    let back = app.redeployed(|builder| builder);
     alice
-        .at(&back)
+        .at(&app.redeployed(settings))
         .with(|session: &Session<Before>| {
-            assert_eq!(session.user()?, Some(7), "it was left as it is");
+            assert_eq!(session.user()?, Some(7), "it is unchanged");
             Ok(())
         })
         .await;
-    // It can be set anew, and removed.
+    // A new value can be set.
     alice
         .with(|session: &Session<After>| {
             session.set_user("seven".into())?;
@@ -245,10 +241,9 @@ async fn an_incompatible_change_is_an_error_that_names_the_key_and_spares_the_re
 
 /// Conformance 3.3, 1.25
 #[tokio::test]
-async fn a_snapshot_with_a_value_that_does_not_decode_is_an_error_and_not_an_absence() {
+async fn a_value_that_does_not_decode_is_an_error_and_not_absent() {
     let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let alice = app.sign_in().await;
     plant_value(&app, &alice, b"\xa5seven").await;
     let reply = alice
         .act(|session| {
@@ -264,8 +259,7 @@ async fn a_snapshot_with_a_value_that_does_not_decode_is_an_error_and_not_an_abs
 #[tokio::test]
 async fn entries_of_a_newer_version_of_the_library_are_kept() {
     let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let alice = app.sign_in().await;
     let record = [
         b"\x83\xa8$created\xcf\xff\xff\xff\xff\xff\xff\xff\xff".as_slice(),
         b"\xa7$future\xc4\x03abc",
@@ -285,7 +279,7 @@ async fn entries_of_a_newer_version_of_the_library_are_kept() {
 
 /// Conformance 3.3
 #[tokio::test]
-async fn a_record_is_a_map_that_any_language_reads() {
+async fn a_record_is_a_plain_message_pack_map() {
     let app = App::new();
     let alice = app.browser();
     alice
@@ -305,7 +299,7 @@ async fn a_record_is_a_map_that_any_language_reads() {
 
 /// Conformance 1.1
 #[tokio::test]
-async fn a_field_that_is_skipped_is_not_stored() {
+async fn a_skipped_field_is_not_stored() {
     #[derive(SessionData)]
     #[session(namespace = "app")]
     struct WithCache {
@@ -322,7 +316,7 @@ async fn a_field_that_is_skipped_is_not_stored() {
         before.to_string()
     }
 
-    let app = App::serving(fill, |builder| builder);
+    let app = App::serving(fill, settings);
     let alice = app.browser();
     assert_eq!(alice.get("/").await.body, "0");
     assert_eq!(alice.get("/").await.body, "0");
@@ -333,7 +327,7 @@ async fn a_field_that_is_skipped_is_not_stored() {
 
 /// Conformance 1.3
 #[tokio::test]
-async fn structs_of_one_session_do_not_see_each_others_keys() {
+async fn a_struct_sees_only_its_own_keys() {
     let app = App::new();
     let alice = app.browser();
     alice

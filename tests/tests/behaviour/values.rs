@@ -1,4 +1,4 @@
-//! The values that a session keeps.
+//! The types of values in a session.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -62,7 +62,7 @@ struct Unit;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Wrapper(u64);
 
-/// One key of a type that each test chooses.
+/// Stores each value and reads it at the next request.
 macro_rules! keeps {
     ($($ty:ty: $($value:expr),+;)+) => {
         $({
@@ -71,7 +71,7 @@ macro_rules! keeps {
             struct Types {
                 value: Option<$ty>,
             }
-            // An application each, as they share one key.
+            // The structs share one key, so each needs an application of its own.
             let app = App::new();
             let alice = app.browser();
             for value in [$($value),+] {
@@ -93,7 +93,7 @@ macro_rules! keeps {
 
 /// Conformance 1.1
 #[tokio::test]
-async fn every_serde_type_comes_back_as_it_was() {
+async fn every_serde_type_round_trips() {
     keeps! {
         bool: true, false;
         u8: 0, u8::MAX;
@@ -142,7 +142,7 @@ fn item() -> Item {
 
 /// Conformance 1.1
 #[tokio::test]
-async fn a_value_that_does_not_serialize_is_an_error_and_changes_nothing() {
+async fn a_value_that_does_not_serialize_is_an_error_and_is_not_set() {
     #[derive(Debug)]
     struct Stubborn;
 

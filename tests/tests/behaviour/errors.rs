@@ -8,26 +8,18 @@ use poem_session::{
     store::{MemoryStore, StoreError, StoreErrorKind},
 };
 
-use crate::support::{App, Logs, Op, Reply, SECRET_OF_STORE, Scripted, Shop, settings};
-
-type Act = fn(&Session<Shop>) -> poem::Result<()>;
+use crate::support::{App, End, Logs, Op, Reply, SECRET_OF_STORE, Scripted, Shop, settings};
 
 /// A handler for each call of the store.
-const REQUESTS: &[(Op, Act)] = &[
-    (Op::Load, |_| Ok(())),
-    (Op::Replace, |session| Ok(session.set_user(8)?)),
+const REQUESTS: &[(Op, End)] = &[
+    (Op::Load, |_| {}),
+    (Op::Replace, |s| s.set_user(8).expect("it fits")),
     (Op::Rename, |session| {
         session.regenerate();
-        Ok(session.set_user(8)?)
+        session.set_user(8).expect("it fits");
     }),
-    (Op::Rename, |session| {
-        session.reset();
-        Ok(())
-    }),
-    (Op::Replace, |session| {
-        session.destroy();
-        Ok(())
-    }),
+    (Op::Rename, Session::reset),
+    (Op::Replace, Session::destroy),
 ];
 
 /// Conformance 1.11, 1.13, 1.24, 5.10, 5.11
@@ -38,7 +30,7 @@ async fn a_request_fails_without_effect_while_the_store_is_down() {
         let alice = app.sign_in().await;
         let id = alice.signed_id();
         app.store.fail(&[*op]);
-        let reply = alice.act(*act).await;
+        let reply = alice.does(*act).await;
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{op:?}");
         assert_eq!(reply.body, "Service Unavailable");
         assert_eq!(reply.cookie(), None, "{op:?}");
@@ -68,7 +60,7 @@ async fn a_request_waits_for_a_call_of_the_store_until_store_timeout() {
         let alice = app.sign_in().await;
         app.store.hang(&[*op]);
         let began = tokio::time::Instant::now();
-        let reply = alice.act(*act).await;
+        let reply = alice.does(*act).await;
         // The clock is paused, so that this is the exact time.
         assert_eq!(began.elapsed().as_secs(), limit.as_secs(), "{op:?}");
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{op:?}");
@@ -129,7 +121,7 @@ async fn a_write_whose_reply_is_lost_is_done_or_not_done() {
     for (op, act) in &REQUESTS[1..] {
         let alice = app.sign_in().await;
         app.store.lose_reply(&[*op]);
-        let reply = alice.act(*act).await;
+        let reply = alice.does(*act).await;
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{op:?}");
         assert_eq!(reply.cookie(), None, "{op:?}");
         app.store.heal();
@@ -167,7 +159,7 @@ async fn the_error_handler_receives_each_error_and_makes_the_response() {
         let alice = app.sign_in().await;
         app.store.fail(&[*op]);
         let why = if *op == Op::Load { "load" } else { "save" };
-        check(&alice.act(*act).await, why);
+        check(&alice.does(*act).await, why);
         app.store.heal();
     }
     app.store.fail(&[Op::Create]);

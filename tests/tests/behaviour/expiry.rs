@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poem_session::{Session, TouchPolicy};
 
-use crate::support::{App, Op, stores};
+use crate::support::{App, Op, count, stores};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -46,9 +46,7 @@ async fn each_save_moves_the_expiry() {
     let alice = app.sign_in().await;
     for _ in 0..5 {
         app.pass(minutes(19));
-        let reply = alice
-            .act(|s| Ok(s.update_visits(|visits| *visits += 1)?))
-            .await;
+        let reply = alice.does(count).await;
         assert_eq!(reply.max_age(), Some(minutes(20)));
     }
     app.pass(minutes(19));
@@ -137,9 +135,7 @@ async fn the_absolute_timeout_ends_a_session_in_spite_of_activity() {
     let id = alice.signed_id();
     for _ in 0..5 {
         app.pass(minutes(10));
-        alice
-            .act(|s| Ok(s.update_visits(|visits| *visits += 1)?))
-            .await;
+        alice.does(count).await;
     }
     app.pass(minutes(10) - MILLISECOND);
     assert_eq!(alice.visits().await, 5);

@@ -15,7 +15,7 @@ use crate::support::{App, Prefs, Shop, request};
 async fn a_value_over_the_size_limits_is_an_error_of_the_call_that_sets_it() {
     type Configure = fn(SessionsBuilder) -> SessionsBuilder;
     let limits: [Configure; 2] = [
-        |builder| builder.max_session_size(140),
+        |builder| builder.max_session_size(256),
         |builder| builder.max_value_size(100),
     ];
     for configure in limits {
@@ -23,7 +23,7 @@ async fn a_value_over_the_size_limits_is_an_error_of_the_call_that_sets_it() {
         let alice = app.sign_in().await;
         let reply = alice
             .act(|session| {
-                let error = session.set_notice("x".repeat(100)).expect_err("too large");
+                let error = session.set_notice("x".repeat(250)).expect_err("too large");
                 assert!(error.to_string().contains("shop.notice"), "{error}");
                 assert!(error.to_string().contains("over the limit of"), "{error}");
                 let error = session

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use poem_session::{SaveError, Session};
 
-use crate::support::{App, ENDS, End, Logs, Op, Shop, stores};
+use crate::support::{App, ENDS, End, Logs, Op, Shop, count, stores};
 
 /// An application on each store.
 async fn apps() -> Vec<(&'static str, App)> {
@@ -68,11 +68,7 @@ async fn a_hundred_increments_on_several_threads_add_up_to_a_hundred() {
         let alice = app.sign_in().await;
         let requests = (0..100).map(|_| {
             let alice = alice.clone();
-            tokio::spawn(async move {
-                alice
-                    .act(|s| Ok(s.update_visits(|visits| *visits += 1)?))
-                    .await
-            })
+            tokio::spawn(async move { alice.does(count).await })
         });
         for reply in join_all(requests).await {
             assert_eq!(reply.expect("no panic").status, 200, "{store}");
@@ -88,12 +84,11 @@ async fn a_hundred_increments_on_several_threads_add_up_to_a_hundred() {
 async fn after_a_conflict_the_writers_of_one_process_write_one_at_a_time() {
     let app = App::new();
     let alice = app.sign_in().await;
-    let count = |s: &Session<Shop>| Ok(s.update_visits(|visits| *visits += 1)?);
     let mut slow = Vec::new();
     for _ in 0..2 {
-        slow.push(alice.start(count).await);
+        slow.push(alice.start_does(count).await);
     }
-    alice.act(count).await;
+    alice.does(count).await;
     app.store.calls();
     let [mut conflict, mut retry] = [Op::Replace; 2].map(|op| app.store.pause(op));
     let first = slow.remove(0).release();
@@ -348,9 +343,7 @@ async fn a_regenerate_keeps_the_changes_of_a_concurrent_request() {
                 Ok(session.set_user(8)?)
             })
             .await;
-        alice
-            .act(|s| Ok(s.update_visits(|visits| *visits += 1)?))
-            .await;
+        alice.does(count).await;
         assert_eq!(slow.finish().await.status, 200, "{store}");
         let found = alice.ask(|s| Ok((s.user()?, s.visits()?))).await;
         assert_eq!(found, (Some(8), 1), "{store}");

@@ -416,6 +416,8 @@ async fn a_rotation_that_failed_keeps_the_id_and_is_tried_again_by_the_next_save
     app.store.fail(&[Op::Rename]);
     assert_eq!(alice.act(|_| Ok(())).await.cookie(), None);
     assert_eq!(alice.signed_id(), old);
+    // The lock of this request is released.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let store = app.store.clone();
     let reply = alice
         .visit(|session| async move {

@@ -47,3 +47,9 @@ pub(crate) struct Shop {
 pub(crate) struct Prefs {
     pub(crate) theme: Option<String>,
 }
+
+/// Increments the counter of a session.
+pub(crate) fn count(session: &Session<Shop>) {
+    let updated = session.update_visits(|visits| *visits += 1);
+    updated.expect("it fits");
+}

@@ -93,13 +93,20 @@ impl Browser {
         &self,
         ask: impl FnOnce(&Session<Shop>) -> Result<T> + Send + 'static,
     ) -> T {
+        self.with(ask).await
+    }
+
+    /// Like [`ask`](Self::ask), for any session data.
+    pub(crate) async fn with<S: SessionData, T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Session<S>) -> Result<T> + Send + 'static,
+    ) -> T {
         let (sender, receiver) = oneshot::channel();
-        let reply = self
-            .act(move |session| {
-                let _ = sender.send(ask(session)?);
-                Ok(())
-            })
-            .await;
+        let handler = |session: Session<S>| async move {
+            let _ = sender.send(act(&session)?);
+            Ok(())
+        };
+        let reply = self.visit_by(request(Method::GET, "/"), handler).await;
         assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
         receiver.await.expect("the handler has succeeded")
     }
@@ -139,16 +146,6 @@ impl Browser {
     {
         request.extensions_mut().insert(script(act));
         self.send(request).await
-    }
-
-    /// Sends a request whose handler uses session data of any struct, and must succeed.
-    pub(crate) async fn with<S: SessionData>(
-        &self,
-        act: impl FnOnce(&Session<S>) -> Result<()> + Send + 'static,
-    ) {
-        let handler = |session: Session<S>| async move { act(&session) };
-        let reply = self.visit_by(request(Method::GET, "/"), handler).await;
-        assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
     }
 
     /// Runs a handler up to its return, and stops there.

@@ -38,8 +38,8 @@ async fn add(client: &Client, product: &str) -> Response {
 
 async fn items(client: &Client) -> u64 {
     let request = client.get("/cart").header("accept", "application/json");
-    let answer = request.send().await.json();
-    answer["items"].as_u64().expect("a number of items")
+    let cart = request.send().await.json();
+    cart["items"].as_u64().expect("a number of items")
 }
 
 async fn sign_in(client: &Client) -> Response {
@@ -132,12 +132,12 @@ async fn count_together(shops: &[App; 2], store: &str) -> bool {
         let product = PRODUCTS[number % PRODUCTS.len()];
         requests.spawn(async move { add(&client, product).await.status.as_u16() });
     }
-    let answers = requests.join_all().await;
+    let statuses = requests.join_all().await;
     let is_late = |shop: &App| shop.output().contains("did not answer in time");
-    if answers.contains(&503) && shops.iter().any(is_late) {
+    if statuses.contains(&503) && shops.iter().any(is_late) {
         return false;
     }
-    assert_eq!(answers, [200; 100], "{store}");
+    assert_eq!(statuses, [200; 100], "{store}");
     assert_eq!(items(&client).await, 101, "each request counts");
     assert_eq!(items(&client.at(shops[1].address())).await, 101);
     true

@@ -35,11 +35,8 @@ async fn by_key(#[key(Shop::NOTICE)] notice: Option<String>) -> String {
 
 #[session]
 async fn show_unread(shop: Session<Shop>) -> poem::Result<String> {
-    Ok(format!(
-        "{:?} {}",
-        shop.user()?,
-        shop.contains(Shop::NOTICE)
-    ))
+    let is_unread = shop.contains(Shop::NOTICE);
+    Ok(format!("{:?} {is_unread}", shop.user()?))
 }
 
 #[derive(Deserialize)]
@@ -179,13 +176,8 @@ fn app() -> App {
 }
 
 async fn sign_in(app: &App) -> Browser {
-    let alice = app.browser();
-    alice
-        .act(|session| {
-            session.set_user(7)?;
-            Ok(session.set_notice("hello".into())?)
-        })
-        .await;
+    let alice = app.sign_in().await;
+    alice.act(|s| Ok(s.set_notice("hello".into())?)).await;
     alice
 }
 
@@ -401,8 +393,8 @@ async fn the_idle_timeout_option_sets_the_idle_timeout_of_the_session() {
         assert_eq!(alice.user().await, None, "{path}");
     }
     let app = app();
-    let stranger = app.browser();
-    assert_eq!(stranger.get("/remember-me").await.cookie(), None);
+    let reply = app.browser().get("/remember-me").await;
+    assert_eq!(reply.cookie(), None, "there is no session");
     assert!(app.store.records(app.now()).await.is_empty());
 }
 

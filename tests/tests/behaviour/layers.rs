@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use poem::{Endpoint, EndpointExt, FromRequest, Request, Route, get, handler, http::Method, post};
 use poem_session::{
-    CookieConfig, ExtractError, IdSource, RequestError, Session, SessionData, Sessions,
+    CookieConfig, ExtractError, IdSource, RequestError, Session, SessionData, SessionId, Sessions,
     clock::ManualClock, session, store::MemoryStore,
 };
 
@@ -60,52 +60,26 @@ async fn the_error_handler_receives_the_error_of_a_skipped_request() {
 /// Conformance 1.31
 #[tokio::test]
 async fn the_error_without_the_middleware_names_the_middleware() {
+    #[session(destroy)]
+    async fn with_option() {}
+
     let logs = Logs::capture();
-    let mut request = Request::default();
-    let error = Session::<Shop>::from_request_without_body(&request)
-        .await
-        .expect_err("there is no middleware");
-    assert!(
-        error.to_string().contains("`Sessions` middleware"),
-        "{error}"
-    );
-    assert!(error.to_string().contains(".with(sessions)"), "{error}");
-    let error = Shop::from_request_without_body(&request)
-        .await
-        .err()
-        .expect("there is no middleware");
-    assert!(
-        error.to_string().contains("`Sessions` middleware"),
-        "{error}"
-    );
-    assert!(
-        logs.text().contains("`Sessions` middleware"),
-        "{}",
-        logs.text()
-    );
+    let request = Request::default();
+    let handle = Session::<Shop>::from_request_without_body(&request).await;
+    let snapshot = Shop::from_request_without_body(&request).await;
+    let option = with_option.call(Request::default()).await;
+    for error in [handle.err(), snapshot.err(), option.err()] {
+        let error = error.expect("there is no middleware").to_string();
+        assert!(error.contains("`Sessions` middleware"), "{error}");
+        assert!(error.contains(".with(sessions)"), "{error}");
+    }
+    let logs = logs.text();
+    assert!(logs.contains("`Sessions` middleware"), "{logs}");
     // The response does not contain the error.
-    *request.uri_mut() = "/".parse().expect("a URI");
-    let response = Route::new()
-        .at("/", get(count_visits))
-        .get_response(request)
-        .await;
+    let response = get(count_visits).get_response(request).await;
     assert_eq!(response.status(), 500);
     let body = response.into_body().into_string().await.expect("text");
     assert_eq!(body, "Internal Server Error");
-}
-
-/// Conformance 1.31
-#[tokio::test]
-async fn an_option_of_a_handler_without_the_middleware_is_an_error() {
-    #[session(destroy)]
-    async fn sign_out() {}
-
-    let response = sign_out.call(Request::default()).await;
-    let error = response.expect_err("there is no middleware");
-    assert!(
-        error.to_string().contains("`Sessions` middleware"),
-        "{error}"
-    );
 }
 
 #[handler]
@@ -227,52 +201,34 @@ async fn middlewares_on_different_routes_do_not_affect_each_other() {
     assert!(alice.cookie("__Host-admin").is_some());
 }
 
-/// Conformance 1.30, 5.2
+/// Conformance 1.30, 5.2, 5.4
 #[tokio::test]
-async fn the_options_of_a_handler_act_on_the_session_that_it_takes() {
-    let (alice, accounts, _) = two_layers();
-    alice.get("/both").await;
-    let account = |alice: &Browser| {
-        let cookie = alice.cookie("__Host-account");
-        cookie.map(|id| id.parse::<poem_session::SessionId>().expect("an id"))
+async fn the_options_of_a_handler_act_on_the_session_that_the_handler_takes() {
+    let account = |alice: &Browser| -> SessionId {
+        let cookie = alice.cookie("__Host-account").expect("an account");
+        cookie.parse().expect("an id")
     };
-    let basket = alice.cookie("__Host-basket");
+    for sign_out in ["/sign-out", "/counted/sign-out"] {
+        let (alice, accounts, _) = two_layers();
+        alice.get("/both").await;
+        let basket = alice.cookie("__Host-basket");
+        let planted = account(&alice);
+        alice.post("/sign-in", "").await;
+        let signed_in = account(&alice);
+        assert_ne!(signed_in, planted);
+        assert!(accounts.open::<Account>(&planted).await.is_err());
 
-    let planted = account(&alice).expect("an account");
-    alice.post("/sign-in", "").await;
-    let signed_in = account(&alice).expect("an account");
-    assert_ne!(
-        signed_in, planted,
-        "an id from before the sign-in may be planted"
-    );
-    assert!(accounts.open::<Account>(&planted).await.is_err());
-    assert_eq!(alice.cookie("__Host-basket"), basket);
+        alice.post("/remember", "").await;
+        let opened = accounts.open::<Account>(&signed_in).await;
+        let session = opened.expect("it lives");
+        let times = session.expires_at().zip(session.created_at());
+        let (end, began) = times.expect("it is stored");
+        assert!(end.duration_since(began).expect("later").as_secs() >= 7200);
 
-    alice.post("/remember", "").await;
-    let session = accounts
-        .open::<Account>(&signed_in)
-        .await
-        .expect("it lives");
-    let term = session.expires_at().zip(session.created_at());
-    let (end, began) = term.expect("it is stored");
-    assert!(end.duration_since(began).expect("later").as_secs() >= 7200);
-
-    alice.post("/sign-out", "").await;
-    assert!(accounts.open::<Account>(&signed_in).await.is_err());
-    assert_eq!(alice.cookie("__Host-basket"), basket);
-}
-
-/// Conformance 1.30, 5.4
-#[tokio::test]
-async fn the_options_of_a_handler_do_not_act_on_the_session_that_a_middleware_takes() {
-    let (alice, accounts, _) = two_layers();
-    alice.get("/both").await;
-    let account = alice.cookie("__Host-account").expect("an account");
-    let basket = alice.cookie("__Host-basket");
-    alice.post("/counted/sign-out", "").await;
-    let account = account.parse().expect("an id");
-    assert!(accounts.open::<Account>(&account).await.is_err());
-    assert_eq!(alice.cookie("__Host-basket"), basket);
+        alice.post(sign_out, "").await;
+        assert!(accounts.open::<Account>(&signed_in).await.is_err());
+        assert_eq!(alice.cookie("__Host-basket"), basket);
+    }
 }
 
 /// Conformance 1.30, 2.6

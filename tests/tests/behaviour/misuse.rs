@@ -29,7 +29,7 @@ async fn changes_made_during_a_save_are_saved_after_it() {
         let updated = session.update_user(|user| *user = user.map(|n| n + 100));
         updated.expect("it fits");
     };
-    // The change, and the user and the visits after it. The save under way sets user 8 and one visit.
+    // The change, and the user and the visits after it. The save sets user 8 and one visit.
     let cases: [(Act, Option<u64>, u64); 7] = [
         (Session::destroy, None, 0),
         (Session::regenerate, Some(8), 1),
@@ -122,7 +122,7 @@ async fn an_update_runs_again_if_another_thread_changes_the_value_meanwhile() {
             runs += 1;
             if runs == 1 {
                 inside.send(()).expect("the test waits");
-                gone.recv().expect("the test goes on");
+                gone.recv().expect("the test sends");
             }
             *visits += 1;
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use poem_session::{SaveError, Session};
 
-use crate::support::{App, ENDS, End, Logs, Op, Shop, count, stores};
+use crate::support::{App, ENDS, End, Logs, Op, count, stores};
 
 /// An application on each store.
 async fn apps() -> Vec<(&'static str, App)> {

@@ -46,12 +46,12 @@ async fn talk(shop: Session<Shop>, socket: WebSocket) -> impl IntoResponse {
                 "ended" => shop.ended().await,
                 order => panic!("{order}"),
             }
-            let answer = match shop.save().await {
+            let reply = match shop.save().await {
                 Ok(()) => "saved".to_owned(),
                 Err(SaveError::Ended) => "ended".to_owned(),
                 Err(error) => error.to_string(),
             };
-            if socket.send(Message::text(answer)).await.is_err() {
+            if socket.send(Message::text(reply)).await.is_err() {
                 break;
             }
         }
@@ -102,8 +102,8 @@ async fn order(socket: &mut Socket, order: &str) -> String {
         .send(tungstenite::Message::text(order))
         .await
         .expect("it is open");
-    let answer = socket.next().await.expect("an answer").expect("no error");
-    answer.into_text().expect("text").to_string()
+    let reply = socket.next().await.expect("an reply").expect("no error");
+    reply.into_text().expect("text").to_string()
 }
 
 /// Conformance 1.32, 2.1
@@ -148,12 +148,12 @@ async fn ended_returns_in_a_web_socket_and_a_later_save_is_refused() {
     let (app, server, alice) = begun(routes()).await;
     let mut socket = connect(&server, alice.cookie(COOKIE)).await;
     let waiting = tokio::spawn(async move {
-        let answer = order(&mut socket, "ended").await;
-        (socket, answer)
+        let reply = order(&mut socket, "ended").await;
+        (socket, reply)
     });
     alice.get("/sign-out").send().await;
-    let (mut socket, answer) = waiting.await.expect("no panic");
-    assert!(["saved", "ended"].contains(&answer.as_str()), "{answer}");
+    let (mut socket, reply) = waiting.await.expect("no panic");
+    assert!(["saved", "ended"].contains(&reply.as_str()), "{reply}");
     assert_eq!(order(&mut socket, "count").await, "ended");
     assert!(app.store.sessions(app.now()).await.is_empty());
 }
@@ -184,7 +184,7 @@ async fn a_session_that_starts_before_the_upgrade_is_sent_with_the_response() {
             .to_str()
             .is_ok_and(|cookie| cookie.starts_with(COOKIE))
     );
-    let saved = socket.next().await.expect("an answer").expect("no error");
+    let saved = socket.next().await.expect("an reply").expect("no error");
     assert_eq!(saved.into_text().expect("text").as_str(), "true");
     assert_eq!(saved_visits(&app).await, [2]);
 }

@@ -67,13 +67,17 @@ async fn in_redis() -> Option<Backend> {
     let server = redis::shared().await?;
     let store = RedisStore::builder().time_limit(PATIENCE);
     let store = store.connect(&server.new_database().await).await;
-    Some(Backend::new("Redis", store.expect("it answers"), server))
+    Some(Backend::new(
+        "Redis",
+        store.expect("the server runs"),
+        server,
+    ))
 }
 
 async fn in_postgres() -> Option<Backend> {
     let server = postgres::shared().await?;
     let store = PostgresStore::builder(&server.new_database().await).acquire_timeout(PATIENCE);
-    let store = store.connect().await.expect("the server answers");
+    let store = store.connect().await.expect("the server runs");
     store.migrate().await.expect("a table");
     Some(Backend::new("PostgreSQL", store, server))
 }
@@ -81,7 +85,7 @@ async fn in_postgres() -> Option<Backend> {
 async fn in_mariadb() -> Option<Backend> {
     let server = mariadb::shared().await?;
     let store = MySqlStore::builder(&server.new_database().await).acquire_timeout(PATIENCE);
-    let store = store.connect().await.expect("the server answers");
+    let store = store.connect().await.expect("the server runs");
     store.migrate().await.expect("a table");
     Some(Backend::new("MariaDB", store, server))
 }

@@ -181,7 +181,7 @@ async fn save_returns_the_error_of_a_destroy_which_can_be_tried_again() {
         let store = app.store.clone();
         let reply = alice
             .visit(move |session| async move {
-                store.fail(&[Op::Replace, Op::Rename, Op::Delete]);
+                store.fail(&[Op::Replace, Op::Rename]);
                 session.destroy();
                 let error = session.save().await.expect_err("the store fails");
                 assert!(matches!(error, SaveError::Store(_)));

@@ -1,6 +1,9 @@
 //! Exclusive sections of a session.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use poem::{EndpointExt, Route, get, web::Data};
 use poem_session::{
@@ -282,36 +285,37 @@ async fn exclusive_visitor(shop: Session<Shop>) -> poem::Result<String> {
 
 /// The session that a handler leaves for a task.
 #[derive(Clone, Default)]
-struct Given(Arc<std::sync::Mutex<Option<Session<Shop>>>>);
+struct Kept(Arc<Mutex<Option<Session<Shop>>>>);
 
 #[session(exclusive)]
-async fn exclusive_give(shop: Session<Shop>, given: Data<&Given>) {
-    *given.0.0.lock().expect("no panic") = Some(shop);
+async fn exclusive_keep(shop: Session<Shop>, kept: Data<&Kept>) {
+    *kept.0.0.lock().expect("no panic") = Some(shop);
+}
+
+fn exclusive_app(kept: &Kept) -> App {
+    let routes = Route::new()
+        .at("/", Scripted)
+        .at("/append", get(exclusive_append))
+        .at("/visitor", get(exclusive_visitor))
+        .at("/keep", get(exclusive_keep));
+    App::serving(routes.data(kept.clone()), settings)
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
 async fn the_exclusive_option_ends_with_the_request_even_if_a_task_keeps_the_session() {
-    let given = Given::default();
-    let routes = Route::new()
-        .at("/", Scripted)
-        .at("/give", get(exclusive_give))
-        .at("/append", get(exclusive_append));
-    let app = App::serving(routes.data(given.clone()), settings);
+    let kept = Kept::default();
+    let app = exclusive_app(&kept);
     let alice = app.sign_in().await;
-    assert_eq!(alice.get("/give").await.status, 200);
-    assert!(given.0.lock().expect("no panic").is_some());
+    assert_eq!(alice.get("/keep").await.status, 200);
+    assert!(kept.0.lock().expect("no panic").is_some());
     assert_eq!(alice.get("/append").await.status, 200);
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
 async fn the_exclusive_option_runs_the_requests_of_a_session_one_at_a_time() {
-    let routes = Route::new()
-        .at("/", Scripted)
-        .at("/append", get(exclusive_append))
-        .at("/visitor", get(exclusive_visitor));
-    let app = App::serving(routes, settings);
+    let app = exclusive_app(&Kept::default());
     let alice = app.sign_in().await;
     let requests = (0..10).map(|_| {
         let alice = alice.clone();
@@ -329,10 +333,7 @@ async fn the_exclusive_option_runs_the_requests_of_a_session_one_at_a_time() {
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
 async fn a_session_that_is_gone_at_the_lock_causes_no_further_store_call() {
-    let routes = Route::new()
-        .at("/", Scripted)
-        .at("/append", get(exclusive_append));
-    let app = App::serving(routes, settings);
+    let app = exclusive_app(&Kept::default());
     let alice = app.sign_in().await;
     // A touch is due.
     app.pass(Duration::from_mins(10));

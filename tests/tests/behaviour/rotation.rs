@@ -121,10 +121,8 @@ async fn two_requests_that_find_an_id_due_rotate_it_once() {
     }
     rename.release();
     let reply = first.await.expect("no panic");
-    assert_eq!(
-        (reply.status.as_u16(), reply.body.as_str()),
-        (200, "Some(7)")
-    );
+    let found = (reply.status.as_u16(), reply.body.as_str());
+    assert_eq!(found, (200, "Some(7)"));
     assert_ne!(alice.signed_id(), old);
     app.pass(GRACE);
     assert_eq!(alice.user().await, Some(7));
@@ -305,14 +303,7 @@ async fn a_request_longer_than_the_grace_of_a_rotation_can_save() {
 async fn after_the_response_changes_are_saved_without_a_rotation() {
     let app = App::with(rotating);
     let (alice, _) = rotated(&app).await;
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    alice
-        .act(|session| {
-            let _ = sender.send(session.clone());
-            Ok(())
-        })
-        .await;
-    let session = receiver.await.expect("the handler ran");
+    let session = alice.ask(|s| Ok(s.clone())).await;
     app.pass(EVERY);
     session.set_visits(5).expect("it fits");
     session.save().await.expect("under the id that it has");

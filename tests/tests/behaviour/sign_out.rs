@@ -44,10 +44,8 @@ async fn a_second_sign_out_succeeds_unless_it_would_lose_data() {
 async fn a_saved_second_sign_out_is_not_written_again_and_starts_no_session() {
     let app = App::new();
     let alice = app.sign_in().await;
-    app.sessions
-        .revoke(alice.signed_id())
-        .await
-        .expect("the store works");
+    let revoked = app.sessions.revoke(alice.signed_id()).await;
+    revoked.expect("the store works");
     // Whether the session is revoked after it is loaded, and whether the sign-out leaves a flash value.
     for (between, notice) in [(true, false), (true, true), (false, false), (false, true)] {
         let alice = if between {
@@ -117,15 +115,10 @@ async fn a_destroy_after_a_refused_save_is_a_conflict() {
         .visit(|session| async move {
             tab.does(Session::regenerate).await;
             session.set_visits(1)?;
-            session
-                .save()
-                .await
-                .expect_err("the session has another id");
+            let refused = "the session has another id";
+            session.save().await.expect_err(refused);
             store.calls();
-            session
-                .save()
-                .await
-                .expect_err("the session has another id");
+            session.save().await.expect_err(refused);
             assert_eq!(store.calls(), [], "there is no second attempt");
             session.destroy();
             Ok(())

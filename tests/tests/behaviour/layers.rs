@@ -208,7 +208,7 @@ async fn the_options_of_a_handler_act_on_the_session_that_the_handler_takes() {
         let cookie = alice.cookie("__Host-account").expect("an account");
         cookie.parse().expect("an id")
     };
-    for sign_out in ["/sign-out", "/counted/sign-out"] {
+    for path in ["/sign-out", "/counted/sign-out"] {
         let (alice, accounts, _) = two_layers();
         alice.get("/both").await;
         let basket = alice.cookie("__Host-basket");
@@ -225,7 +225,7 @@ async fn the_options_of_a_handler_act_on_the_session_that_the_handler_takes() {
         let (end, began) = times.expect("it is stored");
         assert!(end.duration_since(began).expect("later").as_secs() >= 7200);
 
-        alice.post(sign_out, "").await;
+        alice.post(path, "").await;
         assert!(accounts.open::<Account>(&signed_in).await.is_err());
         assert_eq!(alice.cookie("__Host-basket"), basket);
     }

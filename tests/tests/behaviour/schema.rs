@@ -99,6 +99,7 @@ async fn a_renamed_struct_or_field_can_keep_its_key() {
 
 /// Conformance 3.3
 #[tokio::test]
+#[allow(clippy::option_option)]
 async fn a_widened_type_keeps_old_sessions_readable() {
     #[derive(Serialize, Deserialize)]
     struct Old {

@@ -365,21 +365,6 @@ async fn the_destroy_option_ends_the_session_and_keeps_the_values_that_the_handl
     assert_eq!(eve.id(), None);
 }
 
-/// After a double click, the browser sends the second request before it has the first response.
-///
-/// Conformance 1.9, 5.4
-#[tokio::test]
-async fn a_second_sign_out_with_a_flash_value_succeeds() {
-    let app = app();
-    let alice = sign_in(&app).await;
-    let tab = alice.fork();
-    alice.get("/logout?status=303").await;
-    let second = tab.get("/logout?status=303").await;
-    assert_eq!((second.status.as_u16(), second.cookie()), (303, None));
-    let notice = alice.ask(|s| Ok(s.notice()?)).await;
-    assert_eq!(notice.as_deref(), Some("Good bye."));
-}
-
 /// Conformance 1.5
 #[tokio::test]
 async fn the_idle_timeout_option_sets_the_idle_timeout_of_the_session() {

@@ -15,6 +15,13 @@ use poem_session::{
     session,
     store::{SessionStore, SqliteStore},
 };
+use serde::{
+    Deserialize,
+    de::{
+        IntoDeserializer,
+        value::{Error as ValueError, StrDeserializer},
+    },
+};
 
 pub(crate) const IDLE: Duration = Duration::from_mins(30);
 pub(crate) const ABSOLUTE: Duration = Duration::from_hours(2);
@@ -38,7 +45,7 @@ struct App {
 }
 
 /// A request of a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(crate) enum Request {
     Create,
     /// Completes the session for the other requests.
@@ -59,26 +66,10 @@ pub(crate) enum Request {
     Revoke,
 }
 
-const REQUESTS: [Request; 13] = [
-    Request::Create,
-    Request::Prepare,
-    Request::Read,
-    Request::Change,
-    Request::SaveEarly,
-    Request::Regenerate,
-    Request::SignIn,
-    Request::Rotate,
-    Request::Reset,
-    Request::Destroy,
-    Request::DestroyWithNotice,
-    Request::Exclusive,
-    Request::Revoke,
-];
-
 impl Request {
     pub(crate) fn parse(name: &str) -> Self {
-        let named = |request: &&Self| format!("{request:?}") == name;
-        *REQUESTS.iter().find(named).expect("the name of a request")
+        let name: StrDeserializer<'_, ValueError> = name.into_deserializer();
+        Self::deserialize(name).expect("the name of a request")
     }
 }
 

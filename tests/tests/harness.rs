@@ -1,7 +1,6 @@
 //! The harness itself: what it starts answers, can be broken, and is gone at the end.
 
 mod harness {
-    mod client;
     mod end;
     mod program;
     mod proxy;

@@ -131,7 +131,9 @@ async fn all_locks_of_one_request_share_one_lease() {
             session.set_visits(1)?;
             session.save().await?;
             drop(two);
-            Ok(())
+            // The lease is being released, so both wait.
+            let (one, two) = tokio::join!(session.lock(), session.lock());
+            one.and(two).map(drop).map_err(poem::Error::from)
         })
         .await;
     assert_eq!(reply.status, 200);

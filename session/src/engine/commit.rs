@@ -11,7 +11,7 @@ use crate::{
     error::{Chain, LoadError, SaveError},
     id::PublicId,
     lifecycle::{Call, Covers, Reply, Transition, WriteOp},
-    store::{Created, Replaced, StoreError, StoreErrorKind, Stored},
+    store::{Created, Rename, Replaced, StoreError, StoreErrorKind, Stored},
 };
 
 /// Saves the session. The save goes on if its caller is dropped, as when a client disconnects.
@@ -143,7 +143,8 @@ async fn call(engine: &Engine, call: Call, action: &'static str) -> Result<Reply
             write,
             leave,
         } => {
-            let rename = store.rename(from, version, to, write, Some(leave), now);
+            let rename = Rename::new(from, version, to, write, leave);
+            let rename = store.rename(rename, now);
             engine.limited(action, rename).await.map(Reply::from)
         }
     }

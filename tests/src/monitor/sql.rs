@@ -1,4 +1,4 @@
-//! Recording through the log of statements that PostgreSQL and MariaDB write.
+//! Records by reading the statement log of PostgreSQL and MariaDB.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::{Command, marker};
 use crate::servers::Server;
 
-/// A place in a log.
+/// A position in a log.
 #[derive(Debug)]
 pub(super) struct Recording {
     server: Server,
@@ -23,12 +23,12 @@ impl Recording {
         Self { server, log, from }
     }
 
-    pub(super) fn finish(recording: &Self) -> Vec<Command> {
-        let Self { server, log, from } = recording;
+    pub(super) fn finish(self) -> Vec<Command> {
+        let Self { server, log, from } = self;
         let marker = marker();
         server.run_blocking(&format!("SELECT '{marker}'"));
-        let bytes = fs::read(log).expect("the log was there at the start");
-        let text = String::from_utf8_lossy(&bytes[*from..]);
+        let bytes = fs::read(log).expect("the log exists since the start");
+        let text = String::from_utf8_lossy(&bytes[from..]);
         let all = match server.engine_name() {
             "postgres" => postgres(&text),
             _ => mariadb(&text),
@@ -38,15 +38,15 @@ impl Recording {
             .position(|command| command.text.contains(&marker));
         let end = end.unwrap_or_else(|| panic!("the last statement is not in the log:\n{text}"));
         let own = &all[end].client;
-        // MariaDB's client asks for the version before it sends the marker. `SET` makes a connection
-        // what its pool wants it to be.
+        // MariaDB's client requests the version before it sends the marker. A pool sends `SET` to a new
+        // connection.
         let counts = |command: &&Command| command.client != *own && command.name() != "SET";
         all[..end].iter().filter(counts).cloned().collect()
     }
 }
 
-/// `PID: LOG:  statement: SELECT 1` for a simple query, `PID: LOG:  execute NAME: SELECT $1` for a
-/// prepared one; further lines of a statement begin with a tab.
+/// Parses lines such as `PID: LOG:  statement: SELECT 1` for a simple query and
+/// `PID: LOG:  execute NAME: SELECT $1` for a prepared one. Further lines of a statement begin with a tab.
 fn postgres(log: &str) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     let mut in_statement = false;
@@ -72,9 +72,9 @@ fn postgres(log: &str) -> Vec<Command> {
     commands
 }
 
-/// `TIME\t  ID Query\tSELECT 1`, where the time is left out if it is that of the line before. A
-/// prepared statement is logged as `Prepare` and, at each use, as `Execute`; only the latter counts.
-/// Further lines of a statement follow as they are.
+/// Parses lines such as `TIME\t  ID Query\tSELECT 1`. The time is missing if it is that of the previous
+/// line. A prepared statement is logged as `Prepare` and, at each use, as `Execute`; only `Execute`
+/// counts. Further lines of a statement have no prefix.
 fn mariadb(log: &str) -> Vec<Command> {
     let mut commands: Vec<Command> = Vec::new();
     let mut in_statement = false;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_postgres_log_gives_simple_and_prepared_statements_with_all_their_lines() {
+    fn a_postgres_log_has_simple_and_prepared_statements_of_several_lines() {
         let log = "9: LOG:  checkpoint starting: time\n\
                    7: LOG:  statement: SELECT 1\n\
                    8: LOG:  execute sqlx_s_1: UPDATE t\n\
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mariadb_log_gives_queries_and_executions_with_all_their_lines() {
+    fn a_mariadb_log_has_queries_and_executions_of_several_lines() {
         let log = "231123 16:41:00\t     3 Connect\tsessions@127.0.0.1 on db\n\
                    \t\t     3 Prepare\tSELECT ?\n\
                    \t\t     3 Execute\tSELECT\n\

@@ -1,11 +1,11 @@
-//! A server, or the way to it, that fails.
+//! Failures of the server and of the network.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use poem_session::{
@@ -13,34 +13,41 @@ use poem_session::{
     store::{
         Replaced, SessionStore, StoreError,
         StoreErrorKind::{TimedOut, Unavailable},
-        TableName, Version,
+        Version,
     },
 };
-use poem_session_tests::{proxy::Proxy, servers::Options};
+use poem_session_tests::{eventually, proxy::Proxy};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
 
 use crate::{
-    BRIEF, Database, LIMIT, PATIENCE, create, key, load, now,
+    BRIEF, Home, LIMIT, PATIENCE, create, load, now, recovery,
     site::{Ask, Site},
     write,
 };
 
-crate::on_each_database!(
+crate::on_private_servers!(
+    Options::new();
     a_server_is_killed_under_load_and_started_again,
-    a_server_that_stalls_blocks_the_pool_no_longer_than_it_does,
-    reads_do_not_notice_that_connections_were_cut,
-    a_network_that_is_gone_and_comes_back,
+);
+crate::on_private_servers!(
+    Options::new().fast();
+    a_stalled_server_does_not_block_the_pool_for_longer,
+);
+crate::on_servers!(
+    a_read_is_repeated_if_its_connection_was_cut,
+    a_lost_network_is_an_error_until_it_is_back,
 );
 
-/// A record that counts, and what its writer was told.
+/// A record that counts its writes.
 struct Counter {
     key: PublicId,
     version: Version,
+    /// The number of acknowledged writes.
     acknowledged: u64,
-    /// Whether the last step may have been done, though its answer was an error.
+    /// Whether the last write failed: it may have been executed.
     in_doubt: bool,
 }
 
@@ -55,12 +62,11 @@ impl Counter {
         }
     }
 
-    /// One step, which has to end.
+    /// Writes once.
     async fn add(&mut self, store: &Arc<dyn SessionStore>) -> Result<(), StoreError> {
         let next = write((self.acknowledged + 1).to_string());
         let call = store.replace(self.key, self.version, next, now());
-        let answer = timeout(PATIENCE, call).await.expect("an answer");
-        match answer {
+        match timeout(PATIENCE, call).await.expect("a call that ends") {
             Ok(Replaced::Replaced(version)) => {
                 (self.version, self.acknowledged) = (version, self.acknowledged + 1);
                 Ok(())
@@ -69,7 +75,7 @@ impl Counter {
                 assert!(self.in_doubt, "nobody else writes");
                 let count = String::from_utf8_lossy(&current.data).parse();
                 let count: u64 = count.expect("a number");
-                assert_eq!(count, self.acknowledged + 1, "a step was lost or doubled");
+                assert_eq!(count, self.acknowledged + 1, "a write was lost or doubled");
                 (self.version, self.acknowledged) = (current.version, count);
                 self.in_doubt = false;
                 Ok(())
@@ -83,35 +89,13 @@ impl Counter {
     }
 }
 
-/// Asks until it is answered.
-async fn recovery(store: &Arc<dyn SessionStore>) {
-    let begun = Instant::now();
-    while let Err(error) = store.load(key(), now()).await {
-        assert!(begun.elapsed() < PATIENCE, "still {error:?}");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// A store that does not wait for connections for long.
-async fn open(database: Database, url: &str) -> Arc<dyn SessionStore> {
-    let store = database.connect_within(BRIEF, url, TableName::default());
-    let store = store.await.expect("the server answers");
-    store.migrate().await.expect("a table");
-    store.sessions()
-}
-
 /// Conformance 5.11, 6.10
-async fn a_server_is_killed_under_load_and_started_again(database: Database) {
-    let Some(server) = database.private(Options::new()).await else {
-        return;
-    };
-    let store = open(database, &server.url()).await;
+async fn a_server_is_killed_under_load_and_started_again(home: Home) {
+    let store = home.open_at(&home.url, BRIEF).await;
     let site = Site::on(Arc::clone(&store));
     let guest = site.guest().await;
-    let (stop, done) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
+    let stop = Arc::new(AtomicBool::new(false));
+    let done = Arc::new(AtomicU64::new(0));
     let mut load = JoinSet::new();
     for _ in 0..8 {
         let mut counter = Counter::create(&store).await;
@@ -130,17 +114,19 @@ async fn a_server_is_killed_under_load_and_started_again(database: Database) {
             (counter, failures)
         });
     }
-    while done.load(Ordering::Relaxed) < 200 {
-        sleep(Duration::from_millis(1)).await;
-    }
-    server.kill().await;
+    let writes = async |more| {
+        let enough = done.load(Ordering::Relaxed) + more;
+        eventually("the load goes on", async || {
+            (done.load(Ordering::Relaxed) >= enough).then_some(())
+        })
+        .await;
+    };
+    writes(200).await;
+    home.server().kill().await;
     site.refuses(&guest, &Ask::ALL).await;
-    server.restart().await;
+    home.server().restart().await;
     recovery(&store).await;
-    let before = done.load(Ordering::Relaxed);
-    while done.load(Ordering::Relaxed) < before + 200 {
-        sleep(Duration::from_millis(1)).await;
-    }
+    writes(200).await;
     stop.store(true, Ordering::Relaxed);
     guest.goes_on(1).await;
 
@@ -156,21 +142,18 @@ async fn a_server_is_killed_under_load_and_started_again(database: Database) {
             counter.acknowledged
         );
     }
-    assert!(failed > 0, "the outage was not noticed");
+    assert!(failed > 0, "no write failed during the outage");
 }
 
-/// More calls are given up than the pool has connections; none of those may stay taken.
+/// More calls time out than the pool has connections, and each returns its connection.
 ///
 /// Conformance 5.11, 6.10
-async fn a_server_that_stalls_blocks_the_pool_no_longer_than_it_does(database: Database) {
-    let Some(server) = database.private(Options::new().fast()).await else {
-        return;
-    };
-    let store = open(database, &server.url()).await;
+async fn a_stalled_server_does_not_block_the_pool_for_longer(home: Home) {
+    let store = home.open_at(&home.url, BRIEF).await;
     let (known, _) = create(&store, "kept").await;
     let site = Site::with_timeout(Arc::clone(&store), LIMIT);
     let guest = site.guest().await;
-    server.pause();
+    home.server().pause();
     let mut visits = JoinSet::new();
     for (mut visitor, ask) in [(guest.clone(), Ask::Look), (site.stranger(), Ask::Count)] {
         visits.spawn(async move { visitor.ask(ask).await.is_refused() });
@@ -180,48 +163,35 @@ async fn a_server_that_stalls_blocks_the_pool_no_longer_than_it_does(database: D
         let store = Arc::clone(&store);
         calls.spawn(async move { timeout(LIMIT, store.load(known, now())).await });
     }
-    // The time limit that ends a call is that of the sessions, or that of the pool.
-    for answer in calls.join_all().await.into_iter().flatten() {
-        let error = answer.expect_err("nobody answers");
+    // The time limit of the sessions ends a call, or that of the pool.
+    for result in calls.join_all().await.into_iter().flatten() {
+        let error = result.expect_err("the server is paused");
         assert_eq!(error.kind(), TimedOut, "{error:?}");
     }
     visits.join_all().await;
-    server.resume();
-    // Much sooner than the network would notice that nobody answers.
+    home.server().resume();
     recovery(&store).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
     guest.goes_on(1).await;
 }
 
-/// Cuts the connections, and waits until they are.
-async fn cut(proxy: &Proxy) {
-    proxy.cut();
-    while proxy.open() > 0 {
-        sleep(Duration::from_millis(1)).await;
-    }
-}
-
 /// Conformance 6.10
-async fn reads_do_not_notice_that_connections_were_cut(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let proxy = Proxy::start(server.address()).await;
-    let url = proxy.url(&server.new_database().await);
-    let store = database.open(&url).await;
+async fn a_read_is_repeated_if_its_connection_was_cut(home: Home) {
+    let proxy = Proxy::start(home.server().address()).await;
+    let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
     let mut counter = Counter::create(&store).await;
     for _ in 0..10 {
-        // Several connections, so that several are broken.
+        // Concurrent reads open several connections.
         let mut loads = JoinSet::new();
         for _ in 0..20 {
             let (store, key) = (Arc::clone(&store), counter.key);
             loads.spawn(async move { store.load(key, now()).await });
         }
         loads.join_all().await;
-        cut(&proxy).await;
+        proxy.cut().await;
         let count = load(&store, counter.key).await;
         assert_eq!(count, Some(counter.acknowledged.to_string()));
-        // Those that the read did not meet are broken still; a write is not repeated.
+        // The pool still contains broken connections, and a write is not repeated.
         while let Err(error) = counter.add(&store).await {
             assert_eq!(error.kind(), Unavailable, "{error:?}");
         }
@@ -229,32 +199,27 @@ async fn reads_do_not_notice_that_connections_were_cut(database: Database) {
 }
 
 /// Conformance 5.11, 6.10
-async fn a_network_that_is_gone_and_comes_back(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let proxy = Proxy::start(server.address()).await;
-    let url = proxy.url(&server.new_database().await);
-    let store = open(database, &url).await;
+async fn a_lost_network_is_an_error_until_it_is_back(home: Home) {
+    let proxy = Proxy::start(home.server().address()).await;
+    let store = home.open_at(&proxy.url(&home.url), BRIEF).await;
     let (known, _) = create(&store, "kept").await;
     let site = Site::on(Arc::clone(&store));
     let guest = site.guest().await;
 
     proxy.refuse().await;
-    cut(&proxy).await;
+    proxy.cut().await;
     let refused = site.refuses(&guest, &Ask::ALL);
     let (loaded, ()) = tokio::join!(store.load(known, now()), refused);
-    let error = loaded.expect_err("nobody is there");
+    let error = loaded.expect_err("connections are refused");
     assert!(matches!(error.kind(), Unavailable | TimedOut), "{error:?}");
     proxy.pass().await;
     guest.goes_on(1).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
 
     proxy.stall().await;
-    let begun = Instant::now();
     let call = timeout(Duration::from_millis(500), store.load(known, now())).await;
-    assert!(call.is_err(), "nobody answers, after {:?}", begun.elapsed());
-    // Whoever gave up waiting has closed the connection, and has not left it to the pool.
+    assert!(call.is_err(), "a load through a stalled proxy ends");
+    // A dropped call closes its connection.
     proxy.pass().await;
     recovery(&store).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));

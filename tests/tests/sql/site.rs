@@ -1,4 +1,4 @@
-//! An application on a store that gets into trouble, and its visitors.
+//! An application with sessions, and its visitors.
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,7 +44,7 @@ async fn renew(_guest: Session<Guest>) {}
 #[session(destroy)]
 async fn leave() {}
 
-/// What a visitor can ask for.
+/// A request of a visitor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Ask {
     Look,
@@ -55,7 +55,7 @@ pub(crate) enum Ask {
 
 impl Ask {
     pub(crate) const ALL: [Self; 4] = [Self::Look, Self::Count, Self::Renew, Self::Leave];
-    /// What a store cannot serve that may only read.
+    /// The requests that write to the store.
     pub(crate) const WRITES: [Self; 3] = [Self::Count, Self::Renew, Self::Leave];
 
     fn request(self) -> Request {
@@ -75,12 +75,12 @@ impl Ask {
 pub(crate) struct Site(Arc<BoxEndpoint<'static, Response>>);
 
 impl Site {
-    /// With a store whose own limits are the ones that count.
+    /// An application whose store sets the time limits.
     pub(crate) fn on(store: Arc<dyn SessionStore>) -> Self {
         Self::with_timeout(store, PATIENCE)
     }
 
-    /// With this time limit for calls to the store.
+    /// An application with this time limit for calls to the store.
     pub(crate) fn with_timeout(store: Arc<dyn SessionStore>, limit: Duration) -> Self {
         let sessions = Sessions::builder(store).store_timeout(limit).build();
         let routes = Route::new()
@@ -93,7 +93,7 @@ impl Site {
         Self(Arc::new(routes.with(sessions).map_to_response().boxed()))
     }
 
-    /// A visitor who has not been here before.
+    /// A visitor without a session.
     pub(crate) fn stranger(&self) -> Visitor {
         Visitor {
             site: self.clone(),
@@ -101,7 +101,7 @@ impl Site {
         }
     }
 
-    /// A visitor with a session, which has counted one visit.
+    /// A visitor with a session that has counted one visit.
     pub(crate) async fn guest(&self) -> Visitor {
         let mut guest = self.stranger();
         guest.ask(Ask::Count).await.is(StatusCode::OK);
@@ -109,7 +109,7 @@ impl Site {
         guest
     }
 
-    /// A visitor asks for all this at once, in vain, and keeps the cookie; a stranger gets none.
+    /// Sends these requests at once, and one of a stranger. All fail, and none changes a cookie.
     pub(crate) async fn refuses(&self, guest: &Visitor, asks: &[Ask]) {
         let asks = asks.iter().map(|ask| (guest.clone(), *ask));
         let asks = asks.chain([(self.stranger(), Ask::Count)]);
@@ -120,14 +120,14 @@ impl Site {
     }
 }
 
-/// A browser.
+/// A client with one cookie.
 #[derive(Clone)]
 pub(crate) struct Visitor {
     site: Site,
     cookie: Option<String>,
 }
 
-/// What a visitor got.
+/// A response to a visitor.
 #[derive(Debug)]
 pub(crate) struct Reply {
     status: StatusCode,
@@ -140,7 +140,7 @@ impl Visitor {
         self.send(ask.request()).await
     }
 
-    /// Leaves a note with the session.
+    /// Stores a note in the session.
     pub(crate) async fn leave_note(&mut self, note: String) -> Reply {
         let request = Request::builder().method(Method::POST);
         let request = request.uri("/note".parse().expect("a path"));
@@ -166,13 +166,13 @@ impl Visitor {
         }
     }
 
-    /// The session is there, and has counted so many visits.
+    /// The session has counted so many visits, or is new if that is zero.
     pub(crate) async fn has_counted(&mut self, visits: u64) {
         let reply = self.ask(Ask::Look).await;
         assert_eq!(reply.body, visits.to_string(), "{reply:?}");
     }
 
-    /// The session is as it was, the old cookie leads to it, and all works again.
+    /// The session is unchanged, and every request works.
     pub(crate) async fn goes_on(mut self, visits: u64) {
         self.has_counted(visits).await;
         self.ask(Ask::Count).await.is(StatusCode::OK);
@@ -184,7 +184,7 @@ impl Visitor {
 }
 
 impl Reply {
-    /// Whether it is what a visitor is told while the store is in trouble.
+    /// Whether the response reports that the store does not work.
     pub(crate) fn is_refusal(&self) -> bool {
         self.status == StatusCode::SERVICE_UNAVAILABLE
     }
@@ -193,14 +193,14 @@ impl Reply {
         assert_eq!(self.status, status, "{self:?}");
     }
 
-    /// The store is in trouble: that is said without a word too much, and the cookie is left alone.
+    /// The response reports that the store does not work, without details, and keeps the cookie.
     pub(crate) fn is_refused(&self) {
         self.is(StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(self.body, "Service Unavailable");
         assert_eq!(self.cookie, None);
     }
 
-    /// The record is corrupt: nobody needs to come again, and the cookie is left alone.
+    /// The response reports a corrupt record, without details, and keeps the cookie.
     pub(crate) fn is_corrupt(&self) {
         self.is(StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(self.body, "Internal Server Error");

@@ -1,36 +1,37 @@
-//! Writes that go on through all that happens to the servers.
+//! Writes that go on while servers fail.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use poem_session::store::{RedisStore, StoreErrorKind};
+use poem_session_tests::{PATIENCE, eventually};
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
 
-use crate::{Counter, PATIENCE, open};
+use crate::{Counter, open};
 
-/// How many steps of a counter were acknowledged so far, and how many were not.
+/// The number of acknowledged and of failed writes of a counter so far.
 #[derive(Default)]
 struct Progress {
     added: AtomicU64,
     failed: AtomicU64,
 }
 
-/// A counter at the end, how many of its steps were acknowledged, and how each of the others failed.
+/// A counter at the end, the number of its acknowledged writes, and the errors of the others.
 pub(crate) struct Added {
     pub(crate) counter: Counter,
     pub(crate) acknowledged: u64,
     pub(crate) failures: Vec<StoreErrorKind>,
 }
 
-/// Counters that are added to until [`end`](Self::end).
+/// Counters that are written until [`end`](Self::end) is called.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     progress: Vec<Arc<Progress>>,
@@ -38,7 +39,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Adds to so many counters through this store, at this address.
+    /// Starts to write this number of counters through the store, which uses the URL.
     pub(crate) async fn begin(count: usize, store: &RedisStore, url: &str) -> Self {
         let mut load = Self {
             stop: Arc::default(),
@@ -57,7 +58,7 @@ impl Load {
         load
     }
 
-    /// How many steps of each counter were acknowledged.
+    /// Returns the number of acknowledged writes of each counter.
     pub(crate) fn added(&self) -> Vec<u64> {
         let added = |progress: &Arc<Progress>| progress.added.load(Ordering::SeqCst);
         self.progress.iter().map(added).collect()
@@ -68,35 +69,35 @@ impl Load {
         self.progress.iter().map(failed).sum()
     }
 
-    /// Waits until so many more steps were acknowledged.
-    pub(crate) async fn adds(&self, steps: u64) {
+    /// Waits until this number of further writes is acknowledged.
+    pub(crate) async fn adds(&self, writes: u64) {
         let added = || self.added().into_iter().sum::<u64>();
-        let enough = added() + steps;
-        self.comes_to(|| added() >= enough, "no step is acknowledged")
+        let enough = added() + writes;
+        self.reaches("writes are acknowledged", || added() >= enough)
             .await;
     }
 
-    /// Waits until a step has failed.
+    /// Waits until a write fails.
     pub(crate) async fn fails(&self) {
         let before = self.failed();
-        self.comes_to(|| self.failed() > before, "the outage is not noticed")
+        self.reaches("a write fails", || self.failed() > before)
             .await;
     }
 
-    async fn comes_to(&self, is_there: impl Fn() -> bool, otherwise: &str) {
-        let begun = Instant::now();
-        while !is_there() {
+    async fn reaches(&self, expected: &str, is_reached: impl Fn() -> bool) {
+        eventually(expected, async || {
             let ended = self.tasks.iter().any(JoinHandle::is_finished);
-            assert!(!ended && begun.elapsed() < PATIENCE, "{otherwise}");
-            sleep(Duration::from_millis(5)).await;
-        }
+            assert!(!ended, "a task has panicked");
+            is_reached().then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn end(self) -> Vec<Added> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for (task, progress) in self.tasks.into_iter().zip(self.progress) {
-            let (counter, failures) = task.await.expect("each step ends");
+            let (counter, failures) = task.await.expect("each write ends");
             all.push(Added {
                 counter,
                 acknowledged: progress.added.load(Ordering::SeqCst),
@@ -106,19 +107,19 @@ impl Load {
         all
     }
 
-    /// The end after a failover. What was acknowledged before it and had reached the replicas (`before`),
-    /// and what was acknowledged when it was over (`after`), is there.
-    pub(crate) async fn end_of_failover(self, before: &[u64], after: &[u64], url: &str) {
+    /// Ends the load after a failover. The writes that had reached the replicas before it (`before`), and those
+    /// that were acknowledged after it (later than `after`), are stored.
+    pub(crate) async fn end_after_failover(self, before: &[u64], after: &[u64], url: &str) {
         let patient = open(url).await;
         let (mut lost, mut acknowledged, mut failed) = (0, 0, 0);
         for (number, each) in self.end().await.into_iter().enumerate() {
             let added = each.acknowledged;
             let stored = each.counter.stored(&patient).await.unwrap_or(0);
-            // One step may have been under way while those of `after` were counted.
+            // One write may have been in progress when `after` was counted.
             let least = before[number] + (added - after[number]).saturating_sub(1);
             assert!(
                 stored >= least,
-                "{stored} stored of {added}, {least} of them for certain"
+                "{stored} stored of {added}, at least {least} expected"
             );
             lost += added.saturating_sub(stored);
             acknowledged += added;
@@ -128,7 +129,7 @@ impl Load {
     }
 }
 
-/// Adds steps until told to stop, through all that happens. Gives the counter, and how steps failed.
+/// Writes until `stop` is set. Returns the counter and the errors of the failed writes.
 async fn keep_adding(
     mut counter: Counter,
     store: RedisStore,
@@ -138,7 +139,7 @@ async fn keep_adding(
     let mut failures = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let adding = timeout(PATIENCE, counter.add(&store));
-        match adding.await.expect("a step that ends") {
+        match adding.await.expect("a write that ends") {
             Ok(()) => {
                 progress.added.fetch_add(1, Ordering::SeqCst);
             }

@@ -5,6 +5,7 @@
 //! - [`monitor`]: records the commands and statements that reach a server.
 //! - [`process`]: runs the workspace's own programs.
 //! - [`http`]: HTTP clients with cookies, over a real socket.
+//! - [`records`] and [`load`]: direct calls of a store, and continuous writes to it.
 //! - [`watched`]: a store whose calls can be delayed, refused, or made to lose their results.
 //!
 //! The harness panics if it fails itself. It needs Linux.
@@ -12,9 +13,11 @@
 use std::time::{Duration, Instant};
 
 pub mod http;
+pub mod load;
 pub mod monitor;
 pub mod process;
 pub mod proxy;
+pub mod records;
 pub mod servers;
 pub mod watched;
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -31,11 +31,14 @@ struct State {
     /// A change cuts the connections.
     cuts: watch::Sender<u64>,
     open: AtomicUsize,
+    /// The number of replies until the lost one. Zero if no reply is to be lost.
+    countdown: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
     Pass,
+    Hold,
     Stall,
     Refuse,
 }
@@ -56,6 +59,7 @@ impl Proxy {
             listens: watch::Sender::new(true),
             cuts: watch::Sender::new(0),
             open: AtomicUsize::new(0),
+            countdown: AtomicUsize::new(0),
         });
         let accepting = tokio::spawn(accept(Arc::clone(&state), listener));
         Self {
@@ -108,6 +112,24 @@ impl Proxy {
         self.enter(Mode::Stall).await;
     }
 
+    /// Drops the reply with this number, counted from now, together with its connection. Only replies to the scripts
+    /// of Redis count.
+    pub fn lose_reply(&self, number: usize) {
+        self.state.countdown.store(number, Ordering::SeqCst);
+    }
+
+    /// Waits until the reply is lost.
+    pub async fn reply_is_lost(&self) {
+        while self.state.countdown.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(crate::INTERVAL).await;
+        }
+    }
+
+    /// Does not serve new connections until [`pass`](Self::pass), but accepts them. Open connections keep working.
+    pub async fn hold(&self) {
+        self.enter(Mode::Hold).await;
+    }
+
     async fn enter(&self, mode: Mode) {
         self.state.mode.send_replace(mode);
         let mut listens = self.state.listens.subscribe();
@@ -119,6 +141,14 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
         self.begin_cut();
+    }
+}
+
+impl State {
+    fn loses_reply(&self) -> bool {
+        let less = |left: usize| left.checked_sub(1);
+        let order = Ordering::SeqCst;
+        self.countdown.fetch_update(order, order, less) == Ok(1)
     }
 }
 
@@ -150,6 +180,7 @@ async fn reaches<T: Copy>(value: &mut watch::Receiver<T>, wanted: impl Fn(T) -> 
 
 /// Forwards one connection until both ends have closed it, one has failed, or it is cut.
 async fn serve(state: Arc<State>, mut client: TcpStream, mut cuts: watch::Receiver<u64>) {
+    reaches(&mut state.mode.subscribe(), |mode| mode != Mode::Hold).await;
     let Ok(mut server) = TcpStream::connect(state.server).await else {
         return;
     };
@@ -157,11 +188,18 @@ async fn serve(state: Arc<State>, mut client: TcpStream, mut cuts: watch::Receiv
     let is_cut = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
+        let is_script = AtomicBool::new(false);
+        let request = |bytes: &[u8]| {
+            let found = bytes.windows(7).any(|word| word == b"EVALSHA");
+            is_script.store(found, Ordering::SeqCst);
+            true
+        };
+        let reply = |_: &[u8]| !(is_script.load(Ordering::SeqCst) && state.loses_reply());
         let mode = state.mode.subscribe();
         tokio::select! {
             _ = async { tokio::try_join!(
-                carry(from_client, to_server, mode.clone()),
-                carry(from_server, to_client, mode),
+                carry(from_client, to_server, mode.clone(), request),
+                carry(from_server, to_client, mode, reply),
             ) } => false,
             _ = cuts.changed() => true,
         }
@@ -178,6 +216,7 @@ async fn carry(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut mode: watch::Receiver<Mode>,
+    passes: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -185,6 +224,9 @@ async fn carry(
         reaches(&mut mode, |mode| mode != Mode::Stall).await;
         if length == 0 {
             return to.shutdown().await;
+        }
+        if !passes(&buffer[..length]) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
         to.write_all(&buffer[..length]).await?;
     }

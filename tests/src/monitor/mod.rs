@@ -25,11 +25,18 @@ use crate::servers::{Server, blocking};
 pub struct Command {
     /// The connection that it came on, as the server names it.
     pub client: String,
-    /// The statement, or the command and its arguments separated by spaces.
+    /// The first line of the statement, or the command and its arguments separated by spaces.
     pub text: String,
 }
 
 impl Command {
+    fn new(client: &str, text: &str) -> Self {
+        Self {
+            client: client.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
     /// The first word in capitals: `GET`, `EVALSHA`, `SELECT`.
     pub fn name(&self) -> String {
         self.text

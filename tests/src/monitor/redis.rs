@@ -68,10 +68,7 @@ fn parse(line: &str) -> Option<Command> {
     let (source, words) = rest.split_once("] ")?;
     let (_database, client) = source.split_once(' ')?;
     let quoted = words.strip_prefix('"')?.strip_suffix('"')?;
-    Some(Command {
-        client: client.to_owned(),
-        text: quoted.replace("\" \"", " "),
-    })
+    Some(Command::new(client, &quoted.replace("\" \"", " ")))
 }
 
 #[cfg(test)]

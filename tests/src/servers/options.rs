@@ -16,7 +16,8 @@ impl Options {
         Self::default()
     }
 
-    /// Adds arguments to the command line of the server: `["--maxmemory", "4mb"]` for Redis, `["-c", "max_connections=5"]` for PostgreSQL, `["--max-connections=5"]` for MariaDB.
+    /// Adds arguments to the command line of the server: `["--maxmemory", "4mb"]` for Redis,
+    /// `["-c", "max_connections=5"]` for PostgreSQL, `["--max-connections=5"]` for MariaDB.
     #[must_use]
     pub fn arguments<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.arguments.extend(arguments.map(str::to_owned));

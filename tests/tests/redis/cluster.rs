@@ -4,10 +4,13 @@ use poem_session::{
     PublicId,
     store::{LockOwner, Locked, SessionStore, StoreErrorKind},
 };
-use poem_session_tests::servers::{Options, Server, redis_cluster, redis_cluster::Cluster};
+use poem_session_tests::{
+    records::{create, data, key, now, replaced, write},
+    servers::{Options, Server, redis_cluster, redis_cluster::Cluster},
+};
 use redis::cluster_routing::Slot;
 
-use crate::{builder, create, data, key, name, now, open, replaced, write};
+use crate::{builder, name, open};
 
 /// A slot and the two masters between which it moves.
 struct Move {
@@ -60,8 +63,7 @@ fn same_slot() -> [PublicId; 3] {
     [first, other(), other()]
 }
 
-/// While a slot moves, a key is on the old node or on the new one. Every call works, except one that would need two
-/// keys.
+/// While a slot moves, a key is on the old node or on the new one. A command with one key works.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_moves_while_it_is_used() {
     let Some(cluster) = redis_cluster::private(Options::new().fast()).await else {

@@ -9,12 +9,11 @@ use poem_session::store::{
 use poem_session_tests::{
     eventually,
     monitor::{Command, Monitor},
+    records::{self, call_all, create, data, key, now, replaced, write},
     servers::{Options, Server, redis, redis_cluster},
 };
 
-use crate::{
-    Database, builder, call_all, create, data, key, name, now, open, replaced, use_all, write,
-};
+use crate::{Database, builder, name, open, use_all};
 
 async fn sends<T>(
     server: &Server,
@@ -115,7 +114,7 @@ async fn a_record_expires_on_the_server() {
     lives(key, 200).await;
     let version = replaced(store.replace(key, version, write(50), now()).await);
     lives(key, 50).await;
-    let new = crate::key();
+    let new = records::key();
     let rename = Rename::new(key, version, new, write(60), write(30));
     replaced(store.rename(rename, now()).await);
     lives(new, 60).await;
@@ -124,7 +123,7 @@ async fn a_record_expires_on_the_server() {
     // The clocks of the application and the server may differ by a day.
     let a_day_ago = now().saturating_sub(Duration::from_hours(24));
     for now in [after(86_400), a_day_ago] {
-        let key = crate::key();
+        let key = records::key();
         let end = now.saturating_add(Duration::from_secs(40));
         let write = Write::new("data", end);
         store.create(key, write, now).await.unwrap();
@@ -133,7 +132,7 @@ async fn a_record_expires_on_the_server() {
         assert!(store.load(key, end).await.unwrap().is_none());
     }
 
-    let brief = crate::key();
+    let brief = records::key();
     let end = now().saturating_add(Duration::from_millis(200));
     let write = Write::new("data", end);
     store.create(brief, write, now()).await.unwrap();
@@ -167,7 +166,7 @@ async fn a_value_that_is_not_a_record_is_an_error_and_stays() {
         // A read cannot distinguish an empty value from a missing key.
         let is_empty = create.starts_with("EVAL");
         assert_eq!(store.load(id, now()).await.is_ok(), is_empty, "{create}");
-        let results = call_all(&store, id, Version::FIRST).await;
+        let results = call_all(&store, id, Version::FIRST, "data").await;
         for (number, result) in results.into_iter().enumerate().skip(usize::from(is_empty)) {
             let error = result.expect_err(create);
             assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{create}, {number}");
@@ -190,7 +189,7 @@ async fn a_record_above_the_maximum_size_is_not_read() {
         return;
     };
     let store = open(&database.url).await;
-    let (id, version) = create(&store, &vec![0; MAXIMUM]).await;
+    let (id, version) = create(&store, vec![0; MAXIMUM]).await;
     let (owner, later) = (LockOwner::random(), write("").expires_at);
     // A lease is part of the value.
     let locked = store.lock(id, owner, later, now()).await;

@@ -7,10 +7,11 @@ use poem_session::store::{
 };
 use poem_session_tests::{
     PATIENCE,
+    records::{create, data, key, now, recovery},
     servers::{Options, Server, redis, redis_cluster, redis_sentinel},
 };
 
-use crate::{Database, builder, create, data, key, now, open, recovery, use_all};
+use crate::{Database, builder, open, use_all};
 
 fn assert_does_not_contain(error: &StoreError, words: &[&str]) {
     let text = format!("{error} {error:?} {:?}", std::error::Error::source(error));

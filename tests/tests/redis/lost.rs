@@ -1,14 +1,6 @@
 //! A lost reply: the server executes a write, the connection breaks before its reply arrives, and the store sends
 //! the command again.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
-
 use poem_session::{
     PublicId,
     store::{
@@ -18,130 +10,32 @@ use poem_session::{
 };
 use poem_session_tests::{
     eventually,
+    load::Counter,
+    proxy::Proxy,
+    records::{create, data, key, now, replaced, write},
     servers::{Options, Server, redis, redis_cluster},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::{Notify, Semaphore},
-};
 
-use crate::{Counter, create, data, key, name, now, open, replaced, use_all, write};
-
-/// A proxy that drops one reply to a script, together with its connection.
-struct Thief {
-    address: SocketAddr,
-    state: Arc<State>,
-}
-
-struct State {
-    /// The number of replies until the dropped one. Zero if no reply is to be dropped.
-    countdown: AtomicUsize,
-    /// Notified when a reply was dropped.
-    done: Notify,
-    /// A permit for each connection that may be opened.
-    doors: Semaphore,
-}
-
-impl Thief {
-    async fn start(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(State {
-            countdown: AtomicUsize::new(0),
-            done: Notify::new(),
-            doors: Semaphore::new(1000),
-        });
-        let shared = Arc::clone(&state);
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(forward(client, server, Arc::clone(&shared)));
-            }
-        });
-        Self { address, state }
-    }
-
-    /// Drops the next reply.
-    fn arm(&self) {
-        self.arm_for(1);
-    }
-
-    /// Drops the reply with this number, counted from now.
-    fn arm_for(&self, number: usize) {
-        self.state.countdown.store(number, Ordering::SeqCst);
-    }
-
-    /// Drops the next reply, and accepts no connection until `open_doors`.
-    fn arm_and_shut_doors(&self) {
-        self.state.doors.forget_permits(usize::MAX);
-        self.arm();
-    }
-
-    fn open_doors(&self) {
-        self.state.doors.add_permits(1000);
-    }
-
-    fn has_struck(&self) -> bool {
-        self.state.countdown.load(Ordering::SeqCst) == 0
-    }
-}
-
-impl State {
-    fn is_wanted(&self) -> bool {
-        let less = |left: usize| left.checked_sub(1);
-        let order = Ordering::SeqCst;
-        self.countdown.fetch_update(order, order, less) == Ok(1)
-    }
-}
-
-async fn forward(mut client: TcpStream, server: SocketAddr, state: Arc<State>) {
-    let Ok(permit) = state.doors.acquire().await else {
-        return;
-    };
-    permit.forget();
-    let Ok(mut server) = TcpStream::connect(server).await else {
-        return;
-    };
-    let (mut request, mut reply) = (vec![0; 65_536], vec![0; 65_536]);
-    // The nodes of a Cluster send each other other commands through this proxy.
-    let mut is_script = false;
-    loop {
-        tokio::select! {
-            read = client.read(&mut request) => match read {
-                Ok(read @ 1..) => {
-                    is_script = request[..read].windows(7).any(|word| word == b"EVALSHA");
-                    server.write_all(&request[..read]).await.unwrap();
-                }
-                _ => return,
-            },
-            read = server.read(&mut reply) => match read {
-                Ok(1..) if is_script && state.is_wanted() => return state.done.notify_one(),
-                Ok(read @ 1..) => client.write_all(&reply[..read]).await.unwrap(),
-                _ => return,
-            },
-        }
-    }
-}
+use crate::{name, open, use_all};
 
 /// Returns the proxy, a store that uses it, and a store that does not.
-async fn start() -> Option<(Thief, RedisStore, RedisStore)> {
+async fn start() -> Option<(Proxy, RedisStore, RedisStore)> {
     let server = redis::shared().await?;
-    let thief = Thief::start(server.address()).await;
-    let store = open(&format!("redis://{}", thief.address)).await;
+    let proxy = Proxy::start(server.address()).await;
+    let store = open(&proxy.url(&server.url())).await;
     let direct = open(&server.url()).await;
     // The server must have the scripts, because it replies to an unknown one with an error.
     use_all(&direct).await;
-    Some((thief, store, direct))
+    Some((proxy, store, direct))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_is_not_executed_twice() {
-    let Some((thief, store, direct)) = start().await else {
+    let Some((proxy, store, direct)) = start().await else {
         return;
     };
     let key = key();
-    thief.arm();
+    proxy.lose_reply(1);
     let created = store.create(key, write("one"), now()).await.unwrap();
     let Created::Created(version) = created else {
         panic!("create returned {created:?}");
@@ -153,22 +47,22 @@ async fn a_write_is_not_executed_twice() {
 
     let mut counter = Counter::create(&store).await;
     for step in 1..=10 {
-        thief.arm();
+        proxy.lose_reply(1);
         counter.add(&store).await.expect("the command is repeated");
         assert_eq!(counter.stored(&direct).await, Some(step));
     }
 
-    thief.arm();
+    proxy.lose_reply(1);
     let owner = LockOwner::random();
     let until = write("").expires_at;
     let locked = store.lock(key, owner, until, now()).await.unwrap();
     assert_eq!(locked, Locked::Acquired);
-    assert!(thief.has_struck());
-    thief.arm();
+    proxy.reply_is_lost().await;
+    proxy.lose_reply(1);
     replaced(store.replace(key, version, write("two"), now()).await);
     assert_eq!(data(&direct, key).await.as_deref(), Some(&b"two"[..]));
 
-    thief.arm();
+    proxy.lose_reply(1);
     assert!(
         store.unlock(key, owner).await.unwrap(),
         "the lease was held"
@@ -180,27 +74,28 @@ async fn a_write_is_not_executed_twice() {
 /// would make the same change again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_may_be_overwritten_is_an_error() {
-    let Some((thief, store, direct)) = start().await else {
+    let Some((proxy, store, direct)) = start().await else {
         return;
     };
-    overwritten(&thief, &store, &direct, create(&store, b"one").await).await;
+    overwritten(&proxy, &store, &direct, create(&store, b"one").await).await;
 }
 
 async fn overwritten(
-    thief: &Thief,
+    proxy: &Proxy,
     store: &RedisStore,
     other: &RedisStore,
     (key, version): (PublicId, Version),
 ) {
-    thief.arm_and_shut_doors();
+    proxy.hold().await;
+    proxy.lose_reply(1);
     let replace = store.replace(key, version, write("two"), now());
     let interfere = async {
-        thief.state.done.notified().await;
+        proxy.reply_is_lost().await;
         let current = other.load(key, now()).await.unwrap().unwrap();
         assert_eq!(current.data, "two");
         let three = other.replace(key, current.version, write("three"), now());
         replaced(three.await);
-        thief.open_doors();
+        proxy.pass().await;
     };
     let (result, ()) = tokio::join!(replace, interfere);
     let error = result.expect_err("the store does not know whether it wrote");
@@ -216,24 +111,24 @@ async fn overwritten(
 }
 
 /// Starts a proxy for each node. The node announces the address of the proxy to the others and to clients.
-async fn in_front_of(nodes: &[Server]) -> Vec<Thief> {
-    let mut thieves = Vec::new();
+async fn in_front_of(nodes: &[Server]) -> Vec<Proxy> {
+    let mut proxies = Vec::new();
     for node in nodes {
-        let thief = Thief::start(node.address()).await;
-        let port = thief.address.port();
+        let proxy = Proxy::start(node.address()).await;
+        let port = proxy.address().port();
         node.run(format!("CONFIG SET cluster-announce-port {port}"))
             .await;
-        thieves.push(thief);
+        proxies.push(proxy);
     }
     for node in nodes {
         eventually("the node has the announced ports", async || {
             let slots = node.run("CLUSTER SLOTS").await;
-            let is_known = |thief: &Thief| slots.contains(&thief.address.port().to_string());
-            thieves.iter().all(is_known).then_some(())
+            let is_known = |proxy: &Proxy| slots.contains(&proxy.address().port().to_string());
+            proxies.iter().all(is_known).then_some(())
         })
         .await;
     }
-    thieves
+    proxies
 }
 
 /// The store disables the repetitions of the client for a Cluster, which it could not notice.
@@ -247,35 +142,35 @@ async fn a_write_to_a_cluster_is_not_executed_twice() {
         eprintln!("not run: Redis 6 cannot change the announced port of a running server");
         return;
     }
-    let thieves = in_front_of(cluster.nodes()).await;
-    let url = format!("redis+cluster://{}", thieves[0].address);
+    let proxies = in_front_of(cluster.nodes()).await;
+    let url = format!("redis+cluster://{}", proxies[0].address());
     let (store, other) = (open(&url).await, open(&url).await);
     use_all(&store).await;
     let record = create(&store, b"one").await;
     let owner = cluster.owner(&name(record.0)).await;
     let is_owner = |node: &Server| node.port() == owner.port();
     let position = cluster.nodes().iter().position(is_owner);
-    let thief = &thieves[position.expect("a node of the cluster")];
+    let proxy = &proxies[position.expect("a node of the cluster")];
 
-    thief.arm();
+    proxy.lose_reply(1);
     let version = replaced(store.replace(record.0, record.1, write("one"), now()).await);
-    thief.state.done.notified().await;
-    overwritten(thief, &store, &other, (record.0, version)).await;
+    proxy.reply_is_lost().await;
+    overwritten(proxy, &store, &other, (record.0, version)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rename_is_not_executed_twice() {
-    let Some((thief, store, direct)) = start().await else {
+    let Some((proxy, store, direct)) = start().await else {
         return;
     };
     // A rename is two commands. Either reply may be lost.
     for number in [1, 2] {
         let (from, version) = create(&store, b"one").await;
         let to = key();
-        thief.arm_for(number);
+        proxy.lose_reply(number);
         let rename = Rename::new(from, version, to, write("two"), write("left"));
         replaced(store.rename(rename, now()).await);
-        assert!(thief.has_struck());
+        proxy.reply_is_lost().await;
         assert_eq!(data(&direct, to).await.as_deref(), Some(&b"two"[..]));
         assert_eq!(data(&direct, from).await.as_deref(), Some(&b"left"[..]));
     }

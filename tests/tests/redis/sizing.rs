@@ -1,9 +1,12 @@
 //! The memory of a session.
 
 use poem_session::store::SessionStore;
-use poem_session_tests::servers::{Options, Server, redis};
+use poem_session_tests::{
+    records::{key, now, write},
+    servers::{Options, Server, redis},
+};
 
-use crate::{key, name, now, open, write};
+use crate::{name, open};
 
 async fn used(server: &Server) -> f64 {
     let info = server.run("INFO memory").await;

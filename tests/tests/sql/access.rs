@@ -2,14 +2,16 @@
 
 use poem_session::store::StoreErrorKind::{self, Misconfigured, Unavailable};
 
-use poem_session_tests::eventually;
+use poem_session_tests::{
+    PATIENCE, eventually,
+    records::{key, now, write},
+};
 
 use crate::{
-    Database, Home, PATIENCE,
+    Database, Home,
     client::{Account, Client, PASSWORD},
-    key, now,
     site::{Ask, Site},
-    text, write,
+    text,
 };
 
 crate::on_private_servers!(

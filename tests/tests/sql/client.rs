@@ -6,14 +6,14 @@ use poem_session::{
     PublicId,
     store::{MySqlStore, PostgresStore, SqliteStore, TableName},
 };
-use poem_session_tests::eventually;
+use poem_session_tests::{PATIENCE, eventually};
 use sqlx::{
     AssertSqlSafe, MySqlPool, PgPool, SqlitePool,
     pool::PoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
-use crate::{Database, Home, PATIENCE, Store};
+use crate::{Database, Home, Store};
 
 /// The options of an application's pool on a SQLite file. They do not wait for the disk.
 pub(crate) fn sqlite_options(file: &Path) -> SqliteConnectOptions {

@@ -5,7 +5,8 @@ use poem_session::{
     store::{MySqlStore, PostgresStore},
 };
 
-use crate::{Database, Home, PATIENCE, client::Client, table};
+use crate::{Database, Home, client::Client, table};
+use poem_session_tests::PATIENCE;
 
 crate::on_servers!(
     a_store_passes_the_suite,

@@ -6,14 +6,17 @@ use poem_session::{
     PublicId,
     store::{Rename, Replaced, SessionStore},
 };
-use poem_session_tests::eventually;
+use poem_session_tests::{
+    PATIENCE, eventually,
+    records::{create, key, now, write},
+};
 use tokio::{
     sync::Mutex,
     task::JoinHandle,
     time::{sleep, timeout},
 };
 
-use crate::{Database, Home, PATIENCE, client::Client, create, key, load, now, write};
+use crate::{Database, Home, client::Client, load};
 
 crate::on_servers!(
     a_replace_and_a_rename_wait_for_another_write,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem_session::store::{
-    LockOwner, Rename, Replaced, SessionStore,
+    Replaced, SessionStore,
     StoreErrorKind::{self, Misconfigured},
     Version,
 };
@@ -11,10 +11,11 @@ use poem_session::store::{
 use crate::{
     Database, Home,
     client::Client,
-    create, key, load, now,
+    load,
     site::{Ask, Site},
-    sqlite_file, text, write,
+    sqlite_file, text,
 };
+use poem_session_tests::records::{call_all, create, key, now, write};
 
 crate::on_databases!(
     a_table_with_other_columns_is_an_error_at_the_start,
@@ -80,21 +81,10 @@ async fn a_table_with_other_types_is_an_error_with_a_hint(home: Home) {
 /// Conformance 5.10, 5.11
 async fn rejects_records(store: Arc<dyn SessionStore>, client: &Client) {
     let before = client.records().await;
-    let (id, version, owner) = (key(), Version::FIRST, LockOwner::random());
-    let end = write("").expires_at;
-    let secret = || write(SECRET);
-    let create = store.create(id, secret(), now()).await;
+    let id = key();
+    let create = store.create(id, write(SECRET), now()).await;
     create.expect_err("the table does not accept records");
-    let rename = Rename::new(id, version, key(), secret(), secret());
-    let results = [
-        store.load(id, now()).await.map(drop),
-        store.create(id, secret(), now()).await.map(drop),
-        store.replace(id, version, secret(), now()).await.map(drop),
-        store.touch(id, version, end, now()).await.map(drop),
-        store.rename(rename, now()).await.map(drop),
-        store.lock(id, owner, end, now()).await.map(drop),
-        store.unlock(id, owner).await.map(drop),
-    ];
+    let results = call_all(&store, id, Version::FIRST, SECRET).await;
     for error in results.into_iter().filter_map(Result::err) {
         assert_eq!(error.kind(), Misconfigured, "{error:?}");
         let text = text(&error);
@@ -141,7 +131,7 @@ async fn a_record_above_the_maximum_size_is_not_read(home: Home) {
 
     let store = home.open().await;
     let client = Client::connect(&home).await;
-    let (id, version) = create(&store, &"x".repeat(MAXIMUM)).await;
+    let (id, version) = create(&store, "x".repeat(MAXIMUM)).await;
     let data = load(&store, id)
         .await
         .expect("a record of the maximum size");

@@ -11,9 +11,13 @@ use poem_session::{
         Write,
     },
 };
-use poem_session_tests::servers::Options;
+use poem_session_tests::{
+    PATIENCE,
+    records::{key, now, write},
+    servers::Options,
+};
 
-use crate::{Database, Home, PATIENCE, client::Client, key, now, site::Site, table, text, write};
+use crate::{Database, Home, client::Client, site::Site, table, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres() {

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use poem_session::store::{SessionStore as _, StoreErrorKind};
-use poem_session_tests::eventually;
+use poem_session_tests::{
+    eventually,
+    records::{key, now},
+};
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     BRIEF, Home, LIMIT,
     client::Client,
-    key, now,
     site::{Ask, Site, Visitor},
     table, text,
 };

@@ -19,36 +19,36 @@ use std::{fmt::Debug, path::Path, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use poem_session::{
-    PublicId, SessionId,
-    clock::{Clock as _, SystemClock, Timestamp},
+    PublicId,
     store::{
-        Created, MySqlStore, PostgresStore, SessionStore, SqlDatabase, SqlStore, SqliteStore,
-        SqliteStoreBuilder, StoreError, TableName, Version, Write,
+        MySqlStore, PostgresStore, SessionStore, SqlDatabase, SqlStore, SqliteStore,
+        SqliteStoreBuilder, StoreError, TableName,
     },
 };
 use poem_session_tests::{
-    PATIENCE, eventually,
+    PATIENCE,
+    records::data,
     servers::{Options, Server, mariadb, postgres},
 };
 use tempfile::TempDir;
 
+/// Runs a function as a test if its database is available.
+macro_rules! test_on {
+    ($name:ident, $test:path, $home:expr) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            if let Some(home) = $home.await {
+                $test(home).await;
+            }
+        }
+    };
+}
 /// Runs each function as a test on an empty database of the shared servers.
 macro_rules! on_servers {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
-            #[tokio::test(flavor = "multi_thread")]
-            async fn postgres() {
-                if let Some(home) = crate::Database::Postgres.home().await {
-                    super::$test(home).await;
-                }
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn mariadb() {
-                if let Some(home) = crate::Database::MariaDb.home().await {
-                    super::$test(home).await;
-                }
-            }
+            crate::test_on!(postgres, super::$test, crate::Database::Postgres.home());
+            crate::test_on!(mariadb, super::$test, crate::Database::MariaDb.home());
         }
     )+};
 }
@@ -56,25 +56,9 @@ macro_rules! on_servers {
 macro_rules! on_databases {
     ($($test:ident),+ $(,)?) => {$(
         mod $test {
-            #[tokio::test(flavor = "multi_thread")]
-            async fn postgres() {
-                if let Some(home) = crate::Database::Postgres.home().await {
-                    super::$test(home).await;
-                }
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn mariadb() {
-                if let Some(home) = crate::Database::MariaDb.home().await {
-                    super::$test(home).await;
-                }
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn sqlite() {
-                let home = crate::Database::Sqlite.home().await;
-                super::$test(home.expect("no server is needed")).await;
-            }
+            crate::test_on!(postgres, super::$test, crate::Database::Postgres.home());
+            crate::test_on!(mariadb, super::$test, crate::Database::MariaDb.home());
+            crate::test_on!(sqlite, super::$test, crate::Database::Sqlite.home());
         }
     )+};
 }
@@ -84,25 +68,12 @@ macro_rules! on_private_servers {
         mod $test {
             use poem_session_tests::servers::Options;
 
-            #[tokio::test(flavor = "multi_thread")]
-            async fn postgres() {
-                let options: Options = $options;
-                if let Some(home) = crate::Database::Postgres.private(options).await {
-                    super::$test(home).await;
-                }
-            }
-
-            #[tokio::test(flavor = "multi_thread")]
-            async fn mariadb() {
-                let options: Options = $options;
-                if let Some(home) = crate::Database::MariaDb.private(options).await {
-                    super::$test(home).await;
-                }
-            }
+            crate::test_on!(postgres, super::$test, crate::Database::Postgres.private($options));
+            crate::test_on!(mariadb, super::$test, crate::Database::MariaDb.private($options));
         }
     )+};
 }
-pub(crate) use {on_databases, on_private_servers, on_servers};
+pub(crate) use {on_databases, on_private_servers, on_servers, test_on};
 
 /// The time that a call waits for a connection if none is free, and the sessions' limit for a call. Both are
 /// long, so that a busy machine does not reach them by accident.
@@ -241,41 +212,13 @@ fn table(name: impl Into<String>) -> TableName {
     TableName::new(name).expect("a valid name")
 }
 
-fn now() -> Timestamp {
-    SystemClock.now()
-}
-
-fn key() -> PublicId {
-    SessionId::random().public()
-}
-
-fn write(data: impl Into<String>) -> Write {
-    let end = now().saturating_add(Duration::from_mins(30));
-    Write::new(data.into(), end)
-}
-
 /// Returns the text of an error, printed in each of the possible ways.
 fn text(error: &StoreError) -> String {
     format!("{error:?} {error:#?} {error}")
 }
 
-async fn create(store: &Arc<dyn SessionStore>, data: &str) -> (PublicId, Version) {
-    let key = key();
-    match store.create(key, write(data), now()).await {
-        Ok(Created::Created(version)) => (key, version),
-        other => panic!("{other:?}"),
-    }
-}
-
+/// Loads the data of a record as text.
 async fn load(store: &Arc<dyn SessionStore>, key: PublicId) -> Option<String> {
-    let stored = store.load(key, now()).await.expect("a load that works");
-    stored.map(|stored| String::from_utf8_lossy(&stored.data).into_owned())
-}
-
-/// Waits until the store works again.
-async fn recovery(store: &Arc<dyn SessionStore>) {
-    eventually("the store works again", async || {
-        store.load(key(), now()).await.ok()
-    })
-    .await;
+    let data = data(store, key).await?;
+    Some(String::from_utf8(data).expect("text"))
 }

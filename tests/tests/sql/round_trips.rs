@@ -10,15 +10,16 @@ use poem_session::store::{LockOwner, Rename, Replaced, StoreError, Version};
 use poem_session_tests::{
     eventually,
     monitor::{Command, Monitor},
+    records::{create, key, now, write},
     servers::Server,
 };
 use tokio::time::sleep;
 use tracing::{Event, Metadata, Subscriber, field, span};
 
 use crate::{
-    Database, Home, create, key, now,
+    Database, Home,
     site::{Ask, Site},
-    sqlite_file, table, write,
+    sqlite_file, table,
 };
 
 crate::on_private_servers!(

@@ -7,13 +7,16 @@ use poem_session::store::{
     StoreErrorKind::{Misconfigured, TimedOut, Unavailable},
     connect,
 };
-use poem_session_tests::eventually;
+use poem_session_tests::{
+    PATIENCE, eventually,
+    records::{create, key, now},
+};
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    Database, Home, PATIENCE,
+    Database, Home,
     client::{Account, Client},
-    create, key, load, now, table, text,
+    load, table, text,
 };
 
 crate::on_private_servers!(

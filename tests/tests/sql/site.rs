@@ -12,7 +12,7 @@ use poem::{
 };
 use poem_session::{Session, SessionData, Sessions, session, store::SessionStore};
 
-use crate::PATIENCE;
+use poem_session_tests::PATIENCE;
 
 #[derive(SessionData)]
 #[session(namespace = "site")]

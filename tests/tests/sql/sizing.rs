@@ -5,7 +5,8 @@ use std::sync::Arc;
 use poem_session::store::{Created, Replaced, SessionStore as _, Write};
 use tokio::task::JoinSet;
 
-use crate::{Database, Home, client::Client, key, now, write};
+use crate::{Database, Home, client::Client};
+use poem_session_tests::records::{key, now, write};
 
 crate::on_databases!(bytes_per_session);
 

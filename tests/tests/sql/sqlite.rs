@@ -23,10 +23,10 @@ use sqlx::{
 use crate::{
     Home,
     client::sqlite_options,
-    key, now,
     site::{Ask, Site},
-    sqlite_file, text, write,
+    sqlite_file, text,
 };
+use poem_session_tests::records::{key, now, write};
 
 /// The file that the child process locks.
 const FILE: &str = "POEM_SESSION_SQLITE_FILE";

@@ -85,16 +85,9 @@ fn number(data: &[u8]) -> u64 {
     u64::from_be_bytes(data.try_into().expect("eight bytes"))
 }
 
-/// The numbers of acknowledged and of failed writes of a counter so far.
-#[derive(Debug, Default)]
-struct Progress {
-    added: AtomicU64,
-    failed: AtomicU64,
-}
-
-/// A counter at the end of the load.
+/// A counter and the results of its writes.
 #[derive(Debug)]
-pub struct Added {
+pub struct Writer {
     counter: Counter,
     /// The number of acknowledged writes.
     pub acknowledged: u64,
@@ -102,7 +95,7 @@ pub struct Added {
     pub failures: Vec<StoreErrorKind>,
 }
 
-impl Added {
+impl Writer {
     /// Loads the number of writes.
     pub async fn stored(&self, store: &(impl SessionStore + ?Sized)) -> Option<u64> {
         self.counter.stored(store).await
@@ -125,13 +118,14 @@ impl Added {
 #[derive(Debug)]
 pub struct Load {
     stop: Arc<AtomicBool>,
-    progress: Vec<Arc<Progress>>,
-    tasks: Vec<JoinHandle<(Counter, Vec<StoreErrorKind>)>>,
+    /// For each counter, the numbers of acknowledged and of failed writes so far.
+    progress: Vec<Arc<[AtomicU64; 2]>>,
+    tasks: Vec<JoinHandle<Writer>>,
 }
 
 impl Load {
-    /// Creates this number of counters through `patient`, and starts to write them through `store`, whose calls may
-    /// time out.
+    /// Creates this number of counters through `patient`, and starts to write them through `store`, whose calls
+    /// may time out.
     pub async fn begin(
         count: usize,
         store: impl SessionStore,
@@ -144,87 +138,78 @@ impl Load {
             tasks: Vec::new(),
         };
         for _ in 0..count {
-            let counter = Counter::create(patient).await;
-            let progress = Arc::new(Progress::default());
+            let writer = Writer {
+                counter: Counter::create(patient).await,
+                acknowledged: 0,
+                failures: Vec::new(),
+            };
+            let progress = Arc::default();
+            load.progress.push(Arc::clone(&progress));
             let (stop, store) = (Arc::clone(&load.stop), Arc::clone(&store));
-            let task = keep_adding(counter, store, stop, Arc::clone(&progress));
-            load.tasks.push(tokio::spawn(task));
-            load.progress.push(progress);
+            let task = tokio::spawn(writer.run(store, stop, progress));
+            load.tasks.push(task);
         }
         load
     }
 
     /// Returns the number of acknowledged writes of each counter.
     pub fn added(&self) -> Vec<u64> {
-        let added = |progress: &Arc<Progress>| progress.added.load(Ordering::SeqCst);
+        let added = |progress: &Arc<[AtomicU64; 2]>| progress[0].load(Ordering::SeqCst);
         self.progress.iter().map(added).collect()
-    }
-
-    fn failed(&self) -> u64 {
-        let failed = |progress: &Arc<Progress>| progress.failed.load(Ordering::SeqCst);
-        self.progress.iter().map(failed).sum()
     }
 
     /// Waits until this number of further writes is acknowledged.
     pub async fn adds(&self, writes: u64) {
-        let added = || self.added().into_iter().sum::<u64>();
-        let enough = added() + writes;
-        self.reaches("writes are acknowledged", || added() >= enough)
-            .await;
+        self.reaches("writes are acknowledged", 0, writes).await;
     }
 
     /// Waits until a write fails.
     pub async fn fails(&self) {
-        let before = self.failed();
-        self.reaches("a write fails", || self.failed() > before)
-            .await;
+        self.reaches("a write fails", 1, 1).await;
     }
 
-    async fn reaches(&self, expected: &str, is_reached: impl Fn() -> bool) {
+    async fn reaches(&self, expected: &str, number: usize, more: u64) {
+        let count = |progress: &Arc<[AtomicU64; 2]>| progress[number].load(Ordering::SeqCst);
+        let total = || self.progress.iter().map(count).sum::<u64>();
+        let enough = total() + more;
         eventually(expected, async || {
             let ended = self.tasks.iter().any(JoinHandle::is_finished);
             assert!(!ended, "a task has panicked");
-            is_reached().then_some(())
+            (total() >= enough).then_some(())
         })
         .await;
     }
 
     /// Ends the writes.
-    pub async fn end(self) -> Vec<Added> {
+    pub async fn end(self) -> Vec<Writer> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
-        for (task, progress) in self.tasks.into_iter().zip(self.progress) {
-            let (counter, failures) = task.await.expect("each write ends");
-            all.push(Added {
-                counter,
-                acknowledged: progress.added.load(Ordering::SeqCst),
-                failures,
-            });
+        for task in self.tasks {
+            all.push(task.await.expect("each write ends"));
         }
         all
     }
 }
 
-/// Writes until `stop` is set. Returns the counter and the errors of the failed writes.
-async fn keep_adding(
-    mut counter: Counter,
-    store: Arc<dyn SessionStore>,
-    stop: Arc<AtomicBool>,
-    progress: Arc<Progress>,
-) -> (Counter, Vec<StoreErrorKind>) {
-    let mut failures = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let adding = timeout(PATIENCE, counter.add(&store));
-        match adding.await.expect("a write that ends") {
-            Ok(()) => {
-                progress.added.fetch_add(1, Ordering::SeqCst);
-            }
-            Err(error) => {
-                failures.push(error.kind());
-                progress.failed.fetch_add(1, Ordering::SeqCst);
+impl Writer {
+    /// Writes until `stop` is set.
+    async fn run(
+        mut self,
+        store: Arc<dyn SessionStore>,
+        stop: Arc<AtomicBool>,
+        progress: Arc<[AtomicU64; 2]>,
+    ) -> Self {
+        while !stop.load(Ordering::Relaxed) {
+            let add = timeout(PATIENCE, self.counter.add(&store));
+            if let Err(error) = add.await.expect("a write that ends") {
+                self.failures.push(error.kind());
+                progress[1].fetch_add(1, Ordering::SeqCst);
                 sleep(Duration::from_millis(5)).await;
+            } else {
+                self.acknowledged += 1;
+                progress[0].fetch_add(1, Ordering::SeqCst);
             }
         }
+        self
     }
-    (counter, failures)
 }

@@ -70,23 +70,3 @@ fn parse(line: &str) -> Option<Command> {
     let quoted = words.strip_prefix('"')?.strip_suffix('"')?;
     Some(Command::new(client, &quoted.replace("\" \"", " ")))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_has_a_client_and_words() {
-        let command = parse(r#"+1700000000.1 [0 127.0.0.1:5000] "set" "key" "a \"b\"""#).unwrap();
-        assert_eq!(command.client, "127.0.0.1:5000");
-        assert_eq!(command.text, r#"set key a \"b\""#);
-        assert_eq!(command.name(), "SET");
-        assert_eq!(
-            parse(r#"+1700000000.1 [0 lua] "get" "key""#)
-                .unwrap()
-                .client,
-            "lua"
-        );
-        assert_eq!(parse("+OK"), None);
-    }
-}

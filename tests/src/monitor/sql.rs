@@ -70,36 +70,3 @@ fn mariadb(log: &str) -> Vec<Command> {
     };
     log.lines().filter_map(parse).collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_postgres_log_has_simple_and_prepared_statements() {
-        let log = "9: LOG:  checkpoint starting: time\n\
-                   7: LOG:  statement: SELECT 1\n\
-                   8: LOG:  execute sqlx_s_1: UPDATE t\n\
-                   \tSET a = $1\n\
-                   8: DETAIL:  parameters: $1 = '2'\n\
-                   7: LOG:  disconnection: session time\n";
-        let expected = [Command::new("7", "SELECT 1"), Command::new("8", "UPDATE t")];
-        assert_eq!(postgres(log), expected);
-    }
-
-    #[test]
-    fn a_mariadb_log_has_queries_and_executions() {
-        let log = "231123 16:41:00\t     3 Connect\tsessions@127.0.0.1 on db\n\
-                   \t\t     3 Prepare\tSELECT ?\n\
-                   \t\t     3 Execute\tSELECT\n\
-                   1\n\
-                   \t\t     3 Close stmt\t\n\
-                   231123 16:41:01\t    12 Query\tSET NAMES utf8mb4\n\
-                   \t\t    12 Quit\t\n";
-        let expected = [
-            Command::new("3", "SELECT"),
-            Command::new("12", "SET NAMES utf8mb4"),
-        ];
-        assert_eq!(mariadb(log), expected);
-    }
-}

@@ -103,21 +103,3 @@ fn printed_port(output: &str) -> Option<u16> {
     let (_, rest) = output.split_once("started successfully on port ")?;
     rest.split_once(".\n")?.0.parse().ok()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_is_read_from_a_complete_line() {
-        let first = "Starting ChromeDriver 150.0 on port 0\n";
-        let port = |text: &str| printed_port(&format!("{first}{text}"));
-        assert_eq!(port(""), None);
-        assert_eq!(
-            port("ChromeDriver was started successfully on port 44"),
-            None
-        );
-        let whole = "ChromeDriver was started successfully on port 44049.\n";
-        assert_eq!(port(whole), Some(44049));
-    }
-}

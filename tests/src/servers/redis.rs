@@ -175,17 +175,3 @@ fn ask(port: u16, command: &str) -> Option<String> {
     std::io::Read::read_exact(&mut reader, &mut body).ok()?;
     String::from_utf8(body).ok()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn replication_offsets_are_parsed() {
-        let info = "role:master\r\nconnected_slaves:2\r\n\
-                    slave0:ip=127.0.0.1,port=7001,state=online,offset=98,lag=0\r\n\
-                    slave1:ip=127.0.0.1,port=7002,state=online,offset=112,lag=1\r\n\
-                    master_repl_offset:112\r\nsecond_repl_offset:-1\r\n";
-        assert_eq!(replication(info), (112, vec![98, 112]));
-    }
-}

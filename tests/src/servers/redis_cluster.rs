@@ -167,15 +167,3 @@ fn slots(cluster_nodes: &str) -> Vec<std::ops::RangeInclusive<u16>> {
     });
     ranges.collect()
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_slots_are_those_of_the_node_itself() {
-        let nodes = "a1 127.0.0.1:7001@17001 master - 0 1 2 connected 5461-10922\n\
-                     b2 127.0.0.1:7000@17000 myself,master - 0 1 1 connected 0-5460 7000 [9->-a1]\n";
-        assert_eq!(slots(nodes), [0..=5460, 7000..=7000]);
-    }
-}

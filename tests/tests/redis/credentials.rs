@@ -37,7 +37,7 @@ async fn a_wrong_password_is_misconfigured_and_no_error_contains_it() {
         "nobody:wrong-secret@",
         ":wrong-secret@",
     ] {
-        let error = builder(&url(login)).connect().await.expect_err(login);
+        let error = builder(url(login)).connect().await.expect_err(login);
         assert_eq!(error.kind(), Misconfigured, "{login} {error:?}");
         assert_does_not_contain(&error, &["wrong-secret", &port.to_string(), "nobody"]);
     }
@@ -50,7 +50,7 @@ async fn a_wrong_password_is_misconfigured_and_no_error_contains_it() {
     recovery(&store).await;
 
     server.run("CONFIG SET requirepass open-sesame").await;
-    let error = builder(&url("")).connect().await.expect_err("no password");
+    let error = builder(url("")).connect().await.expect_err("no password");
     assert_eq!(error.kind(), Misconfigured);
     open(&url(":open-sesame@")).await;
     let debug = format!("{store:?}");

@@ -10,7 +10,7 @@ use poem_session_tests::{
 use crate::{
     Database, Home,
     client::{Account, Client, PASSWORD},
-    site::{Ask, Site},
+    site::{ALL, Site, WRITES},
     text,
 };
 
@@ -98,10 +98,10 @@ async fn lost_access_is_an_error_until_it_is_given_back(home: Home) {
         client.run(&loss.take).await;
         user.disconnect().await;
         if loss.reads_fail {
-            site.refuses(&guest, &Ask::ALL).await;
+            site.refuses(&guest, &ALL).await;
         } else {
             guest.clone().has_counted(1).await;
-            site.refuses(&guest, &Ask::WRITES).await;
+            site.refuses(&guest, &WRITES).await;
             guest.clone().has_counted(1).await;
         }
         for _ in 0..10 {
@@ -128,5 +128,5 @@ async fn lost_access_is_an_error_until_it_is_given_back(home: Home) {
         client.run(&loss.give_back).await;
         guest.clone().has_counted(1).await;
     }
-    guest.goes_on(1).await;
+    guest.goes_on().await;
 }

@@ -113,7 +113,8 @@ impl Client {
 
     /// Returns bytes as a literal.
     pub(crate) fn literal(&self, bytes: &[u8]) -> String {
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = |hex: String, byte: &u8| hex + &format!("{byte:02x}");
+        let hex = bytes.iter().fold(String::new(), digits);
         match self {
             Self::Postgres(_) => format!(r"'\x{hex}'"),
             Self::MariaDb(_) | Self::Sqlite(_) => format!("x'{hex}'"),

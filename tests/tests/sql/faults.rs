@@ -16,7 +16,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     BRIEF, Home, LIMIT, load,
-    site::{Ask, Site},
+    site::{ALL, Site},
 };
 
 crate::on_private_servers!(
@@ -40,12 +40,12 @@ async fn a_server_is_killed_under_load_and_started_again(home: Home) {
     let load = Load::begin(8, Arc::clone(&store), &store).await;
     load.adds(200).await;
     home.server().kill().await;
-    site.refuses(&guest, &Ask::ALL).await;
+    site.refuses(&guest, &ALL).await;
     load.fails().await;
     home.server().restart().await;
     recovery(&store).await;
     load.adds(200).await;
-    guest.goes_on(1).await;
+    guest.goes_on().await;
     for each in load.end().await {
         let mut kinds = each.failures.iter();
         let is_right = kinds.all(|kind| matches!(kind, Unavailable | TimedOut));
@@ -64,7 +64,7 @@ async fn a_stalled_server_does_not_block_the_pool_for_longer(home: Home) {
     let guest = site.guest().await;
     home.server().pause();
     let mut visits = JoinSet::new();
-    for (mut visitor, ask) in [(guest.clone(), Ask::Look), (site.stranger(), Ask::Count)] {
+    for (mut visitor, ask) in [(guest.clone(), "/look"), (site.stranger(), "/count")] {
         visits.spawn(async move { visitor.ask(ask).await.is_refused() });
     }
     let mut calls = JoinSet::new();
@@ -81,7 +81,7 @@ async fn a_stalled_server_does_not_block_the_pool_for_longer(home: Home) {
     home.server().resume();
     recovery(&store).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
-    guest.goes_on(1).await;
+    guest.goes_on().await;
 }
 
 /// Conformance 6.10
@@ -116,12 +116,12 @@ async fn a_lost_network_is_an_error_until_it_is_back(home: Home) {
 
     proxy.refuse().await;
     proxy.cut().await;
-    let refused = site.refuses(&guest, &Ask::ALL);
+    let refused = site.refuses(&guest, &ALL);
     let (loaded, ()) = tokio::join!(store.load(known, now()), refused);
     let error = loaded.expect_err("connections are refused");
     assert!(matches!(error.kind(), Unavailable | TimedOut), "{error:?}");
     proxy.pass().await;
-    guest.goes_on(1).await;
+    guest.goes_on().await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
 
     proxy.stall().await;

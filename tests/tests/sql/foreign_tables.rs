@@ -12,7 +12,7 @@ use crate::{
     Database, Home,
     client::Client,
     load,
-    site::{Ask, Site},
+    site::{ALL, Site},
     sqlite_file, text,
 };
 use poem_session_tests::records::{call_all, create, key, now, write};
@@ -93,11 +93,7 @@ async fn rejects_records(store: Arc<dyn SessionStore>, client: &Client) {
         assert!(!text.contains(&SECRET[..6]), "{text}");
         assert!(!text.contains(&id.to_string()[..8]), "{text}");
     }
-    Site::on(store)
-        .stranger()
-        .ask(Ask::Count)
-        .await
-        .is_refused();
+    Site::on(store).stranger().ask("/count").await.is_refused();
     assert_eq!(client.records().await, before);
 }
 
@@ -112,14 +108,14 @@ async fn a_row_that_is_not_a_record_is_an_error_and_stays(home: Home) {
         client
             .run(format!("UPDATE poem_sessions SET {change}"))
             .await;
-        for ask in Ask::ALL {
+        for ask in ALL {
             guest.ask(ask).await.is_corrupt();
         }
         let rows = format!("SELECT count(*) FROM poem_sessions WHERE {change}");
         assert_eq!(client.number(rows).await, 1, "{change}");
         assert_eq!(client.records().await, 1, "{change}");
         // Other sessions work, and this one starts anew when the row is gone.
-        site.guest().await.goes_on(1).await;
+        site.guest().await.goes_on().await;
         client.run("DELETE FROM poem_sessions").await;
         guest.has_counted(0).await;
     }

@@ -116,5 +116,5 @@ async fn a_full_disk_is_an_error_until_there_is_space(
 
     free_space().await;
     guest.leave_note(large()).await.is(StatusCode::OK);
-    guest.goes_on(1).await;
+    guest.goes_on().await;
 }

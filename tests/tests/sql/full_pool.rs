@@ -12,7 +12,7 @@ use tokio::{task::JoinSet, time::sleep};
 use crate::{
     BRIEF, Home, LIMIT,
     client::Client,
-    site::{Ask, Site, Visitor},
+    site::{ALL, Site, Visitor},
     table, text,
 };
 
@@ -33,13 +33,13 @@ async fn an_exhausted_pool_is_an_error_in_time(home: Home) {
     for _ in 0..CONNECTIONS {
         held.push(client.hold().await);
     }
-    let refused = site.refuses(&guest, &Ask::ALL);
+    let refused = site.refuses(&guest, &ALL);
     let (loaded, ()) = tokio::join!(store.load(key(), now()), refused);
     let error = loaded.expect_err("the test holds all connections");
     assert_eq!(error.kind(), StoreErrorKind::TimedOut, "{error:?}");
     assert!(text(&error).contains("all are in use"), "{error:?}");
     drop(held);
-    guest.goes_on(1).await;
+    guest.goes_on().await;
 }
 
 /// Another client locks the record of a session. The requests of that session take all connections.
@@ -56,11 +56,11 @@ async fn requests_that_wait_for_a_row_lock_block_the_pool_until_their_timeout(ho
         .run("UPDATE poem_sessions SET version = version")
         .await;
 
-    let count = |mut guest: Visitor| async move { guest.ask(Ask::Count).await };
+    let count = |mut guest: Visitor| async move { guest.ask("/count").await };
     eventually("no connection is free", async || {
         let mut waiting: JoinSet<_> = (0..CONNECTIONS).map(|_| count(guest.clone())).collect();
         sleep(Duration::from_millis(300)).await;
-        let reply = other_guest.ask(Ask::Look).await;
+        let reply = other_guest.ask("/look").await;
         while let Some(reply) = waiting.join_next().await {
             reply.expect("a request that ends").is_refused();
         }
@@ -71,5 +71,5 @@ async fn requests_that_wait_for_a_row_lock_block_the_pool_until_their_timeout(ho
     // The database still executes the statements, but the pool has replaced their connections.
     other_guest.has_counted(1).await;
     holder.run("ROLLBACK").await;
-    other_guest.goes_on(1).await;
+    other_guest.goes_on().await;
 }

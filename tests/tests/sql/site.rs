@@ -6,7 +6,6 @@ use futures_util::future::join_all;
 use poem::{
     Endpoint, EndpointExt, Request, Response, Route,
     endpoint::BoxEndpoint,
-    get,
     http::{Method, StatusCode, header},
     post,
 };
@@ -44,31 +43,10 @@ async fn renew(_guest: Session<Guest>) {}
 #[session(destroy)]
 async fn leave() {}
 
-/// A request of a visitor.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Ask {
-    Look,
-    Count,
-    Renew,
-    Leave,
-}
-
-impl Ask {
-    pub(crate) const ALL: [Self; 4] = [Self::Look, Self::Count, Self::Renew, Self::Leave];
-    /// The requests that write to the store.
-    pub(crate) const WRITES: [Self; 3] = [Self::Count, Self::Renew, Self::Leave];
-
-    fn request(self) -> Request {
-        let (method, path) = match self {
-            Self::Look => (Method::GET, "/"),
-            Self::Count => (Method::POST, "/count"),
-            Self::Renew => (Method::POST, "/renew"),
-            Self::Leave => (Method::POST, "/leave"),
-        };
-        let request = Request::builder().method(method);
-        request.uri(path.parse().expect("a path")).finish()
-    }
-}
+/// The paths of all requests.
+pub(crate) const ALL: [&str; 4] = ["/look", "/count", "/renew", "/leave"];
+/// The paths of the requests that write to the store.
+pub(crate) const WRITES: [&str; 3] = ["/count", "/renew", "/leave"];
 
 /// The application.
 #[derive(Clone)]
@@ -84,7 +62,7 @@ impl Site {
     pub(crate) fn with_timeout(store: Arc<dyn SessionStore>, limit: Duration) -> Self {
         let sessions = Sessions::builder(store).store_timeout(limit).build();
         let routes = Route::new()
-            .at("/", get(look))
+            .at("/look", post(look))
             .at("/count", post(count))
             .at("/note", post(take_note))
             .at("/renew", post(renew))
@@ -104,16 +82,16 @@ impl Site {
     /// A visitor with a session that has counted one visit.
     pub(crate) async fn guest(&self) -> Visitor {
         let mut guest = self.stranger();
-        guest.ask(Ask::Count).await.is(StatusCode::OK);
+        guest.ask("/count").await.is(StatusCode::OK);
         assert!(guest.cookie.is_some());
         guest
     }
 
     /// Sends these requests at once, and one of a stranger. All fail, and none changes a cookie.
-    pub(crate) async fn refuses(&self, guest: &Visitor, asks: &[Ask]) {
-        let asks = asks.iter().map(|ask| (guest.clone(), *ask));
-        let asks = asks.chain([(self.stranger(), Ask::Count)]);
-        let replies = asks.map(|(mut visitor, ask)| async move { visitor.ask(ask).await });
+    pub(crate) async fn refuses(&self, guest: &Visitor, paths: &[&str]) {
+        let asks = paths.iter().map(|path| (guest.clone(), *path));
+        let asks = asks.chain([(self.stranger(), "/count")]);
+        let replies = asks.map(|(mut visitor, path)| async move { visitor.ask(path).await });
         for reply in join_all(replies).await {
             reply.is_refused();
         }
@@ -136,18 +114,18 @@ pub(crate) struct Reply {
 }
 
 impl Visitor {
-    pub(crate) async fn ask(&mut self, ask: Ask) -> Reply {
-        self.send(ask.request()).await
+    pub(crate) async fn ask(&mut self, path: &str) -> Reply {
+        self.send(path, String::new()).await
     }
 
     /// Stores a note in the session.
     pub(crate) async fn leave_note(&mut self, note: String) -> Reply {
-        let request = Request::builder().method(Method::POST);
-        let request = request.uri("/note".parse().expect("a path"));
-        self.send(request.body(note)).await
+        self.send("/note", note).await
     }
 
-    async fn send(&mut self, mut request: Request) -> Reply {
+    async fn send(&mut self, path: &str, body: String) -> Reply {
+        let request = Request::builder().method(Method::POST);
+        let mut request = request.uri(path.parse().expect("a path")).body(body);
         if let Some(cookie) = &self.cookie {
             let cookie = cookie.parse().expect("a cookie");
             request.headers_mut().insert(header::COOKIE, cookie);
@@ -168,17 +146,17 @@ impl Visitor {
 
     /// The session has counted so many visits, or is new if that is zero.
     pub(crate) async fn has_counted(&mut self, visits: u64) {
-        let reply = self.ask(Ask::Look).await;
+        let reply = self.ask("/look").await;
         assert_eq!(reply.body, visits.to_string(), "{reply:?}");
     }
 
-    /// The session is unchanged, and every request works.
-    pub(crate) async fn goes_on(mut self, visits: u64) {
-        self.has_counted(visits).await;
-        self.ask(Ask::Count).await.is(StatusCode::OK);
-        self.ask(Ask::Renew).await.is(StatusCode::OK);
-        self.has_counted(visits + 1).await;
-        self.ask(Ask::Leave).await.is(StatusCode::OK);
+    /// The session has counted one visit, and every request works.
+    pub(crate) async fn goes_on(mut self) {
+        self.has_counted(1).await;
+        self.ask("/count").await.is(StatusCode::OK);
+        self.ask("/renew").await.is(StatusCode::OK);
+        self.has_counted(2).await;
+        self.ask("/leave").await.is(StatusCode::OK);
         self.has_counted(0).await;
     }
 }

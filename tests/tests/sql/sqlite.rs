@@ -23,7 +23,7 @@ use sqlx::{
 use crate::{
     Home,
     client::sqlite_options,
-    site::{Ask, Site},
+    site::{ALL, Site, WRITES},
     sqlite_file, text,
 };
 use poem_session_tests::records::{key, now, write};
@@ -51,7 +51,7 @@ async fn a_file_that_another_process_locks_is_an_error_until_that_one_ends() {
     let output = BufReader::new(holder.stdout.take().expect("its output"));
     let mut lines = output.lines().map(|line| line.expect("text"));
     assert!(lines.any(|line| line == "locked"));
-    let refused = site.refuses(&guest, &Ask::WRITES);
+    let refused = site.refuses(&guest, &WRITES);
     let (created, ()) = tokio::join!(store.create(key(), write("x"), now()), refused);
     guest.has_counted(1).await;
     let error = created.expect_err("the other process holds the lock");
@@ -60,7 +60,7 @@ async fn a_file_that_another_process_locks_is_an_error_until_that_one_ends() {
 
     holder.kill().expect("a running child process");
     holder.wait().expect("the child process");
-    guest.goes_on(1).await;
+    guest.goes_on().await;
 }
 
 #[tokio::test]
@@ -100,10 +100,10 @@ async fn a_file_that_becomes_read_only_is_an_error_until_it_is_writable() {
     let mut guest = site.guest().await;
 
     is_read_only.store(true, Ordering::SeqCst);
-    site.refuses(&guest, &Ask::WRITES).await;
+    site.refuses(&guest, &WRITES).await;
     guest.has_counted(1).await;
     is_read_only.store(false, Ordering::SeqCst);
-    guest.goes_on(1).await;
+    guest.goes_on().await;
 
     let options = SqliteConnectOptions::new().filename(home.file());
     let pool = SqlitePool::connect_lazy_with(options.read_only(true));
@@ -138,10 +138,10 @@ async fn a_file_that_is_overwritten_is_an_error_until_it_is_restored() {
     let good = std::fs::read(home.file()).expect("the file");
     let bad = "no database. ".repeat(good.len() / 10);
     std::fs::write(home.file(), bad).expect("the file");
-    site.refuses(&guest, &Ask::ALL).await;
+    site.refuses(&guest, &ALL).await;
     let error = store.load(key(), now()).await.expect_err("no database");
     assert_eq!(error.kind(), Misconfigured, "{error:?}");
     assert!(text(&error).contains("not a database"), "{error:?}");
     std::fs::write(home.file(), good).expect("the file");
-    guest.goes_on(1).await;
+    guest.goes_on().await;
 }

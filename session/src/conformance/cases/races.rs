@@ -61,7 +61,7 @@ pub(super) async fn parallel_replaces_of_one_version(bench: Bench) {
     for (_, result) in &results {
         match result {
             Replaced::Replaced(version) => {
-                assert_eq!(*version, current.version, "the version of the record")
+                assert_eq!(*version, current.version, "the version of the record");
             }
             Replaced::Conflict(seen) => assert_eq!(*seen, current, "the record of a conflict"),
             Replaced::Gone => panic!("a concurrent replace returned Gone"),

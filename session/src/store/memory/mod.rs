@@ -179,7 +179,7 @@ impl Shard {
     }
 
     /// Notes that a record expires at `at`. The caller must hold the lock.
-    fn expires(&self, at: Timestamp) {
+    fn note_expiry(&self, at: Timestamp) {
         if at.as_millis() < self.earliest.load(Ordering::Relaxed) {
             self.earliest.store(at.as_millis(), Ordering::Relaxed);
         }

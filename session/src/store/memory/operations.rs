@@ -12,7 +12,7 @@ use parking_lot::MutexGuard;
 use super::{
     MemoryStore, OnFull, SHARDS, Shard, shard_index,
     slots::Slot,
-    table::{Place, Table},
+    table::{Lookup, Table},
 };
 use crate::{
     clock::Timestamp,
@@ -99,7 +99,7 @@ impl SessionStore for MemoryStore {
             .map(|table| mem::take(&mut **table))
             .collect();
         drop(tables);
-        self.slots.give_back(cleared.iter().map(Table::len).sum());
+        self.slots.release(cleared.iter().map(Table::len).sum());
         boxed(Ok(()))
     }
 
@@ -121,14 +121,14 @@ impl SessionStore for MemoryStore {
 impl MemoryStore {
     fn load_now(&self, key: &PublicId, now: Timestamp) -> Option<Stored> {
         let mut table = self.shard(key).lock();
-        match table.place(key, now) {
-            Place::Live(stored) => Some(stored.clone()),
-            Place::Expired => {
+        match table.look_up(key, now) {
+            Lookup::Live(stored) => Some(stored.clone()),
+            Lookup::Expired => {
                 table.remove(key);
-                self.slots.give_back(1);
+                self.slots.release(1);
                 None
             }
-            Place::Vacant => None,
+            Lookup::Missing => None,
         }
     }
 
@@ -142,21 +142,21 @@ impl MemoryStore {
         let mut slot = None;
         loop {
             let mut table = shard.lock();
-            match table.place(&key, now) {
-                Place::Live(_) => return Ok(Created::Exists),
+            match table.look_up(&key, now) {
+                Lookup::Live(_) => return Ok(Created::Exists),
                 // The new record takes the slot of the expired one.
-                Place::Expired => {}
-                Place::Vacant => {
+                Lookup::Expired => {}
+                Lookup::Missing => {
                     slot = slot.or_else(|| self.slots.take());
                     if slot.is_none() {
                         drop(table);
-                        slot = Some(self.make_room("creating a session in memory", now)?);
+                        slot = Some(self.free_slot("creating a session in memory", now)?);
                         continue;
                     }
                 }
             }
-            shard.expires(write.expires_at);
-            let (version, grown) = table.begin(key, write);
+            shard.note_expiry(write.expires_at);
+            let (version, grown) = table.insert(key, write);
             if let Some(slot) = slot.filter(|_| grown) {
                 slot.fill();
             }
@@ -181,7 +181,7 @@ impl MemoryStore {
             return Replaced::Conflict(stored.clone());
         }
         let version = expected.next();
-        shard.expires(write.expires_at);
+        shard.note_expiry(write.expires_at);
         *stored = Stored {
             data: write.data,
             version,
@@ -214,18 +214,18 @@ impl MemoryStore {
             }
             if tables.to().remove(&to) {
                 // An expired record was stored under `to`.
-                self.slots.give_back(1);
+                self.slots.release(1);
             }
             slot = slot.or_else(|| self.slots.take());
             if slot.is_none() {
                 drop(tables);
-                slot = Some(self.make_room(action, now)?);
+                slot = Some(self.free_slot(action, now)?);
                 continue;
             }
-            self.shard(&to).expires(write.expires_at);
-            let (version, _) = tables.to().begin(to, write);
-            self.shard(&from).expires(leave.expires_at);
-            tables.from().begin(from, leave);
+            self.shard(&to).note_expiry(write.expires_at);
+            let (version, _) = tables.to().insert(to, write);
+            self.shard(&from).note_expiry(leave.expires_at);
+            tables.from().insert(from, leave);
             if let Some(slot) = slot {
                 slot.fill();
             }
@@ -255,18 +255,18 @@ impl MemoryStore {
 
     fn sweep(&self, shard: &Shard, table: &mut Table, limit: usize, now: Timestamp) -> usize {
         let removed = shard.sweep(table, limit, now);
-        self.slots.give_back(removed);
+        self.slots.release(removed);
         removed
     }
 
     fn sweep_some(&self, shard: &Shard, table: &mut Table, steps: usize, now: Timestamp) {
         if shard.may_have_expired(now) {
-            self.slots.give_back(table.sweep_some(steps, now));
+            self.slots.release(table.sweep_some(steps, now));
         }
     }
 
     /// Makes a slot for one more record in a full store. The caller must not hold the lock of a table.
-    fn make_room(&self, action: &'static str, now: Timestamp) -> Result<Slot<'_>, StoreError> {
+    fn free_slot(&self, action: &'static str, now: Timestamp) -> Result<Slot<'_>, StoreError> {
         loop {
             for shard in self
                 .shards

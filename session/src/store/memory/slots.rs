@@ -43,7 +43,7 @@ impl Slots {
     }
 
     /// Releases the slots of `count` records that were removed.
-    pub(super) fn give_back(&self, count: usize) {
+    pub(super) fn release(&self, count: usize) {
         if count > 0 {
             self.taken.fetch_sub(count, Ordering::Relaxed);
         }
@@ -62,6 +62,6 @@ impl Slot<'_> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.give_back(1);
+        self.0.release(1);
     }
 }

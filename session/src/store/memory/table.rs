@@ -34,10 +34,10 @@ struct Lease {
 }
 
 /// The record under a key, if any.
-pub(super) enum Place<'a> {
+pub(super) enum Lookup<'a> {
     Live(&'a mut Stored),
     Expired,
-    Vacant,
+    Missing,
 }
 
 impl Table {
@@ -45,24 +45,24 @@ impl Table {
         self.records.len()
     }
 
-    pub(super) fn place(&mut self, key: &PublicId, now: Timestamp) -> Place<'_> {
+    pub(super) fn look_up(&mut self, key: &PublicId, now: Timestamp) -> Lookup<'_> {
         match self.records.get_mut(key) {
-            Some(stored) if now < stored.expires_at => Place::Live(stored),
-            Some(_) => Place::Expired,
-            None => Place::Vacant,
+            Some(stored) if now < stored.expires_at => Lookup::Live(stored),
+            Some(_) => Lookup::Expired,
+            None => Lookup::Missing,
         }
     }
 
     pub(super) fn live(&mut self, key: &PublicId, now: Timestamp) -> Option<&mut Stored> {
-        match self.place(key, now) {
-            Place::Live(stored) => Some(stored),
-            Place::Expired | Place::Vacant => None,
+        match self.look_up(key, now) {
+            Lookup::Live(stored) => Some(stored),
+            Lookup::Expired | Lookup::Missing => None,
         }
     }
 
     /// Stores a new record under `key`, in place of any other. Returns its version, and whether the number
     /// of records has grown.
-    pub(super) fn begin(&mut self, key: PublicId, write: Write) -> (Version, bool) {
+    pub(super) fn insert(&mut self, key: PublicId, write: Write) -> (Version, bool) {
         match self.records.entry(key) {
             Entry::Occupied(mut entry) => {
                 let stored = entry.get_mut();
@@ -233,7 +233,7 @@ mod tests {
     fn filled(expiries: impl IntoIterator<Item = u64>) -> Table {
         let mut table = Table::default();
         for expiry in expiries {
-            table.begin(
+            table.insert(
                 SessionId::random().public(),
                 Write::new("record", at(expiry)),
             );

@@ -22,7 +22,7 @@ async fn create(store: &MemoryStore, end: Timestamp, now: Timestamp) -> PublicId
     let key = key();
     let created = store.create(key, Write::new("record", end), now).await;
     assert_eq!(
-        created.expect("room for it"),
+        created.expect("the store has a free slot"),
         Created::Created(Version::FIRST)
     );
     key
@@ -96,15 +96,15 @@ async fn a_full_store_evicts_records_that_expire_soon() {
     }
     assert_eq!(store.len(), 1000);
     let mut survivors = Vec::new();
-    for (place, key) in keys.iter().enumerate() {
+    for (index, key) in keys.iter().enumerate() {
         if is_there(&store, *key, NOW).await {
-            survivors.push(place);
+            survivors.push(index);
         }
     }
-    let late = survivors.iter().filter(|place| **place >= 500).count();
+    let late = survivors.iter().filter(|index| **index >= 500).count();
     assert!(
         late * 10 > survivors.len() * 7,
-        "of {} survivors only {late} were in the half that expires last",
+        "of {} remaining records only {late} are in the half that expires last",
         survivors.len()
     );
 }

@@ -9,6 +9,7 @@ use super::{
 };
 
 /// How the use of a connection ended.
+#[derive(Clone, Copy)]
 pub enum Ended<'a> {
     /// The statement succeeded.
     Ok,

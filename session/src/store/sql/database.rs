@@ -14,9 +14,7 @@ use crate::store::{StoreError, StoreErrorKind, Stored};
 
 /// A database that [`SqlStore`] supports: `sqlx::Sqlite`, `sqlx::Postgres` or `sqlx::MySql`, each with its
 /// Cargo feature. Other crates cannot implement this trait.
-///
-/// Values are bound in the order that [`Statements`](super::Statements) documents: the key first, then the
-/// time.
+// Values are bound in the order that `Statements` documents: the key first, then the time.
 pub trait SqlDatabase: Driver + Sealed {
     /// The name of the store's type, for `Debug`.
     #[doc(hidden)]

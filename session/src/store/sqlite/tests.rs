@@ -198,7 +198,7 @@ async fn a_full_disk_is_an_error_until_there_is_space() {
     let error = store
         .create(super::tests::key(), big.clone(), NOW)
         .await
-        .expect_err("no room");
+        .expect_err("the disk is full");
     assert_eq!(error.kind(), StoreErrorKind::Full, "{error:?}");
     assert!(said(&error).contains("full"), "{error:?}");
     assert_eq!(load(&store, key).await.as_deref(), Some(&b"kept"[..]));

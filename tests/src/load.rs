@@ -124,8 +124,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Creates this number of counters through `patient`, and starts to write them through `store`, whose calls
-    /// may time out.
+    /// Creates this number of counters through `patient`, and starts to write them through `store`, whose
+    /// calls may time out.
     pub async fn begin(
         count: usize,
         store: impl SessionStore,

@@ -112,20 +112,22 @@ impl Proxy {
         self.enter(Mode::Stall).await;
     }
 
-    /// Drops the reply with this number, counted from now, together with its connection. Only replies to the scripts
-    /// of Redis count.
+    /// Drops the reply with this number, counted from now, together with its connection. Only replies to the
+    /// scripts of Redis count.
     pub fn lose_reply(&self, number: usize) {
         self.state.countdown.store(number, Ordering::SeqCst);
     }
 
     /// Waits until the reply is lost.
     pub async fn reply_is_lost(&self) {
-        while self.state.countdown.load(Ordering::SeqCst) > 0 {
-            tokio::time::sleep(crate::INTERVAL).await;
-        }
+        crate::eventually("a reply is lost", async || {
+            (self.state.countdown.load(Ordering::SeqCst) == 0).then_some(())
+        })
+        .await;
     }
 
-    /// Does not serve new connections until [`pass`](Self::pass), but accepts them. Open connections keep working.
+    /// Accepts new connections, but does not serve them until [`pass`](Self::pass). Open connections keep
+    /// working.
     pub async fn hold(&self) {
         self.enter(Mode::Hold).await;
     }

@@ -57,9 +57,9 @@ fn postgres(log: &str) -> Vec<Command> {
     log.lines().filter_map(parse).collect()
 }
 
-/// Parses lines such as `TIME\t  ID Query\tSELECT 1`. The time is missing if it is that of the previous line. A
-/// prepared statement is logged as `Prepare` and, at each use, as `Execute`; only `Execute` counts. Skips
-/// further lines of a statement.
+/// Parses lines such as `TIME\t  ID Query\tSELECT 1`. The time is missing if it is that of the previous
+/// line. A prepared statement is logged as `Prepare` and, at each use, as `Execute`; only `Execute` counts.
+/// Skips further lines of a statement.
 fn mariadb(log: &str) -> Vec<Command> {
     let parse = |line: &str| {
         let (_time, entry) = line.split_once('\t')?;

@@ -172,18 +172,17 @@ impl Daemon {
     }
 
     /// Kills the program and its children, and waits until all have ended.
-    pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn kill(&mut self) {
         let children = self.freeze();
         for pid in &children {
             send(*pid, Signal::SIGKILL);
         }
         let _ = self.child.kill();
-        let status = self.wait(PATIENCE);
+        self.wait(PATIENCE);
         let _ = fs::remove_file(self.directory.join(PAUSED_FILE));
         while children.iter().any(|pid| is_alive(*pid)) {
             sleep(Duration::from_millis(2));
         }
-        status
     }
 
     /// Stops the program and its children with SIGSTOP.
@@ -258,7 +257,7 @@ pub(crate) fn log_file(directory: &Path) -> PathBuf {
 }
 
 /// Returns whether a process exists and is not a zombie.
-pub(crate) fn is_alive(pid: u32) -> bool {
+fn is_alive(pid: u32) -> bool {
     status(pid).is_some_and(|(state, _)| state != 'Z')
 }
 

@@ -150,8 +150,8 @@ async fn with_sentinel(outage: Outage) {
     ends(load, &before, &after, &patient).await;
 }
 
-/// Ends the load. The writes that had reached the replicas before the failover (`before`), and those that were
-/// acknowledged after it (later than `after`), are stored.
+/// Ends the load. The writes that had reached the replicas before the failover (`before`), and those that
+/// were acknowledged after it (later than `after`), are stored.
 async fn ends(load: Load, before: &[u64], after: &[u64], store: &RedisStore) {
     let (mut lost, mut acknowledged) = (0, 0);
     for (number, each) in load.end().await.into_iter().enumerate() {

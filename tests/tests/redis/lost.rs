@@ -1,5 +1,5 @@
-//! A lost reply: the server executes a write, the connection breaks before its reply arrives, and the store sends
-//! the command again.
+//! A lost reply: the server executes a write, the connection breaks before its reply arrives, and the store
+//! sends the command again.
 
 use poem_session::{
     PublicId,
@@ -70,8 +70,8 @@ async fn a_write_is_not_executed_twice() {
     assert!(!store.unlock(key, owner).await.unwrap());
 }
 
-/// The store cannot distinguish a write that was overwritten from one that lost. If it returned a conflict, the caller
-/// would make the same change again.
+/// The store cannot distinguish a write that was overwritten from one that lost. If it returned a conflict,
+/// the caller would make the same change again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_that_may_be_overwritten_is_an_error() {
     let Some((proxy, store, direct)) = start().await else {
@@ -176,8 +176,8 @@ async fn a_rename_is_not_executed_twice() {
     }
 }
 
-/// A failover can lose acknowledged writes. A request that has read such a write must not overwrite the writes that
-/// followed the failover.
+/// A failover can lose acknowledged writes. A request that has read such a write must not overwrite the
+/// writes that followed the failover.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_a_failover_lost_is_a_conflict() {
     let Some(server) = redis::private(Options::new().fast()).await else {

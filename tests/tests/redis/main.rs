@@ -21,7 +21,8 @@ use poem_session_tests::{
     servers::{Server, redis},
 };
 
-/// The timeout of a store whose calls should reach it. It is long, so that no other call does on a busy machine.
+/// The timeout of a store whose calls should reach it. It is long, so that no other call does on a busy
+/// machine.
 const TIMEOUT: Duration = Duration::from_secs(6);
 
 /// A builder of a store that waits as long as necessary.

@@ -27,61 +27,43 @@ struct Loss {
     reads_fail: bool,
     kind: StoreErrorKind,
     /// A word in the error.
-    says: &'static str,
+    word: &'static str,
 }
 
 fn losses(database: Database, user: &Account<'_>) -> [Loss; 4] {
     let name = &user.user;
-    let of = |postgres: String, mariadb: String| match database {
-        Database::MariaDb => mariadb,
-        _ => postgres,
+    let alter = |change: &str| format!("ALTER USER {name} {change}");
+    let writes = "INSERT, UPDATE, DELETE ON poem_sessions";
+    let loss = |[take, give_back]: [String; 2], reads_fail, kind, word| Loss {
+        take,
+        give_back,
+        reads_fail,
+        kind,
+        word,
     };
-    // As on a primary that became a replica. An open connection does not notice the change.
-    let read_only = |on: u8| {
-        of(
-            format!("ALTER USER {name} SET default_transaction_read_only = {on}"),
-            format!("SET GLOBAL read_only = {on}"),
-        )
+    // The last one is a primary that becomes a replica. An open connection does not notice the change.
+    let ([no_login, login], word, [read_only, writable]) = match database {
+        Database::MariaDb => (
+            [alter("ACCOUNT LOCK"), alter("ACCOUNT UNLOCK")],
+            "locked",
+            [1, 0].map(|on| format!("SET GLOBAL read_only = {on}")),
+        ),
+        _ => (
+            [alter("NOLOGIN"), alter("LOGIN")],
+            "porter",
+            [1, 0].map(|on| alter(&format!("SET default_transaction_read_only = {on}"))),
+        ),
     };
-    let entry = |login: &str, account: &str| {
-        of(
-            format!("ALTER USER {name} {login}"),
-            format!("ALTER USER {name} ACCOUNT {account}"),
-        )
-    };
+    let passwords = ["changed", PASSWORD].map(|password| user.password("ALTER", password));
+    let privileges = [
+        format!("REVOKE {writes} FROM {name}"),
+        format!("GRANT {writes} TO {name}"),
+    ];
     [
-        Loss {
-            take: user.password("ALTER", "changed"),
-            give_back: user.password("ALTER", PASSWORD),
-            reads_fail: true,
-            kind: Misconfigured,
-            says: "porter",
-        },
-        Loss {
-            take: entry("NOLOGIN", "LOCK"),
-            give_back: entry("LOGIN", "UNLOCK"),
-            reads_fail: true,
-            kind: Misconfigured,
-            says: if database == Database::MariaDb {
-                "locked"
-            } else {
-                "porter"
-            },
-        },
-        Loss {
-            take: format!("REVOKE INSERT, UPDATE, DELETE ON poem_sessions FROM {name}"),
-            give_back: format!("GRANT INSERT, UPDATE, DELETE ON poem_sessions TO {name}"),
-            reads_fail: false,
-            kind: Misconfigured,
-            says: "denied",
-        },
-        Loss {
-            take: read_only(1),
-            give_back: read_only(0),
-            reads_fail: false,
-            kind: Unavailable,
-            says: "read-only",
-        },
+        loss(passwords, true, Misconfigured, "porter"),
+        loss([no_login, login], true, Misconfigured, word),
+        loss(privileges, false, Misconfigured, "denied"),
+        loss([read_only, writable], false, Unavailable, "read-only"),
     ]
 }
 
@@ -108,13 +90,13 @@ async fn lost_access_is_an_error_until_it_is_given_back(home: Home) {
             let error = eventually("an error that names the cause", async || {
                 let error = store.create(key(), write("x"), now()).await.unwrap_err();
                 // The pool may still contain connections that `disconnect` has closed.
-                let is_closed = error.kind() == Unavailable && !text(&error).contains(loss.says);
+                let is_closed = error.kind() == Unavailable && !text(&error).contains(loss.word);
                 (!is_closed).then_some(error)
             })
             .await;
             assert_eq!(error.kind(), loss.kind, "{}: {error:?}", loss.take);
             let text = text(&error);
-            assert!(text.contains(loss.says), "{}: {text}", loss.take);
+            assert!(text.contains(loss.word), "{}: {text}", loss.take);
             assert!(!text.contains(PASSWORD) && !text.contains("127.0.0.1:"));
         }
         if loss.kind == Unavailable {

@@ -141,8 +141,8 @@ pub(crate) struct Account<'a> {
 pub(crate) const PASSWORD: &str = "hunter2-hunter2";
 
 impl<'a> Account<'a> {
-    /// Creates a user with access to the sessions' table, which must exist. All databases of a server share its
-    /// users, so that each test needs another name.
+    /// Creates a user with access to the sessions' table, which must exist. All databases of a server share
+    /// its users, so that each test needs another name.
     pub(crate) async fn create(home: &'a Home, name: &'static str) -> Self {
         let (scheme, rest) = home.url.split_once("://").expect("a URL");
         let (_, place) = rest.split_once('@').expect("a user");

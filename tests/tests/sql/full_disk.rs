@@ -58,8 +58,8 @@ async fn sqlite() {
     a_full_disk_is_an_error_until_there_is_space(store, client.clone(), free_space).await;
 }
 
-/// Returns 6 kB that a database cannot compress. MariaDB 10.11 crashes on a full disk if it must store a longer
-/// value outside of its row.
+/// Returns 6 kB that a database cannot compress. MariaDB 10.11 crashes on a full disk if it must store a
+/// longer value outside of its row.
 fn large() -> String {
     let digits = || format!("{:032x}", rand::random::<u128>());
     (0..188).map(|_| digits()).collect()

@@ -1,5 +1,5 @@
-//! Tests of the SQL stores on real databases: the conformance suite, the statements of each call, and failures
-//! of the server, the network, the disk and the table.
+//! Tests of the SQL stores on real databases: the conformance suite, the statements of each call, and
+//! failures of the server, the network, the disk and the table.
 
 mod access;
 mod client;
@@ -162,8 +162,8 @@ impl Home {
         store.expect("the database accepts a connection")
     }
 
-    /// Connects a store at this URL, such as that of another user. `acquire` limits the time that a call waits
-    /// for a connection.
+    /// Connects a store at this URL, such as that of another user. `acquire` limits the time that a call
+    /// waits for a connection.
     async fn connect_to(&self, url: &str, acquire: Duration) -> Result<Arc<dyn Store>, StoreError> {
         Ok(match self.database {
             Database::Postgres => {

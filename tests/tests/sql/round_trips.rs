@@ -47,8 +47,8 @@ fn replaced(result: Replaced) -> Version {
 async fn a_call_is_one_statement(home: Home) {
     let server = home.server();
     let store = home.open().await;
-    // PostgreSQL updates and reads the current record in one common table expression. MariaDB reads it after an
-    // update that found another version, and renames with two statements.
+    // PostgreSQL updates and reads the current record in one common table expression. MariaDB reads it
+    // after an update that found another version, and renames with two statements.
     let (update, stale, rename): (_, &[_], &[_]) = match home.database {
         Database::Postgres => ("WITH", &["WITH"], &["WITH"]),
         _ => ("UPDATE", &["UPDATE", "SELECT"], &["INSERT", "UPDATE"]),

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -79,14 +79,24 @@ impl App {
     pub async fn interrupt(&self) -> ExitStatus {
         let app = self.clone();
         blocking(move || {
-            let daemon = app.inner.daemon.lock();
-            let mut daemon = daemon.unwrap_or_else(PoisonError::into_inner);
+            let mut daemon = app.daemon();
             daemon.signal(Signal::SIGINT);
             daemon
                 .wait(PATIENCE)
                 .expect("the program ends after Ctrl-C")
         })
         .await
+    }
+
+    /// Kills the program.
+    pub async fn kill(&self) {
+        let app = self.clone();
+        blocking(move || app.daemon().kill()).await;
+    }
+
+    fn daemon(&self) -> MutexGuard<'_, Daemon> {
+        let daemon = self.inner.daemon.lock();
+        daemon.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

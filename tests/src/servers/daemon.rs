@@ -223,7 +223,7 @@ impl Daemon {
         if self.ended().is_some() {
             return Vec::new();
         }
-        send(self.pid(), Signal::SIGSTOP);
+        stop(self.pid());
         let mut frozen = Vec::new();
         loop {
             let found = descendants(self.pid());
@@ -233,7 +233,7 @@ impl Daemon {
                 return frozen;
             }
             for pid in new {
-                send(pid, Signal::SIGSTOP);
+                stop(pid);
                 frozen.push(pid);
             }
         }
@@ -267,6 +267,26 @@ fn send(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
+/// Stops a process and waits until its threads have stopped, because a running one can still serve a request.
+fn stop(pid: u32) {
+    send(pid, Signal::SIGSTOP);
+    poll_blocking(
+        || (!is_running(pid)).then_some(()),
+        || format!("process {pid} does not stop"),
+    );
+}
+
+/// Returns whether a thread of the process has neither stopped nor ended.
+fn is_running(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let mut tasks = tasks.into_iter().flatten().flatten();
+    tasks.any(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        parse_stat(&stat).is_some_and(|(state, _)| !matches!(state, 'T' | 't' | 'Z' | 'X'))
+    })
+}
+
+/// Returns the children of a process, and their children.
 fn descendants(root: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -286,9 +306,13 @@ fn descendants(root: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
-/// Returns the state and the parent of a process from its `stat` line: `PID (NAME) STATE PARENT …`.
+/// Returns the state and the parent of a process.
 fn status(pid: u32) -> Option<(char, u32)> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Parses the `stat` line of a process or a thread: `PID (NAME) STATE PARENT …`.
+fn parse_stat(line: &str) -> Option<(char, u32)> {
     // A name may contain spaces and parentheses.
     let (_, rest) = line.rsplit_once(") ")?;
     let mut fields = rest.split(' ');

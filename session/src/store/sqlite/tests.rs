@@ -12,7 +12,7 @@ use crate::{
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-/// Settings with which a slow machine reaches no time limit.
+/// Settings whose time limits a slow machine does not reach.
 fn patient(path: impl AsRef<std::path::Path>) -> SqliteStoreBuilder {
     let patience = Duration::from_mins(5);
     SqliteStore::builder(path)
@@ -117,7 +117,7 @@ async fn a_file_that_is_not_a_database_is_refused() {
     )
     .expect("a file");
     let before = std::fs::read(&path).expect("the file");
-    let error = SqliteStore::open(&path).await.expect_err("a text");
+    let error = SqliteStore::open(&path).await.expect_err("a text file");
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
     assert_eq!(std::fs::read(&path).expect("the file"), before);
 }

@@ -80,3 +80,21 @@ fn a_touch_moves_the_expiry_and_refreshes_the_id() {
     session.apply(op, Reply::Gone).unwrap();
     assert_eq!(session.take_update(), None, "another request wrote first");
 }
+
+#[test]
+fn a_refused_write_drops_the_update_of_an_earlier_save() {
+    for newer in [
+        Resolution::Ended(EndReason::Destroyed),
+        Resolution::Ended(EndReason::Replaced),
+        Resolution::Missing,
+    ] {
+        let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+        set(&mut session, A, 2);
+        let op = plan(&mut session, &rules, NOW).unwrap();
+        session.apply(op, written(2)).unwrap();
+        set(&mut session, A, 3);
+        let merged = save_after(&mut session, &rules, newer);
+        assert!(matches!(merged, Err(SaveError::Ended)));
+        assert_eq!(session.take_update(), None);
+    }
+}

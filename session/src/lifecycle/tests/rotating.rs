@@ -106,3 +106,18 @@ fn a_refresh_of_an_id_that_is_due_for_rotation_is_dropped() {
     session.drop_refresh_of_due_id(&rules, later(10));
     assert_eq!(session.take_update(), None);
 }
+
+#[test]
+fn each_rotation_draws_a_new_id() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    let mut keys = vec![known_key()];
+    for number in 1..4 {
+        let op = plan(&mut session, &rules, later(10 * number)).unwrap();
+        let Call::Move { to, .. } = op.call() else {
+            panic!("{op:?}");
+        };
+        assert!(!keys.contains(&to), "the id of rotation {number} is spent");
+        keys.push(to);
+        session.apply(op, written(number)).unwrap();
+    }
+}

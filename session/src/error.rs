@@ -280,7 +280,7 @@ pub enum BuildError {
     Invalid {
         /// The setting.
         setting: &'static str,
-        /// What its value must be.
+        /// The rule that its value breaks.
         why: &'static str,
     },
     /// Two settings contradict each other.

@@ -18,7 +18,7 @@ pub use crate::{
     },
 };
 
-/// What a layer for another framework is made of. The tests drive sessions without Poem through it.
+/// The parts of a layer for another framework. The tests use them to run sessions without Poem.
 pub mod front_end {
     pub use crate::{
         lifecycle::ClientUpdate,

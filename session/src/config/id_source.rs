@@ -1,10 +1,10 @@
-//! [`IdSource`]: where a request carries its session id.
+//! [`IdSource`]: a source of the session id in a request.
 
 use std::{any::Any, fmt, sync::Arc};
 
 use serde::Deserialize;
 
-/// Where a request carries its session id.
+/// A source of the session id in a request.
 ///
 /// A new id is sent back only in a cookie or a header: the one that the request used. All other sources are
 /// read-only, and an id from a read-only source is never put into a cookie or a header.

@@ -9,7 +9,7 @@ use crate::{
     lifecycle::Resolution,
 };
 
-/// Where to look for a session that is waited for.
+/// The keys of a session that is waited for.
 struct Watched {
     /// The key that this request knows.
     from: PublicId,

@@ -1,4 +1,4 @@
-//! What the client knows of its session, and the update to send with the response.
+//! The id that the client has presented, and the update to send with the response.
 
 use crate::{clock::Timestamp, id::SessionId};
 
@@ -10,7 +10,7 @@ pub(crate) struct Presented {
     pub(crate) replaceable: bool,
 }
 
-/// What the response changes in the client.
+/// A change of the id that the client keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientUpdate {
     /// Sets the id.
@@ -33,7 +33,7 @@ pub(super) struct Client {
     update: Option<ClientUpdate>,
 }
 
-/// What became of the presented id.
+/// A presented id, after it was looked up.
 #[derive(Debug, Clone, Copy)]
 struct Source {
     replaceable: bool,
@@ -64,7 +64,7 @@ impl Client {
     }
 
     pub(super) fn set_id(&mut self, id: SessionId, expires_at: Timestamp, refresh: bool) {
-        // A pending update may be the first that tells the client this id.
+        // A pending update may be the first that sends the client this id.
         let is_pending_first = matches!(
             &self.update,
             Some(ClientUpdate::SetId { id: pending, refresh: false, .. }) if *pending == id

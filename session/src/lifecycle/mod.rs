@@ -9,7 +9,7 @@
 //! 3. [`plan`](Lifecycle::plan) returns the next write, if one is needed.
 //! 4. [`apply`](Lifecycle::apply) takes the reply of the store. If another request wrote first,
 //!    [`merge`](Lifecycle::merge) moves the changes onto the newer record, and the session is planned again.
-//! 5. [`take_update`](Lifecycle::take_update) returns what the response tells the client.
+//! 5. [`take_update`](Lifecycle::take_update) returns the update to send to the client.
 
 mod client;
 mod op;
@@ -64,7 +64,7 @@ pub(crate) struct Lifecycle {
     phase: Phase,
 }
 
-/// What the handler wants of the session when it is saved.
+/// The handler's plan for the session when it is saved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Intent {
     /// Keep it. The schedule may rotate its id.

@@ -95,7 +95,7 @@ pub(crate) enum Reply {
     Gone,
 }
 
-/// What follows from the reply of the store.
+/// The next step of a save, after the reply of the store.
 #[derive(Debug)]
 pub(crate) enum Transition {
     /// The write is done. `left` is the key that no session is stored under any more.
@@ -144,7 +144,7 @@ impl WriteOp {
         }
     }
 
-    /// What the write does, for the errors of the store.
+    /// The action that errors of the store name.
     pub(crate) fn action(&self) -> &'static str {
         match self.kind {
             OpKind::Create(_) => "creating a session",

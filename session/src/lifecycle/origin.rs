@@ -1,4 +1,4 @@
-//! Where a session comes from, and the stored record that its changes are made to.
+//! The origin of a session, and the stored record that its changes are made to.
 
 use crate::{
     clock::Timestamp,
@@ -8,7 +8,7 @@ use crate::{
     store::Version,
 };
 
-/// Where the session of a request comes from.
+/// The origin of the session of a request.
 #[derive(Debug, Default)]
 #[allow(
     clippy::large_enum_variant,

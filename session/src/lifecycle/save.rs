@@ -1,4 +1,4 @@
-//! What a save asks of the store, and what follows from the reply.
+//! Planning the writes of a save, and applying the replies of the store.
 //!
 //! A session has at most one record, and each write names the version that it was made from. If the stored
 //! record has another version, the fields that this request changed are merged onto it. If the record is

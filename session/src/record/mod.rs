@@ -67,7 +67,7 @@ pub(crate) enum EndReason {
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     bytes: Bytes,
-    /// Where the entries begin, after the header of the map.
+    /// The offset of the first entry, after the header of the map.
     start: usize,
     own: Own,
 }

@@ -1,4 +1,4 @@
-//! [`Carriers`]: the id source that a response may answer on.
+//! [`Carriers`]: the id source on which a response sends an id.
 
 use crate::lifecycle::ClientUpdate;
 
@@ -28,7 +28,7 @@ impl Carriers {
         self.writable.get(source).is_some_and(|writable| *writable)
     }
 
-    /// The index of the source on which the response sends an update.
+    /// Returns the index of the source on which the response sends an update.
     ///
     /// It is the source that the request has used. A live id from a read-only source is never promoted into a
     /// cookie or a header. If the id was dead, a new session may start on the first writable source.
@@ -51,7 +51,7 @@ mod tests {
     use crate::{clock::Timestamp, id::SessionId};
 
     #[test]
-    fn a_response_answers_on_the_source_that_was_used_or_starts_on_the_first_writable() {
+    fn an_id_is_sent_on_the_source_that_was_used_or_else_on_the_first_writable_one() {
         let set = ClientUpdate::SetId {
             id: SessionId::random(),
             expires_at: Timestamp::from_millis(1),

@@ -5,7 +5,7 @@
 //!
 //! 1. [`Manager::begin_request`](super::Manager::begin_request) returns the session and a guard.
 //! 2. [`RequestSession::load`] loads it when an extractor first asks for it.
-//! 3. [`RequestGuard::finish`] saves it and returns what the response tells the client.
+//! 3. [`RequestGuard::finish`] saves it and returns the update to send to the client.
 
 use std::sync::{Arc, OnceLock};
 
@@ -69,7 +69,7 @@ pub struct Finished {
     pub signed_out: bool,
 }
 
-/// What happens to the session when the handler has succeeded.
+/// The options that act on the session when the handler has succeeded.
 #[derive(Debug, Clone, Copy)]
 pub struct AfterHandler {
     /// The session gets a new id.

@@ -6,10 +6,12 @@
 //! - [`monitor`]: the commands and statements that a server was given.
 //! - [`process`]: the workspace's own programs.
 //! - [`http`]: clients with cookies, over a real socket.
-//! - [`watched`]: a store whose every call can be held up, refused, or robbed of its answer.
+//! - [`watched`]: a store whose calls a test can delay or fail, before or after they are carried out.
+//! - [`front_end`]: serves requests with sessions without a web framework.
 //!
 //! A failure of the harness itself is a panic: the test cannot go on. All of it needs Linux.
 
+pub mod front_end;
 pub mod http;
 pub mod monitor;
 pub mod process;

@@ -14,12 +14,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use poem::Response;
 use poem_session::{
     PublicId, SaveError,
     store::{StoreError, StoreErrorKind},
 };
-use poem_session_tests::watched::{Call, Watch};
+use poem_session_tests::{
+    front_end::Response,
+    watched::{Call, Watch},
+};
 use tokio::{
     sync::{Notify, oneshot},
     task,
@@ -31,7 +33,7 @@ pub(crate) type Actor = usize;
 /// What a handler found in one part of its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) fresh: bool,
+    pub(crate) is_new: bool,
     pub(crate) read: Vec<Option<u64>>,
 }
 

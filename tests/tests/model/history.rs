@@ -28,17 +28,18 @@ pub(crate) enum Op {
     Save,
 }
 
-/// The id that a request comes with.
-#[derive(Debug, Clone, Copy)]
+/// The id that a request presents.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Cookie {
-    /// What the browser holds.
+    /// The id that the browser holds.
+    #[default]
     Current,
-    /// One of those that were ever given out, brought by somebody else: the browser is not told the answer.
+    /// One of the ids that clients were sent, presented by another client than the browser.
     Old(usize),
 }
 
 /// A request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Visit {
     pub(crate) process: usize,
     pub(crate) cookie: Cookie,

@@ -14,15 +14,12 @@ mod application;
 mod board;
 mod failed_before;
 mod history;
-mod loading;
+mod ledger;
+mod pending;
 mod play;
-mod possible;
 mod request;
-mod revoke;
 mod rules;
-mod saving;
-mod stored;
-mod world;
+mod writes;
 
 use std::{cell::Cell, future::Future, sync::Arc};
 

@@ -81,6 +81,12 @@ impl Ledger {
         self.records.get(&key)?.as_ref()
     }
 
+    /// Whether a live session is stored under a key.
+    pub(crate) fn is_live(&self, key: PublicId, now: u64) -> bool {
+        let stored = self.get(key).filter(|stored| stored.expires > now);
+        stored.is_some_and(|stored| matches!(stored.record, Record::Live(_)))
+    }
+
     /// All sessions were removed.
     pub(crate) fn cleared(&mut self) {
         self.records.values_mut().for_each(|stored| *stored = None);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 
 use poem_session::{
     __private::front_end::ClientUpdate,
-    SessionId,
+    PublicId, SessionId,
     clock::{Clock as _, ManualClock},
     store::SessionStore,
 };
@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 
 use crate::{
     application::{Process, Script, minutes},
-    board::{Actor, Board, End, Place},
+    board::{Actor, Board, End, Place, Seen},
     history::{Cookie, Event, PROCESSES, Visit},
     ledger::{self, Effect, Ledger, Record},
     request::Request,
@@ -215,7 +215,7 @@ impl Play {
         self.settle().await
     }
 
-    /// Lets one go on, or has its call fail.
+    /// Lets an actor pass a gate, or has its call fail.
     async fn step(&mut self, actor: Actor, may_go: bool) -> Result<(), String> {
         let Some((place, since)) = self.board.place(actor) else {
             return Ok(());
@@ -236,8 +236,9 @@ impl Play {
         }
         if let Some(known) = self.actors.get_mut(&actor) {
             match place {
-                Place::After(_) if may_go => known.request.replied(),
-                Place::Before(call) | Place::After(call) => known.request.fails(call),
+                Place::After(_) if may_go => known.request.client.replied(),
+                Place::Before(call) => known.request.fails(call, false),
+                Place::After(call) => known.request.fails(call, true),
                 Place::Handler(_) => known.request.begins_to_save(),
             }
         }
@@ -265,7 +266,7 @@ impl Play {
     }
 
     /// Whether another request uses the session exclusively, and its lease lasts.
-    fn is_held(&self, key: poem_session::PublicId, actor: Actor) -> bool {
+    fn is_held(&self, key: PublicId, actor: Actor) -> bool {
         self.actors.iter().any(|(other, known)| {
             // An orphan that is not at a gate may have come to its end.
             let at_work = known.role != Role::Orphan || self.board.place(*other).is_some();
@@ -273,12 +274,12 @@ impl Play {
         })
     }
 
-    /// Lets one go on to its end, or until it waits for another.
+    /// Lets an actor go on to its end, or until it waits for another.
     async fn finish(&mut self, actor: Actor) -> Result<(), String> {
         self.go_on(actor, |_| false).await
     }
 
-    /// Lets one go on until it is there, or cannot go on.
+    /// Lets an actor go on until `is_there` says so of its gate, or until it waits for another.
     async fn go_on(
         &mut self,
         actor: Actor,
@@ -360,12 +361,12 @@ impl Play {
         self.settle().await
     }
 
-    /// Waits until everybody stands at a gate, is at the end, or waits for somebody who does.
+    /// Waits until each actor is at a gate, has ended, or waits for another.
     async fn settle(&mut self) -> Result<(), String> {
         self.turns().await;
         let on_the_way = |actor: &Actor| self.board.place(*actor).is_none();
         if self.actors.keys().any(on_the_way) {
-            // Or they are asleep until they try again.
+            // It may sleep before another attempt.
             tokio::time::advance(Duration::from_millis(60)).await;
             self.turns().await;
         }
@@ -383,7 +384,7 @@ impl Play {
         Ok(())
     }
 
-    /// Everybody who can goes on.
+    /// Lets all tasks run that can.
     async fn turns(&self) {
         for _ in 0..16 {
             tokio::task::yield_now().await;
@@ -391,7 +392,7 @@ impl Play {
     }
 
     /// A handler has done a part of its work.
-    fn handles(&mut self, actor: Actor, seen: &crate::board::Seen) -> Result<(), String> {
+    fn handles(&mut self, actor: Actor, seen: &Seen) -> Result<(), String> {
         let Some(known) = self.actors.get_mut(&actor) else {
             return Ok(());
         };

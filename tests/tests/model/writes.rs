@@ -8,6 +8,7 @@
 //! - At most one id of a session is live. A move leaves a tombstone or a forward.
 //! - A holder that has lost its lock writes nothing.
 
+use poem_session::PublicId;
 use poem_session_tests::watched::Call;
 
 use crate::{
@@ -34,7 +35,7 @@ fn live(stored: &Stored) -> Result<&Live, String> {
 
 impl Request {
     pub(crate) fn writes(&mut self, call: Call, effect: Effect, then: u64) -> Result<(), String> {
-        check(self.is_saving(), "writes before or after its time")?;
+        check(self.may_write(), "writes before or after its time")?;
         check(!self.failed, "writes after a failure")?;
         if let Some(lock) = &self.lock
             && !self.has_moved_from(lock.key)
@@ -68,14 +69,14 @@ impl Request {
                 self.begins_session(&after, then)?;
                 let live = live(&after)?.clone();
                 self.is_saved_in(key, after.version, live);
-                self.owes_new_id(key);
+                self.client.must_learn(key);
                 Ok(())
             }
             Effect::Touched { before, after } => {
                 check(self.pending.is_empty(), "touches in place of a write")?;
                 let expires = rules::expiry(live(&before)?.created, then);
                 check(after.expires == expires, "touches until another time")?;
-                self.owes_id(key);
+                self.has_used(key);
                 Ok(())
             }
             Effect::Replaced { before, after } => self.replaces(key, &before, &after, then),
@@ -101,7 +102,7 @@ impl Request {
                 }
                 let live = live(&after)?.clone();
                 self.is_saved_in(to, after.version, live);
-                self.owes_new_id(to);
+                self.client.must_learn(to);
                 Ok(())
             }
         }
@@ -109,7 +110,7 @@ impl Request {
 
     fn replaces(
         &mut self,
-        key: poem_session::PublicId,
+        key: PublicId,
         before: &Stored,
         after: &Stored,
         then: u64,
@@ -125,7 +126,7 @@ impl Request {
         let rotated = live(before)?.rotated;
         self.continues(before, after, rotated, then)?;
         self.is_saved_in(key, after.version, live(after)?.clone());
-        self.owes_id(key);
+        self.has_used(key);
         Ok(())
     }
 
@@ -161,7 +162,7 @@ impl Request {
 
     fn rotates(
         &self,
-        to: poem_session::PublicId,
+        to: PublicId,
         before: &Stored,
         left: &Stored,
         then: u64,

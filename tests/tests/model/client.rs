@@ -1,0 +1,152 @@
+//! What the client of a request knows, and the update that its response owes it.
+
+use poem_session::{__private::front_end::ClientUpdate, PublicId};
+
+use crate::ledger::{Ledger, Record};
+
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    /// The key of the id that the client knows.
+    knows: Option<PublicId>,
+    owed: Option<Update>,
+    /// The update that is owed once the reply of the current call arrives.
+    on_reply: Option<Option<Update>>,
+    /// Whether the request has asked the store, after its changes were saved, if the client has a newer id by
+    /// now. The reply may be late, as the response itself may be.
+    has_confirmed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Update {
+    SetId {
+        key: PublicId,
+        /// Whether this response is the first that sends the id.
+        first: bool,
+        /// Whether the store was asked after the handler had returned.
+        confirmed: bool,
+    },
+    ClearId,
+}
+
+impl Client {
+    pub(crate) fn new(knows: Option<PublicId>) -> Self {
+        Self {
+            knows,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn knows(&self) -> Option<PublicId> {
+        self.knows
+    }
+
+    /// The session is used under this key: the client may keep the id for longer.
+    pub(crate) fn may_keep(&mut self, key: PublicId, confirmed: bool) {
+        if self.knows == Some(key) {
+            let first = matches!(self.owed, Some(Update::SetId { key: owed, first: true, .. }) if owed == key);
+            self.on_reply = Some(Some(Update::SetId {
+                key,
+                first,
+                confirmed: first || confirmed,
+            }));
+        }
+    }
+
+    /// The session has a new key.
+    pub(crate) fn must_learn(&mut self, key: PublicId) {
+        self.knows = Some(key);
+        self.on_reply = Some(Some(Update::SetId {
+            key,
+            first: true,
+            confirmed: true,
+        }));
+    }
+
+    /// The session has ended, as the handler asked.
+    pub(crate) fn must_forget(&mut self) {
+        self.on_reply = Some(Some(Update::ClearId));
+    }
+
+    /// The session has ended elsewhere: the client may have a newer id.
+    pub(crate) fn may_know_better(&mut self) {
+        self.on_reply = Some(None);
+    }
+
+    /// The reply to the current call has arrived.
+    pub(crate) fn replied(&mut self) {
+        if let Some(update) = self.on_reply.take() {
+            self.owed = update;
+        }
+    }
+
+    /// The current call fails.
+    pub(crate) fn is_left_alone(&mut self) {
+        self.on_reply = None;
+    }
+
+    /// Whether a read of the record under this key shows if the owed id is the newest.
+    pub(crate) fn is_owed(&self, key: PublicId) -> bool {
+        matches!(self.owed, Some(Update::SetId { key: owed, .. }) if owed == key)
+    }
+
+    /// Whether the client is owed an id that it knows already.
+    pub(crate) fn is_owed_a_refresh(&self) -> bool {
+        matches!(self.owed, Some(Update::SetId { first: false, .. }))
+    }
+
+    pub(crate) fn has_confirmed(&self) -> bool {
+        self.has_confirmed
+    }
+
+    /// The request reads the record again to confirm the owed id.
+    pub(crate) fn confirms(&mut self, key: PublicId, is_current: bool) {
+        self.has_confirmed = true;
+        if is_current {
+            self.may_keep(key, true);
+        } else {
+            self.may_know_better();
+        }
+    }
+
+    /// Checks the update of the response: the newest id wins, and an id that is sent was stored before.
+    ///
+    /// `is_forwarded` says whether the request has learned that its id was rotated by another request.
+    pub(crate) fn is_sent(
+        &self,
+        update: Option<ClientUpdate>,
+        is_forwarded: bool,
+        ledger: &Ledger,
+        now: u64,
+    ) -> Result<(), String> {
+        match (update, self.owed) {
+            (None, None) | (Some(ClientUpdate::ClearId), Some(Update::ClearId)) => Ok(()),
+            (None, Some(Update::SetId { key, first, .. })) => {
+                if first && ledger.is_live(key, now) {
+                    return Err("the client does not learn its new id".to_owned());
+                }
+                Ok(())
+            }
+            (
+                Some(ClientUpdate::SetId { id, refresh, .. }),
+                Some(Update::SetId {
+                    key,
+                    first,
+                    confirmed,
+                }),
+            ) if id.public() == key && refresh != first => {
+                // Known fault: a request that learns in a later save that its id was rotated sends the older
+                // id of an earlier save all the same.
+                if is_forwarded {
+                    return Ok(());
+                }
+                let record = ledger.get(key).map(|stored| &stored.record);
+                let is_rotated = matches!(record, Some(Record::Forward { .. }));
+                if !confirmed || is_rotated && !self.has_confirmed {
+                    return Err("the client may have a newer id".to_owned());
+                }
+                Ok(())
+            }
+            (update, owed) => Err(format!("sends {update:?} in place of {owed:?}")),
+        }
+    }
+}

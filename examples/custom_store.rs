@@ -21,7 +21,7 @@ use poem_session::{
     clock::Timestamp,
     session,
     store::{
-        Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreErrorKind,
+        Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreError, StoreErrorKind,
         StoreFuture, Stored, Version, Write,
     },
 };
@@ -117,40 +117,23 @@ impl SessionStore for MapStore {
         })
     }
 
-    fn rename(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Replaced> {
+    fn rename(&self, rename: Rename, now: Timestamp) -> StoreFuture<'_, Replaced> {
         self.at_once(|map| {
-            match live(map, from, now) {
+            match live(map, rename.from, now) {
                 None => return Ok(Replaced::Gone),
-                Some((stored, _)) if stored.version != expected => {
+                Some((stored, _)) if stored.version != rename.expected => {
                     return Ok(Replaced::Conflict(stored.clone()));
                 }
                 Some(_) => {}
             }
-            if live(map, to, now).is_some() {
-                let action = "moving a session onto one that is live";
+            if live(map, rename.to, now).is_some() {
+                let action = "renaming a session to the key of a live one";
                 return Err(StoreError::new(StoreErrorKind::Corrupt, action));
             }
-            map.remove(&from);
-            if let Some(leave) = leave {
-                map.insert(from, slot(leave, expected.next()));
-            }
-            map.insert(to, slot(write, Version::FIRST));
-            Ok(Replaced::Replaced(Version::FIRST))
-        })
-    }
-
-    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
-        self.at_once(|map| {
-            let removed = map.remove(&key);
-            Ok(removed.is_some_and(|(stored, _)| now < stored.expires_at))
+            let version = rename.expected.next();
+            map.insert(rename.from, slot(rename.leave, version));
+            map.insert(rename.to, slot(rename.write, version));
+            Ok(Replaced::Replaced(version))
         })
     }
 

@@ -30,9 +30,9 @@ async fn hello(visitor: Session<Visitor>) -> poem::Result<String> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1".into());
-    let store = RedisStore::builder()
+    let store = RedisStore::builder(url)
         .prefix("visitors:")
-        .connect(&url)
+        .connect()
         .await?;
     let sessions = Sessions::builder(store)
         .idle_timeout(Duration::from_hours(1))

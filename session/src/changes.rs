@@ -11,6 +11,14 @@ pub(crate) type Updater =
 /// The updaters of one field, oldest first, each with its number in [`Changes`].
 pub(crate) type Updaters = Vec<(u64, Updater)>;
 
+/// The outcome of running the updaters of a field again.
+pub(crate) enum Rerun {
+    /// They returned this value; `None` removes the field.
+    Value(Option<Bytes>),
+    /// One of them failed, so they must run again.
+    Failed,
+}
+
 /// How a field was changed, which decides how the change is merged onto a newer record.
 enum Kind {
     /// Set or removed: the value of this request replaces the newer one.
@@ -191,13 +199,12 @@ impl Changes {
             })
     }
 
-    /// Returns updaters that [`take_stale`](Self::take_stale) took out, with the new value, or with `None` if
-    /// they failed and must run again.
+    /// Returns updaters that [`take_stale`](Self::take_stale) took out.
     pub(crate) fn put_back(
         &mut self,
         field: Field,
         mut ran: Updaters,
-        outcome: Option<Option<Bytes>>,
+        outcome: Rerun,
         base: &Record,
     ) {
         // If the field was set or removed meanwhile, that value stays.
@@ -205,10 +212,10 @@ impl Changes {
             && let Kind::Update { updaters, stale } = &mut change.kind
         {
             // An update made meanwhile has run on the older value, so all of them must run once more.
-            *stale = !updaters.is_empty() || outcome.is_none();
+            *stale = !updaters.is_empty() || matches!(outcome, Rerun::Failed);
             ran.append(updaters);
             *updaters = ran;
-            if let Some(value) = outcome {
+            if let Rerun::Value(value) = outcome {
                 change.value = value;
             }
             if !*stale && change.value == base.get(field) {
@@ -258,7 +265,7 @@ mod tests {
                     updater(value.as_ref())
                 })
                 .unwrap();
-            changes.put_back(field, updaters, Some(value), newer);
+            changes.put_back(field, updaters, Rerun::Value(value), newer);
         }
         newer.with(changes.values()).get(A)
     }
@@ -352,7 +359,7 @@ mod tests {
         changes.rebase();
         let (field, updaters) = changes.take_stale().unwrap();
         changes.update(A, add(100), Some(bytes(101)), &newer);
-        changes.put_back(field, updaters, Some(Some(bytes(11))), &newer);
+        changes.put_back(field, updaters, Rerun::Value(Some(bytes(11))), &newer);
         assert_eq!(merge(&mut changes, &newer), Some(bytes(111)));
     }
 
@@ -377,7 +384,7 @@ mod tests {
         let (field, updaters) = changes.take_stale().unwrap();
         changes.update(A, add(10), Some(bytes(11)), &newer);
         // The value equals the stored one only until the second updater has run.
-        changes.put_back(field, updaters, Some(Some(bytes(1))), &newer);
+        changes.put_back(field, updaters, Rerun::Value(Some(bytes(1))), &newer);
         let (_, updaters) = changes.take_stale().expect("stale once more");
         assert_eq!(updaters.len(), 2);
     }
@@ -393,7 +400,7 @@ mod tests {
             if meanwhile {
                 changes.update(A, add(100), Some(bytes(101)), &newer);
             }
-            changes.put_back(A, updaters, None, &newer);
+            changes.put_back(A, updaters, Rerun::Failed, &newer);
             let (_, updaters) = changes.take_stale().expect("stale still");
             let order: Vec<u64> = updaters.iter().map(|(number, _)| *number).collect();
             assert_eq!(order, if meanwhile { vec![1, 2] } else { vec![1] });

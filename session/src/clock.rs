@@ -1,8 +1,8 @@
-//! Time as sessions see it: milliseconds since the Unix epoch, read from a [`Clock`].
+//! Time in milliseconds since the Unix epoch, read from a [`Clock`].
 //!
-//! Every decision about expiry is made with one clock, the application's. Stores are told what
-//! time it is instead of asking their own server, so that two machines can only disagree as far
-//! as their system clocks do, and so that a test can move time without sleeping.
+//! The clock of the application decides when sessions expire. Stores take the time as an argument instead of
+//! asking their own server. So two machines disagree only as far as their system clocks do, and a test can move
+//! time without sleeping.
 
 use std::{
     fmt,
@@ -15,32 +15,32 @@ use std::{
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The moment `millis` milliseconds after the Unix epoch.
+    /// Returns the moment `millis` milliseconds after the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns the milliseconds since the Unix epoch.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// The moment `duration` later, at most the end of representable time. Parts of a millisecond
-    /// are dropped.
+    /// Returns the moment `duration` later, or the end of representable time if that is earlier. Fractions of a
+    /// millisecond are dropped.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
 
-    /// The moment `duration` earlier, at least the epoch.
+    /// Returns the moment `duration` earlier, or the epoch if that is later.
     #[must_use]
     pub fn saturating_sub(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_sub(millis))
     }
 
-    /// How long after `earlier` this moment is; zero where it is not after it.
+    /// Returns the time from `earlier` to this moment, or zero if this moment is not later.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -54,7 +54,7 @@ impl From<SystemTime> for Timestamp {
 
 impl From<Timestamp> for SystemTime {
     fn from(time: Timestamp) -> Self {
-        // A moment that the platform cannot express is beyond any session's end.
+        // A moment that the platform cannot represent is later than the end of any session.
         UNIX_EPOCH
             .checked_add(Duration::from_millis(time.0))
             .unwrap_or(UNIX_EPOCH)
@@ -67,13 +67,13 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// Where the current time comes from.
+/// The source of the current time.
 pub trait Clock: Send + Sync + 'static {
-    /// The current time.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock, the default.
+/// The clock of the machine. The default.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -83,7 +83,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told to, for tests of what an application does when sessions end.
+/// A clock that moves only when [`advance`](Self::advance) is called, for tests of expiry.
 ///
 /// ```
 /// use std::{sync::Arc, time::Duration};
@@ -98,7 +98,7 @@ impl Clock for SystemClock {
 pub struct ManualClock(AtomicU64);
 
 impl ManualClock {
-    /// A clock that stands at the present.
+    /// Returns a clock that is set to the present.
     pub fn new() -> Self {
         Self(AtomicU64::new(SystemClock.now().as_millis()))
     }

@@ -1,4 +1,4 @@
-//! The cookie that carries a session id, and the rules browsers hold it to.
+//! The cookie that carries a session id, and the rules that browsers apply to it.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use serde::Deserialize;
 
 use crate::{clock::Timestamp, error::BuildError, id::SessionId};
 
-/// No browser keeps a cookie longer: 400 days (RFC 6265bis, section 5.5).
-const LONGEST_LIFE: Duration = Duration::from_hours(400 * 24);
+/// The longest lifetime of a cookie in a browser (RFC 6265bis, section 5.5).
+const MAX_LIFETIME: Duration = Duration::from_hours(400 * 24);
 
-/// How the cookie that carries the session id is set.
+/// The cookie that carries the session id.
 ///
-/// The defaults are the strict ones: `Secure`, `HttpOnly`, `SameSite=Lax`, `Path=/`, no `Domain`, and so
-/// the name `__Host-id`, which a browser accepts only from this very host over HTTPS (RFC 6265bis,
-/// section 4.1.3.2). Settings that weaken it are called `insecure_…`.
+/// The defaults are strict: `Secure`, `HttpOnly`, `SameSite=Lax`, `Path=/` and no `Domain`. The name is then
+/// `__Host-id`, which a browser accepts only from this host over HTTPS (RFC 6265bis, section 4.1.3.2). Settings
+/// that weaken the cookie are named `insecure_…`.
 ///
 /// ```
 /// use poem_session::{CookieConfig, SameSite};
@@ -25,7 +25,7 @@ const LONGEST_LIFE: Duration = Duration::from_hours(400 * 24);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(clippy::struct_excessive_bools)] // the cookie's attributes, which are so
+#[allow(clippy::struct_excessive_bools)] // the attributes of a cookie are flags
 pub struct CookieConfig {
     name: String,
     secure: bool,
@@ -37,21 +37,21 @@ pub struct CookieConfig {
     browser_session: bool,
 }
 
-/// Which requests from other sites carry the cookie (RFC 6265bis, section 5.6.7).
+/// The requests from other sites that carry the cookie (RFC 6265bis, section 5.6.7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SameSite {
-    /// None of them, not even a link to the page: for sites that nobody enters signed in.
+    /// No requests from other sites, not even links to the page.
     Strict,
-    /// Links to the page, but no forms, frames or scripts.
+    /// Links to the page. Forms, frames and scripts of other sites do not carry it.
     #[default]
     Lax,
-    /// All of them, for pages that live in frames of other sites. Needs `Secure`.
+    /// All requests, for pages in frames of other sites. Requires `Secure`.
     None,
 }
 
 impl Default for CookieConfig {
-    /// The name says as little as possible (OWASP Session Management Cheat Sheet, "Session ID Name
+    /// The name `id` does not show which library is used (OWASP Session Management Cheat Sheet, "Session ID Name
     /// Fingerprinting").
     fn default() -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Default for CookieConfig {
 }
 
 impl CookieConfig {
-    /// The defaults under another name, to which the prefix is added: see [`full_name`](Self::full_name).
+    /// Returns the defaults with another name. The prefix is added to it: see [`full_name`](Self::full_name).
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -76,60 +76,60 @@ impl CookieConfig {
         }
     }
 
-    /// Sends the cookie to this domain and all below it, instead of to this host alone. Every host of the
-    /// domain can then read and overwrite it.
+    /// Sets `Domain`: browsers send the cookie to this domain and its subdomains, and not to this host alone. Every
+    /// host of the domain can then read and overwrite the cookie.
     #[must_use]
     pub fn domain(mut self, domain: impl Into<String>) -> Self {
         self.domain = Some(domain.into());
         self
     }
 
-    /// Sends the cookie to this path and all below it only. Default `/`.
+    /// Sets `Path`: browsers send the cookie to this path and the paths below it only. Default `/`.
     #[must_use]
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// Which requests from other sites carry the cookie. Default [`SameSite::Lax`].
+    /// Sets `SameSite`. Default [`SameSite::Lax`].
     #[must_use]
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
         self
     }
 
-    /// Keeps one cookie for each top-level site that embeds this one (`Partitioned`).
+    /// Sets `Partitioned`: browsers keep one cookie for each top-level site that embeds this one.
     #[must_use]
     pub fn partitioned(mut self) -> Self {
         self.partitioned = true;
         self
     }
 
-    /// Leaves out `Max-Age` and `Expires`: the browser forgets the cookie when it is closed. The session's
-    /// timeouts hold all the same.
+    /// Leaves out `Max-Age` and `Expires`: the browser removes the cookie when it is closed. The timeouts of the
+    /// session apply all the same.
     #[must_use]
     pub fn browser_session(mut self) -> Self {
         self.browser_session = true;
         self
     }
 
-    /// Leaves out `Secure`, so that the cookie also travels over plain HTTP, where anybody on the way can
-    /// read it: for development.
+    /// Leaves out `Secure`, for development: browsers then also send the cookie over plain HTTP, where anyone on
+    /// the network can read it.
     #[must_use]
     pub fn insecure_http(mut self) -> Self {
         self.secure = false;
         self
     }
 
-    /// Leaves out `HttpOnly`, so that scripts, also injected ones, can read the id.
+    /// Leaves out `HttpOnly`: scripts can then read the id, including injected ones.
     #[must_use]
     pub fn insecure_script_access(mut self) -> Self {
         self.http_only = false;
         self
     }
 
-    /// The cookie's name with the prefix that its attributes allow: `__Host-` for a secure cookie of one
-    /// host and all its paths, `__Secure-` for another secure one, none otherwise.
+    /// Returns the name with the prefix that the attributes allow: `__Host-` for a secure cookie of one host and
+    /// all its paths, `__Secure-` for any other secure cookie, and none otherwise.
     pub fn full_name(&self) -> String {
         let prefix = match (self.secure, &self.domain, self.path.as_str()) {
             (true, None, "/") => "__Host-",
@@ -193,7 +193,7 @@ impl CookieConfig {
         Ok(())
     }
 
-    /// The value of `Set-Cookie` that gives the client its id.
+    /// The value of `Set-Cookie` that sets the id.
     pub(crate) fn set_id(
         &self,
         full_name: &str,
@@ -203,11 +203,11 @@ impl CookieConfig {
     ) -> String {
         let mut cookie = self.base(full_name, id.expose());
         if !self.browser_session {
-            let life = expires_at.saturating_since(now).min(LONGEST_LIFE).as_secs();
+            let life = expires_at.saturating_since(now).min(MAX_LIFETIME).as_secs();
             let life = time::Duration::seconds(i64::try_from(life).expect("at most 400 days"));
             let now = i64::try_from(now.as_millis() / 1000).unwrap_or(i64::MAX);
             cookie.set_max_age(life);
-            // An end beyond the year 9999 is left to Max-Age.
+            // A date after the year 9999 cannot be written, so only `Max-Age` is sent.
             let now = time::OffsetDateTime::from_unix_timestamp(now).ok();
             if let Some(end) = now.and_then(|now| now.checked_add(life)) {
                 cookie.set_expires(end);
@@ -216,8 +216,8 @@ impl CookieConfig {
         cookie.to_string()
     }
 
-    /// The value of `Set-Cookie` that makes the client forget its id: the same attributes, or the browser
-    /// would keep it.
+    /// The value of `Set-Cookie` that clears the id. It names the same attributes, or the browser would keep the
+    /// cookie.
     pub(crate) fn clear_id(&self, full_name: &str) -> String {
         let mut cookie = self.base(full_name, "");
         cookie.set_max_age(time::Duration::ZERO);
@@ -245,11 +245,11 @@ impl CookieConfig {
     }
 }
 
-/// The first well-formed id that a `Cookie` header holds under `name`, which is compared to the letter.
+/// Returns the first well-formed id under `name` in a `Cookie` header. The name is compared byte by byte.
 ///
-/// Around it, only what is space to browsers as well is left out. They protect `__Host-id`, but let any
-/// neighbouring host set `\u{2003}__Host-id`: a parser that trims all that Unicode calls space, as that of
-/// `cookie` does, would take the one for the other.
+/// Only ASCII whitespace around the name is trimmed, as browsers do. Browsers protect the name `__Host-id`, but
+/// let any host of the domain set `\u{2003}__Host-id`. A parser that trims all Unicode whitespace, such as that
+/// of the `cookie` crate, would take one name for the other.
 pub(crate) fn find_id(header: &[u8], name: &str) -> Option<SessionId> {
     header
         .split(|byte| *byte == b';')
@@ -268,7 +268,7 @@ fn unquoted(value: &[u8]) -> &[u8] {
         .unwrap_or(value)
 }
 
-/// RFC 9110, section 5.6.2.
+/// Whether a byte may be in a token (RFC 9110, section 5.6.2).
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn withdrawing_names_the_same_attributes() {
+    fn clearing_names_the_same_attributes() {
         let config = CookieConfig::new("sid")
             .domain("example.com")
             .path("/app")
@@ -321,13 +321,13 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_session_has_no_end() {
+    fn a_browser_session_has_no_expiry() {
         let (_, cookie) = issued(&CookieConfig::default().browser_session());
         assert!(!cookie.contains("Max-Age") && !cookie.contains("Expires"));
     }
 
     #[test]
-    fn no_cookie_outlives_400_days() {
+    fn no_cookie_lives_longer_than_400_days() {
         let config = CookieConfig::default();
         let cookie = config.set_id(
             "id",
@@ -339,8 +339,8 @@ mod tests {
     }
 
     #[test]
-    fn an_end_that_no_date_can_say_is_left_to_max_age() {
-        // The last second of the year 9999, and the end of representable time.
+    fn a_date_after_the_year_9999_is_left_out() {
+        // The last second of the year 9999, and 90 seconds before the end of representable time.
         for now in [253_402_300_799_000, u64::MAX - 90_000] {
             let now = Timestamp::from_millis(now);
             let end = now.saturating_add(Duration::from_secs(90));
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_found_in_any_company() {
+    fn ids_are_found_among_other_cookies() {
         let id = SessionId::random();
         let found = |header: &str| find_id(header.as_bytes(), "__Host-id");
         assert_eq!(found(&format!("__Host-id={}", id.expose())), Some(id));
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_only_looks_protected_is_another_name() {
+    fn a_name_with_unicode_whitespace_is_another_name() {
         let id = SessionId::random();
         for space in [
             "\u{85}", "\u{a0}", "\u{2000}", "\u{2003}", "\u{2028}", "\u{3000}",

@@ -1,5 +1,5 @@
-//! Session ids: what the client holds ([`SessionId`]) and what everybody else may see
-//! ([`PublicId`]).
+//! Session ids: the secret that the client holds ([`SessionId`]), and the name of the session that stores, logs
+//! and admin pages use ([`PublicId`]).
 
 use std::{fmt, str::FromStr};
 
@@ -7,22 +7,21 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
 
-/// The secret that a client presents to be given its session back.
+/// The secret by which a client presents its session.
 ///
-/// 256 bits from the operating system's generator by way of a ChaCha stream cipher, as 43
-/// base64url characters. Who holds it holds the session, so it has no `Display`, its `Debug` is
-/// masked, and a store never sees it: stores are given its [`PublicId`].
+/// A random id has 256 bits from a ChaCha stream cipher that the operating system's generator seeds, as 43
+/// base64url characters. Anyone who knows the id can use the session. So the type has no `Display`, its `Debug`
+/// is masked, and a store never sees it: stores use its [`PublicId`].
 ///
-/// OWASP Session Management Cheat Sheet, "Session ID Entropy" asks for 64 bits, ASVS 5.0 7.2.3 for
-/// 128.
+/// OWASP Session Management Cheat Sheet, "Session ID Entropy", asks for 64 bits, ASVS 5.0 7.2.3 for 128.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SessionId {
-    // Inline, so that handling an id does not allocate.
+    // Inline, so that an id needs no allocation.
     bytes: [u8; Self::MAX_LEN],
     len: u8,
 }
 
-/// The text is not a session id: see [`SessionId::parse`].
+/// The error of parsing a text that is not a session id: see [`SessionId::parse`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a session id: expected {} to {} characters of A-Z a-z 0-9 - _",
@@ -37,7 +36,7 @@ impl SessionId {
     /// The longest id, in characters: 256 bits in hexadecimal digits.
     pub const MAX_LEN: usize = 64;
 
-    /// A new random id: 43 base64url characters.
+    /// Returns a new random id of 43 base64url characters.
     pub fn random() -> Self {
         let mut secret = [0; 32];
         rand::rng().fill_bytes(&mut secret);
@@ -51,11 +50,11 @@ impl SessionId {
         }
     }
 
-    /// Reads an id that a client presented or an id generator made: 22 to 64 characters of
+    /// Parses an id that a client has presented or an id generator has made: 22 to 64 characters of
     /// `A-Z a-z 0-9 - _`.
     ///
     /// # Errors
-    /// [`ParseSessionIdError`] for anything else. Such a text never reaches a store.
+    /// [`ParseSessionIdError`] for any other text. Such a text never reaches a store.
     pub fn parse(text: impl AsRef<[u8]>) -> Result<Self, ParseSessionIdError> {
         let text = text.as_ref();
         let well_formed = (Self::MIN_LEN..=Self::MAX_LEN).contains(&text.len())
@@ -73,12 +72,12 @@ impl SessionId {
         })
     }
 
-    /// The secret itself, to hand to the client it belongs to. Do not log it.
+    /// Returns the secret, to send it to its client. Do not log it.
     pub fn expose(&self) -> &str {
         std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("ids are ASCII")
     }
 
-    /// The name under which stores, logs and admin pages know this session.
+    /// Returns the public id of the session.
     pub fn public(&self) -> PublicId {
         PublicId(Sha256::digest(&self.bytes[..usize::from(self.len)]).into())
     }
@@ -98,20 +97,20 @@ impl FromStr for SessionId {
     }
 }
 
-/// The name of a session that gives no access to it: the SHA-256 of its [`SessionId`].
+/// The public name of a session: the SHA-256 of its [`SessionId`]. It gives no access to the session.
 ///
-/// It is the key in the store, what logs print (its first eight digits), and what an admin page
-/// can show and revoke a session by. `Display` and `FromStr` use 64 hexadecimal digits.
+/// It is the key in the store. Logs print its first eight digits, and an admin page can show it and revoke the
+/// session by it. `Display` and `FromStr` use 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicId([u8; 32]);
 
 impl PublicId {
-    /// The name with these bytes, as a store kept them.
+    /// Returns the public id with these bytes, as a store has kept them.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The 32 bytes of the name.
+    /// Returns the 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -135,7 +134,7 @@ impl fmt::Display for PublicId {
     }
 }
 
-/// The first eight digits: enough to follow a session through a log.
+/// Prints the first eight digits, which suffice to follow a session through a log.
 impl fmt::Debug for PublicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0[..4]
@@ -168,7 +167,7 @@ fn hex(digit: u8) -> Option<u8> {
         .and_then(|value| u8::try_from(value).ok())
 }
 
-/// The text is not a [`PublicId`].
+/// The error of parsing a text that is not a [`PublicId`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a public session id: expected 64 hexadecimal digits")]
 pub struct ParsePublicIdError;
@@ -204,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_prints_the_secret() {
+    fn debug_masks_the_secret() {
         let id = SessionId::random();
         assert!(!format!("{id:?}").contains(id.expose()));
         assert_eq!(format!("{:?}", id.public()).chars().count(), 9);
     }
 
     #[test]
-    fn a_public_id_survives_its_text() {
+    fn a_public_id_round_trips_through_its_text() {
         let public = SessionId::random().public();
         assert_eq!(public.to_string().parse(), Ok(public));
         assert_eq!("0g".repeat(32).parse::<PublicId>(), Err(ParsePublicIdError));

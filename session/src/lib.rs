@@ -1,9 +1,9 @@
 //! Typed, declarative HTTP sessions for [Poem](https://docs.rs/poem).
 //!
-//! Derive [`SessionData`] on a struct, put [`#[session]`](macro@session) on a handler, and the compiler
-//! checks every session key: a typo, a key of another struct, or a value of another type does not
-//! compile. Underneath, requests that run in parallel do not lose each other's changes, a logout is
-//! final, and visitors who leave nothing behind cost nothing.
+//! Derive [`SessionData`] on a struct and put [`#[session]`](macro@session) on a handler. The compiler then
+//! checks every session key: a typo, a key of another struct and a value of another type do not compile.
+//! Parallel requests do not lose each other's changes, a destroyed session cannot be revived, and a visitor whose
+//! session is never changed costs no store access and gets no cookie.
 //!
 //! ```
 //! use poem::{Route, get};
@@ -31,9 +31,9 @@
 //!
 //! # Session data
 //!
-//! A struct of session keys. Each field is an `Option<T>`, absent until it is set, or has a
-//! `#[session(default)]`; any type that serde can write and read will do, as long as its values nest
-//! lists and maps at most 128 deep.
+//! The fields of the struct are session keys. Each field is an `Option<T>`, which is `None` until it is set, or has
+//! a `#[session(default)]`. Any type that serde can serialize and deserialize is supported, as long as its values
+//! nest lists and maps at most 128 deep.
 //!
 //! ```
 //! use poem_session::SessionData;
@@ -43,59 +43,58 @@
 //! struct Item { product: u32, quantity: u32 }
 //!
 //! #[derive(SessionData)]
-//! #[session(namespace = "shop")]      // keys are stored as `shop.cart`: renaming the struct breaks nothing
+//! #[session(namespace = "shop")]      // keys are stored as `shop.cart`, so the struct can be renamed
 //! struct Shop {
 //!     /// Who is signed in.
 //!     user: Option<String>,
 //!     #[session(default)]
 //!     cart: Vec<Item>,
-//!     #[session(flash)]               // gone once it has been read
+//!     #[session(flash)]               // removed when it is read
 //!     notice: Option<String>,
 //! }
 //! ```
 //!
-//! A field `cart` gives the constant `Shop::CART`, and [`Session<Shop>`](Session) the methods `cart()`,
-//! `set_cart(value)`, `update_cart(closure)`, `remove_cart()` and `take_cart()`. They need no import, and are
-//! as visible as the field.
+//! For a field `cart`, the derive generates the constant `Shop::CART`, and for [`Session<Shop>`](Session) the
+//! methods `cart()`, `set_cart(value)`, `update_cart(closure)`, `remove_cart()` and `take_cart()`. They need no
+//! import and have the visibility of the field.
 //!
 //! | on the struct | |
 //! |---|---|
-//! | `namespace = "shop"` | the first part of its keys; default the struct's name in snake case |
-//! | `crate = path` | where this crate is found, if not as `::poem_session` |
+//! | `namespace = "shop"` | the first part of the keys; the default is the name of the struct in snake case |
+//! | `crate = path` | the path of this crate, if it is not `::poem_session` |
 //!
 //! | on a field | |
 //! |---|---|
-//! | `default`, `default = expr` | what a reader gets where nothing is stored |
-//! | `flash` | reading it removes it |
-//! | `rename = "name"` | the second part of its key, in place of the field's name |
-//! | `alias = "old"` | reads an older name where nothing is stored under the new one; `"other.old"` is one of another namespace |
-//! | `skip` | not stored; `Default::default()` in the struct |
+//! | `default`, `default = expr` | the value that is read if nothing is stored |
+//! | `flash` | reading the value removes it |
+//! | `rename = "name"` | the second part of the key, in place of the name of the field |
+//! | `alias = "old"` | an older name, which is read if nothing is stored under the new one; `"other.old"` is a name in another namespace |
+//! | `skip` | the field is not stored; it is `Default::default()` in the struct |
 //!
 //! # Handlers
 //!
-//! `#[session]` makes an endpoint of a function, as Poem's `#[handler]` does, and gives it more kinds of
-//! parameters:
+//! `#[session]` turns a function into an endpoint, as Poem's `#[handler]` does, and adds these kinds of parameters:
 //!
 //! | parameter | |
 //! |---|---|
-//! | `shop: Session<Shop>` | the session; decodes only what is asked for |
-//! | `shop: Shop` | a snapshot of the struct, to read |
-//! | `shop: &mut Shop` | the struct itself; the fields that changed are written back |
-//! | `#[key(Shop::USER)] user: String` | one key; a request without it is turned away |
+//! | `shop: Session<Shop>` | the session; a value is decoded when it is read |
+//! | `shop: Shop` | a snapshot of the struct, read-only |
+//! | `shop: &mut Shop` | the struct; changed fields are written back |
+//! | `#[key(Shop::USER)] user: String` | one key; a request without it is rejected |
 //! | `#[key(Shop::USER)] user: Option<String>` | one key, or `None` |
-//! | any Poem extractor | as ever |
+//! | any Poem extractor | as under `#[handler]` |
 //!
-//! `Session<Shop>` and `Shop` are extractors, and so work under `#[handler]` and in `#[OpenApi]` methods too.
+//! `Session<Shop>` and `Shop` are extractors, so they also work under `#[handler]` and in `#[OpenApi]` methods.
 //!
 //! | option | |
 //! |---|---|
-//! | `or_redirect = "/login"` | where a request without a `#[key]` goes; otherwise it is answered 401 |
-//! | `regenerate` | a new id once the handler has succeeded |
-//! | `destroy` | the session ends once the handler has succeeded; what the handler itself set begins the next |
-//! | `exclusive` | requests of one session run one at a time, over all processes; locked before any parameter is taken |
-//! | `idle_timeout = "2h"` | this session's own idle timeout from then on |
+//! | `or_redirect = "/login"` | redirects a request without a `#[key]` there; the default is to reject it with 401 |
+//! | `regenerate` | the session gets a new id when the handler has succeeded |
+//! | `destroy` | the session is destroyed when the handler has succeeded; values that the handler has set start the next session |
+//! | `exclusive` | requests of one session run one at a time, over all processes; the session is locked before any parameter is extracted |
+//! | `idle_timeout = "2h"` | the session gets its own idle timeout |
 //!
-//! To succeed is to answer with a status below 400.
+//! A handler succeeds if its response status is below 400.
 //!
 //! # Login, cart and flash messages
 //!
@@ -122,7 +121,7 @@
 //!
 //! #[session]
 //! async fn add(shop: Session<Shop>, Form(add): Form<Add>) -> poem::Result<Redirect> {
-//!     // Runs again on the newer cart if another request changed it first: nothing gets lost.
+//!     // Runs again on the newer cart if another request has changed it, so that nothing is lost.
 //!     shop.update_cart(move |cart| cart.push(add.product))?;
 //!     shop.set_notice("Added to your cart.".into())?;
 //!     Ok(Redirect::see_other("/cart"))
@@ -134,7 +133,7 @@
 //!     Ok(format!("{notice} {} things", shop.cart()?.len()))
 //! }
 //!
-//! #[session(regenerate)]              // a new id whenever rights change: no session fixation
+//! #[session(regenerate)]              // a new id when rights change, against session fixation
 //! async fn login(shop: Session<Shop>, Form(form): Form<Credentials>) -> poem::Result<Redirect> {
 //!     if !verify(&form) {
 //!         shop.set_notice("That did not match.".into())?;
@@ -169,52 +168,51 @@
 //!
 //! # How sessions behave
 //!
-//! **Loading.** The store is asked once a request, when a session value is first extracted; a handler that
-//! takes none costs nothing. An id that is malformed never reaches the store, and one that is unknown or
-//! expired is never adopted.
+//! **Loading.** The session is loaded once in a request, when a handler first extracts it. A handler that extracts
+//! none does not access the store. A malformed id never reaches the store, and an unknown or expired id is never
+//! adopted.
 //!
-//! **Saving.** After the handler, before the response leaves: one write if something changed, none
-//! otherwise. The cookie is sent only once the write has succeeded. A 5xx response or a panic saves
-//! nothing; an `Err` that becomes 3xx or 4xx does save. [`Session::save`] saves at once, for streams and
-//! WebSockets.
+//! **Saving.** The session is saved after the handler and before the response is sent, in one write, and only if it
+//! has changed. The cookie is sent only after the write has succeeded. A 5xx response or a panic saves nothing. An
+//! `Err` that becomes a 3xx or 4xx response is saved. [`Session::save`] saves at once, for streams and WebSockets.
 //!
-//! **Parallel requests of one session.** A write names the version it was made from. Where another request
-//! was first, the changed *fields* are put onto the newer record, and `update_*` closures run again on the
-//! newer value. The last `set_*` of one field wins; fields that were not touched are never written.
+//! **Parallel requests of one session.** A write names the version of the record that it was made from. If another
+//! request has written first, the changed *fields* are merged with the newer record, and `update_*` closures run
+//! again on the newer value. For two `set_*` of one field, the last wins. Fields that were not changed are not
+//! written.
 //!
-//! **Ended is ended.** A request that is still under way when its session is destroyed, regenerated or
-//! revoked elsewhere can neither bring it back nor replace the client's newer cookie: its changes are
-//! refused with [`SaveError::Ended`], a 409. For a few seconds more ([`SessionsBuilder::retired_for`]) the
-//! same holds for requests that arrive with the old id.
+//! **Ended sessions.** A request that is running when its session is destroyed, regenerated or revoked elsewhere
+//! cannot revive the session or replace the client's newer cookie: its changes are refused with
+//! [`SaveError::Ended`], a 409. The same holds for requests that arrive with the old id during the next seconds
+//! ([`SessionConfig::retired_for`]).
 //!
-//! **Time.** A session ends at the earlier of its last use plus the idle timeout and its creation plus the
-//! absolute timeout. The same moment is the store's expiry and the cookie's `Max-Age`. Reading counts as use,
-//! and is written down at most once in a tenth of the idle timeout ([`Touch`]).
+//! **Expiry.** A session expires at the earlier of its last use plus the idle timeout and its creation plus the
+//! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading counts as use, and
+//! is written at most once in a tenth of the idle timeout ([`TouchPolicy`]).
 //!
-//! **At rest.** A store's key is the SHA-256 of the id ([`PublicId`]): who reads the store cannot use what is
-//! in it. A record is one MessagePack map, `namespace.field` to value, readable from any language. What does
-//! not decode is an error that names the key, never silently absent.
+//! **At rest.** The key in the store is the SHA-256 of the id ([`PublicId`]), so a leaked store contains no usable
+//! id. A record is one MessagePack map from `namespace.field` to value, readable from any language. A value that
+//! does not decode is an error that names its key, and is never treated as absent.
 //!
-//! **Faults.** With the store down, slow, full or read-only, requests that need it get a 503 without details and
-//! the cookie is left alone; it recovers by itself (see [`store`]). No error text, log line or `Debug` shows an
-//! id or a value.
+//! **Faults.** If the store is down, slow, full or read-only, a request that needs it gets a 503 without details, and
+//! the client keeps its cookie. Sessions work again when the store does (see [`store`]). No error text, log line or
+//! `Debug` shows an id or a value.
 //!
 //! # Limits
 //!
-//! | of | default | setting | beyond it |
+//! | limit | default | setting | beyond it |
 //! |---|---|---|---|
-//! | one value | 64 KiB | [`max_value_size`](SessionsBuilder::max_value_size) | [`SetError::ValueTooLarge`] where it is set, 413 |
-//! | one session | 64 KiB | [`max_size`](SessionsBuilder::max_size) | [`SetError::TooLarge`] where it is set, [`SaveError::TooLarge`] once merged, 413 |
-//! | keys of one session | 256 | [`max_keys`](SessionsBuilder::max_keys) | [`SetError::TooManyKeys`], [`SaveError::TooManyKeys`], 413 |
-//! | sessions in memory | 1,048,576 | [`MemoryStore::builder`](store::MemoryStore::builder) | new ones are refused with a 503, or another one ends (`OnFull`) |
-//! | a call of the store | 5 s | [`store_timeout`](SessionsBuilder::store_timeout) | 503 |
-//! | attempts of a write | 256 | [`max_attempts`](SessionsBuilder::max_attempts) | [`SaveError::Contended`], 503 |
-//! | waiting for a lock | 10 s | [`lock_wait`](SessionsBuilder::lock_wait) | [`LockError::TimedOut`], 503 |
-//! | a lock whose holder crashed | 15 s | [`lock_lease`](SessionsBuilder::lock_lease) | it ends; the holder can no longer write ([`SaveError::LeaseLost`], 409) |
+//! | size of one value | 64 KiB | [`max_value_size`](SessionConfig::max_value_size) | [`SetError::ValueTooLarge`] when it is set, 413 |
+//! | size of one session | 64 KiB | [`max_session_size`](SessionConfig::max_session_size) | [`SetError::TooLarge`] when a value is set, [`SaveError::TooLarge`] after a merge, 413 |
+//! | keys of one session | 256 | [`max_keys`](SessionConfig::max_keys) | [`SetError::TooManyKeys`], [`SaveError::TooManyKeys`], 413 |
+//! | sessions in memory | 1,048,576 | [`MemoryStore::builder`](store::MemoryStore::builder) | a new session is refused with 503, or another one is evicted (`OnFull`) |
+//! | a call of the store | 5 s | [`store_timeout`](SessionConfig::store_timeout) | 503 |
+//! | attempts of a save | 256 | [`max_save_attempts`](SessionConfig::max_save_attempts) | [`SaveError::Contended`], 503 |
+//! | waiting for a lock | 10 s | [`lock_timeout`](SessionConfig::lock_timeout) | [`LockError::TimedOut`], 503 |
+//! | a lock whose holder has crashed | 15 s | [`lock_lease`](SessionConfig::lock_lease) | the lease expires; the holder can no longer write ([`SaveError::LeaseLost`], 409) |
 //!
-//! A record of more than 8 MiB ([`store::MAX_RECORD`]) in a database or in Redis, whoever wrote it, is not read:
-//! it is an error, [`Corrupt`](store::StoreErrorKind::Corrupt). Lengths that a record claims are not believed
-//! before they are seen.
+//! A record of more than 8 MiB ([`store::MAX_RECORD`]) in a database or in Redis is not loaded. It is an error,
+//! [`Corrupt`](store::StoreErrorKind::Corrupt). No memory is reserved for a length that a record only claims.
 //!
 //! # Cargo features
 //!
@@ -225,9 +223,10 @@
 //! | `mysql` | sessions in MySQL or MariaDB |
 //! | `redis` | sessions in Redis or Valkey: one server, Sentinel or Cluster |
 //! | `redis-tls` | TLS for `redis` |
-//! | `conformance` | the test suite for stores, to run on one of your own |
+//! | `postgres-tls`, `mysql-tls` | TLS for `postgres` and `mysql` |
+//! | `conformance` | the test suite for stores, to run on your own store |
 //!
-//! None is on by default.
+//! No feature is enabled by default.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

@@ -1,5 +1,4 @@
-//! What this crate uses of threads: the standard library's, or, where a model checker schedules them, its
-//! own.
+//! Atomics and yielding: those of the standard library, or those of the model checker shuttle.
 
 #[cfg(poem_session_shuttle)]
 pub(crate) use shuttle::{sync::atomic, thread::yield_now};

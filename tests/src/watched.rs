@@ -6,8 +6,8 @@ use poem_session::{
     PublicId,
     clock::Timestamp,
     store::{
-        Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreFuture, Stored,
-        Version, Write,
+        Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreError, StoreFuture,
+        Stored, Version, Write,
     },
 };
 
@@ -24,8 +24,6 @@ pub enum Call {
     Touch(PublicId),
     /// [`SessionStore::rename`] of the first key to the second.
     Rename(PublicId, PublicId),
-    /// [`SessionStore::delete`] of this key.
-    Delete(PublicId),
     /// [`SessionStore::delete_expired`].
     DeleteExpired,
     /// [`SessionStore::clear`].
@@ -104,26 +102,10 @@ impl<W: Watch> SessionStore for Watched<W> {
         Box::pin(self.watch.around(Call::Touch(key), work))
     }
 
-    fn rename(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Replaced> {
-        let work = async move {
-            self.inner
-                .rename(from, expected, to, write, leave, now)
-                .await
-        };
-        Box::pin(self.watch.around(Call::Rename(from, to), work))
-    }
-
-    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
-        let work = async move { self.inner.delete(key, now).await };
-        Box::pin(self.watch.around(Call::Delete(key), work))
+    fn rename(&self, rename: Rename, now: Timestamp) -> StoreFuture<'_, Replaced> {
+        let call = Call::Rename(rename.from, rename.to);
+        let work = async move { self.inner.rename(rename, now).await };
+        Box::pin(self.watch.around(call, work))
     }
 
     fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize> {

@@ -24,6 +24,8 @@ mod meta;
 mod names;
 #[path = "../../../session-macros/src/private.rs"]
 mod private;
+#[path = "../../../session-macros/src/reserved.rs"]
+mod reserved;
 
 // The included sources of the stores import these modules from `crate`.
 use poem_session::{clock, id};

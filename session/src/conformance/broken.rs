@@ -1,4 +1,4 @@
-//! The suite on stores that each do one thing wrong: it has to say so.
+//! Tests the suite with stores that each have one fault. The suite must find every fault.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     id::PublicId,
     store::{
-        Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreErrorKind,
+        Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreError, StoreErrorKind,
         StoreFuture, Stored, Version, Write,
     },
 };
@@ -22,7 +22,7 @@ enum Fault {
     ExpiryIsInclusive,
     ExpiryInSeconds,
     CreateOverwrites,
-    CreateMindsExpired,
+    CreateKeepsExpired,
     CreateKeepsLease,
     CreateRaces,
     ReplaceIgnoresVersion,
@@ -30,47 +30,46 @@ enum Fault {
     ReplaceKeepsVersion,
     ReplaceRaces,
     ReplaceKeepsExpiry,
-    ConflictSaysGone,
+    ConflictReturnsGone,
     TouchShortens,
     TouchIgnoresVersion,
-    StaleTouchSaysYes,
+    StaleTouchReturnsTrue,
     TouchMovesVersion,
     TouchRevives,
     RenameKeepsOld,
     RenameIgnoresLeave,
     RenameOverwrites,
-    RenameMindsExpired,
+    RenameRefusesExpired,
     RenameTakesLease,
     RenameRaces,
     RenameLeavesAGap,
+    RenameLeavesFirst,
     LeaveKeepsVersion,
-    DeleteDoesNothing,
-    DeleteCountsExpired,
     SweepIgnoresLimit,
-    SweepTakesTheLiving,
+    SweepRemovesLive,
     SweepDoesNothing,
     ClearDoesNothing,
-    NamespacesMeet,
-    ClearTakesAll,
+    NamespacesShareKeys,
+    ClearRemovesAll,
     LeaseIsShared,
-    LeaseNeverRunsOut,
-    LeaseIsNotProlonged,
+    LeaseNeverExpires,
+    LeaseIsNotExtended,
     LeaseHasNoFence,
     LeaseMovesVersion,
-    LeaseOfNothing,
-    LeaseBarsWrites,
-    UnlockByAnybody,
-    UnlockSaysYes,
+    LeaseOfMissing,
+    LeaseBlocksWrites,
+    UnlockByAnyOwner,
+    UnlockReturnsTrue,
     HangsOnLock,
 }
 
-/// A store of a page, right but for its fault. One lock, and a moment's wait between what it sees and
-/// what it does where the fault is a race.
+/// A simple store that is correct except for its fault. A fault that is a race makes it yield between a read
+/// and the write that depends on it.
 #[derive(Debug)]
 struct Broken {
     fault: Fault,
     namespace: String,
-    /// Shared by the namespaces of one backend.
+    /// The records of all namespaces of the backend.
     records: Arc<Mutex<Records>>,
 }
 
@@ -101,7 +100,7 @@ impl Broken {
     }
 
     fn at(&self, key: PublicId) -> (String, PublicId) {
-        let namespace = if self.has(Fault::NamespacesMeet) {
+        let namespace = if self.has(Fault::NamespacesShareKeys) {
             String::new()
         } else {
             self.namespace.clone()
@@ -137,8 +136,8 @@ impl Broken {
         self.records.lock().remove(&self.at(key));
     }
 
-    /// The wait in which others come between, where the fault is this race.
-    async fn wait_if(&self, race: Fault) {
+    /// Lets other tasks run if the store's fault is `race`.
+    async fn yield_if(&self, race: Fault) {
         if self.has(race) {
             for _ in 0..3 {
                 tokio::task::yield_now().await;
@@ -167,13 +166,13 @@ impl SessionStore for Broken {
     fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created> {
         Box::pin(async move {
             let old = self.records.lock().get(&self.at(key)).cloned();
-            let stands_in_the_way = old
+            let blocks = old
                 .as_ref()
-                .is_some_and(|old| self.is_live(old, now) || self.has(Fault::CreateMindsExpired));
-            if stands_in_the_way && !self.has(Fault::CreateOverwrites) {
+                .is_some_and(|old| self.is_live(old, now) || self.has(Fault::CreateKeepsExpired));
+            if blocks && !self.has(Fault::CreateOverwrites) {
                 return Ok(Created::Exists);
             }
-            self.wait_if(Fault::CreateRaces).await;
+            self.yield_if(Fault::CreateRaces).await;
             let mut record = Record::new(&write, Version::FIRST);
             if self.has(Fault::CreateKeepsLease) {
                 record.lease = old.and_then(|old| old.lease);
@@ -197,17 +196,17 @@ impl SessionStore for Broken {
                 }
                 return Ok(Replaced::Gone);
             };
-            if self.has(Fault::LeaseBarsWrites) && record.lease.is_some() {
+            if self.has(Fault::LeaseBlocksWrites) && record.lease.is_some() {
                 return Ok(Replaced::Conflict(record.stored));
             }
             if record.stored.version != expected && !self.has(Fault::ReplaceIgnoresVersion) {
-                return Ok(if self.has(Fault::ConflictSaysGone) {
+                return Ok(if self.has(Fault::ConflictReturnsGone) {
                     Replaced::Gone
                 } else {
                     Replaced::Conflict(record.stored)
                 });
             }
-            self.wait_if(Fault::ReplaceRaces).await;
+            self.yield_if(Fault::ReplaceRaces).await;
             record.stored.data = write.data;
             if !self.has(Fault::ReplaceKeepsExpiry) {
                 record.stored.expires_at = write.expires_at;
@@ -239,7 +238,7 @@ impl SessionStore for Broken {
             };
             let (version, end) = (record.stored.version, record.stored.expires_at);
             if version != expected && !self.has(Fault::TouchIgnoresVersion) {
-                return Ok(self.has(Fault::StaleTouchSaysYes));
+                return Ok(self.has(Fault::StaleTouchReturnsTrue));
             }
             if expires_at > end || self.has(Fault::TouchShortens) {
                 self.update(key, |record| {
@@ -253,16 +252,15 @@ impl SessionStore for Broken {
         })
     }
 
-    fn rename(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Replaced> {
+    fn rename(&self, rename: Rename, now: Timestamp) -> StoreFuture<'_, Replaced> {
         Box::pin(async move {
+            let Rename {
+                from,
+                expected,
+                to,
+                write,
+                leave,
+            } = rename;
             let Some(record) = self.live(from, now) else {
                 return Ok(Replaced::Gone);
             };
@@ -270,43 +268,33 @@ impl SessionStore for Broken {
                 return Ok(Replaced::Conflict(record.stored));
             }
             let occupied = self.records.lock().get(&self.at(to)).is_some_and(|there| {
-                self.is_live(there, now) || self.has(Fault::RenameMindsExpired)
+                self.is_live(there, now) || self.has(Fault::RenameRefusesExpired)
             });
             if occupied && !self.has(Fault::RenameOverwrites) {
                 return Err(StoreError::new(StoreErrorKind::Corrupt, "renaming"));
             }
-            self.wait_if(Fault::RenameRaces).await;
+            self.yield_if(Fault::RenameRaces).await;
             if self.has(Fault::RenameLeavesAGap) {
                 self.remove(from);
-                self.wait_if(Fault::RenameLeavesAGap).await;
+                self.yield_if(Fault::RenameLeavesAGap).await;
             }
             let version = expected.next();
-            let mut moved = Record::new(&write, version);
-            if self.has(Fault::RenameTakesLease) {
-                moved.lease = record.lease;
+            if self.has(Fault::RenameLeavesFirst) {
+                self.put(from, Record::new(&leave, version));
+                self.yield_if(Fault::RenameLeavesFirst).await;
             }
-            self.put(to, moved);
-            match leave {
-                Some(leave) if !self.has(Fault::RenameIgnoresLeave) => {
-                    let keeps = self.has(Fault::LeaveKeepsVersion);
-                    let left = if keeps { expected } else { version };
-                    self.put(from, Record::new(&leave, left));
-                }
-                _ if self.has(Fault::RenameKeepsOld) => {}
-                _ => self.remove(from),
+            let mut renamed = Record::new(&write, version);
+            if self.has(Fault::RenameTakesLease) {
+                renamed.lease = record.lease;
+            }
+            self.put(to, renamed);
+            match self.fault {
+                Fault::RenameKeepsOld => {}
+                Fault::RenameIgnoresLeave => self.remove(from),
+                Fault::LeaveKeepsVersion => self.put(from, Record::new(&leave, expected)),
+                _ => self.put(from, Record::new(&leave, version)),
             }
             Ok(Replaced::Replaced(version))
-        })
-    }
-
-    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
-        Box::pin(async move {
-            let there = self.records.lock().contains_key(&self.at(key));
-            let live = self.live(key, now).is_some();
-            if !self.has(Fault::DeleteDoesNothing) {
-                self.remove(key);
-            }
-            Ok(live || there && self.has(Fault::DeleteCountsExpired))
         })
     }
 
@@ -319,10 +307,10 @@ impl SessionStore for Broken {
             };
             let mut removed = 0;
             self.records.lock().retain(|(namespace, _), record| {
-                let takes = self.has(Fault::SweepTakesTheLiving) || !self.is_live(record, now);
-                let goes = removed < limit && *namespace == self.namespace && takes;
-                removed += usize::from(goes);
-                !goes
+                let takes = self.has(Fault::SweepRemovesLive) || !self.is_live(record, now);
+                let remove = removed < limit && *namespace == self.namespace && takes;
+                removed += usize::from(remove);
+                !remove
             });
             Ok(removed)
         })
@@ -331,7 +319,7 @@ impl SessionStore for Broken {
     fn clear(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             self.records.lock().retain(|(namespace, _), _| {
-                let own = *namespace == self.namespace || self.has(Fault::ClearTakesAll);
+                let own = *namespace == self.namespace || self.has(Fault::ClearRemovesAll);
                 !own || self.has(Fault::ClearDoesNothing)
             });
             Ok(())
@@ -350,25 +338,25 @@ impl SessionStore for Broken {
                 std::future::pending::<()>().await;
             }
             let Some(record) = self.live(key, now) else {
-                let nothing = self.has(Fault::LeaseOfNothing);
+                let nothing = self.has(Fault::LeaseOfMissing);
                 return Ok(if nothing {
                     Locked::Acquired
                 } else {
                     Locked::Gone
                 });
             };
-            let mut moves = self.has(Fault::LeaseMovesVersion);
+            let mut fenced = self.has(Fault::LeaseMovesVersion);
             if let Some((holder, end)) = record.lease {
-                let own = holder == owner && !self.has(Fault::LeaseIsNotProlonged);
-                let over = end <= now && !self.has(Fault::LeaseNeverRunsOut);
-                if !own && !over && !self.has(Fault::LeaseIsShared) {
+                let own = holder == owner && !self.has(Fault::LeaseIsNotExtended);
+                let expired = end <= now && !self.has(Fault::LeaseNeverExpires);
+                if !own && !expired && !self.has(Fault::LeaseIsShared) {
                     return Ok(Locked::Held);
                 }
-                moves |= !own && !self.has(Fault::LeaseHasNoFence);
+                fenced |= !own && !self.has(Fault::LeaseHasNoFence);
             }
             self.update(key, |record| {
                 record.lease = Some((owner, until));
-                if moves {
+                if fenced {
                     record.stored.version = record.stored.version.next();
                 }
             });
@@ -380,14 +368,14 @@ impl SessionStore for Broken {
         Box::pin(async move {
             let mut held = false;
             self.update(key, |record| {
-                held = record
-                    .lease
-                    .is_some_and(|(holder, _)| holder == owner || self.has(Fault::UnlockByAnybody));
+                held = record.lease.is_some_and(|(holder, _)| {
+                    holder == owner || self.has(Fault::UnlockByAnyOwner)
+                });
                 if held {
                     record.lease = None;
                 }
             });
-            Ok(held || self.has(Fault::UnlockSaysYes))
+            Ok(held || self.has(Fault::UnlockReturnsTrue))
         })
     }
 }
@@ -408,11 +396,11 @@ async fn report_on(fault: Fault) -> Report {
 }
 
 #[tokio::test]
-async fn the_page_without_a_fault_passes() {
+async fn the_store_without_a_fault_passes() {
     report_on(Fault::None).await.assert();
 }
 
-/// Time is stopped, so that a store that hangs costs none.
+/// Time is paused, so that a store that hangs takes no real time.
 #[tokio::test(start_paused = true)]
 async fn every_fault_is_found() {
     let faults = [
@@ -421,7 +409,7 @@ async fn every_fault_is_found() {
         (Fault::ExpiryIsInclusive, "boundary_to_the_millisecond"),
         (Fault::ExpiryInSeconds, "boundary_to_the_millisecond"),
         (Fault::CreateOverwrites, "create_on_live_changes_nothing"),
-        (Fault::CreateMindsExpired, "create_on_expired_works"),
+        (Fault::CreateKeepsExpired, "create_on_expired_works"),
         (Fault::CreateKeepsLease, "ends_with_the_record"),
         (Fault::CreateRaces, "parallel_creates"),
         (Fault::ReplaceIgnoresVersion, "replace_wins_once"),
@@ -429,43 +417,39 @@ async fn every_fault_is_found() {
         (Fault::ReplaceKeepsVersion, "replace_moves_the_version_on"),
         (Fault::ReplaceRaces, "wins_are_as_many_as_versions"),
         (Fault::ReplaceKeepsExpiry, "replace_may_shorten"),
-        (Fault::ConflictSaysGone, "stale_replace_returns_current"),
+        (Fault::ConflictReturnsGone, "stale_replace_returns_current"),
         (Fault::TouchShortens, "touch_never_shortens"),
         (Fault::TouchIgnoresVersion, "stale_touch_changes_nothing"),
-        (Fault::StaleTouchSaysYes, "stale_touch_changes_nothing"),
+        (Fault::StaleTouchReturnsTrue, "stale_touch_changes_nothing"),
         (Fault::TouchMovesVersion, "touch_moves_expiry_only"),
         (Fault::TouchRevives, "touch_of_expired_revives_nothing"),
         (Fault::RenameKeepsOld, "moves_the_record"),
-        (Fault::RenameIgnoresLeave, "leaves_what_it_is_given"),
+        (Fault::RenameIgnoresLeave, "leaves_a_record"),
         (Fault::RenameOverwrites, "onto_live_is_refused"),
-        (Fault::RenameMindsExpired, "onto_expired_works"),
+        (Fault::RenameRefusesExpired, "onto_expired_works"),
         (Fault::RenameTakesLease, "ends_with_a_rename"),
         (Fault::RenameRaces, "parallel_renames"),
         (Fault::RenameLeavesAGap, "renames_leave_no_gap"),
-        (Fault::LeaveKeepsVersion, "leaves_what_it_is_given"),
-        (Fault::DeleteDoesNothing, "deleted_is_nothing"),
-        (Fault::DeleteCountsExpired, "expired_is_nothing"),
+        (Fault::RenameLeavesFirst, "renames_leave_no_gap"),
+        (Fault::LeaveKeepsVersion, "leaves_a_record"),
         (
             Fault::SweepIgnoresLimit,
-            "delete_expired_keeps_to_its_limit",
+            "delete_expired_respects_its_limit",
         ),
-        (
-            Fault::SweepTakesTheLiving,
-            "delete_expired_spares_the_living",
-        ),
-        (Fault::SweepDoesNothing, "delete_expired_keeps_to_its_limit"),
-        (Fault::ClearDoesNothing, "clear_keeps_to_its_own"),
-        (Fault::NamespacesMeet, "keys_do_not_meet"),
-        (Fault::ClearTakesAll, "clear_keeps_to_its_own"),
+        (Fault::SweepRemovesLive, "delete_expired_keeps_live_records"),
+        (Fault::SweepDoesNothing, "delete_expired_respects_its_limit"),
+        (Fault::ClearDoesNothing, "clear_is_limited_to_it"),
+        (Fault::NamespacesShareKeys, "keys_are_separate"),
+        (Fault::ClearRemovesAll, "clear_is_limited_to_it"),
         (Fault::LeaseIsShared, "is_exclusive"),
-        (Fault::LeaseNeverRunsOut, "runs_out"),
-        (Fault::LeaseIsNotProlonged, "is_prolonged_by_its_owner"),
-        (Fault::LeaseHasNoFence, "fences_off_the_owner_before"),
+        (Fault::LeaseNeverExpires, "expires"),
+        (Fault::LeaseIsNotExtended, "is_extended_by_its_owner"),
+        (Fault::LeaseHasNoFence, "fences_the_previous_owner"),
         (Fault::LeaseMovesVersion, "is_beside_the_record"),
-        (Fault::LeaseOfNothing, "needs_a_live_record"),
-        (Fault::LeaseBarsWrites, "is_beside_the_record"),
-        (Fault::UnlockByAnybody, "is_given_back_by_its_owner_only"),
-        (Fault::UnlockSaysYes, "is_given_back_by_its_owner_only"),
+        (Fault::LeaseOfMissing, "needs_a_live_record"),
+        (Fault::LeaseBlocksWrites, "is_beside_the_record"),
+        (Fault::UnlockByAnyOwner, "is_released_by_its_owner_only"),
+        (Fault::UnlockReturnsTrue, "is_released_by_its_owner_only"),
         (Fault::HangsOnLock, "is_exclusive"),
     ];
     for (fault, case) in faults {
@@ -475,17 +459,17 @@ async fn every_fault_is_found() {
             .iter()
             .any(|failure| failure.case.ends_with(case));
         assert!(found, "{fault:?} was not found by {case}: {report}");
-        assert!(!report.passed().is_empty(), "{fault:?} ended the whole run");
+        assert!(!report.passed().is_empty(), "{fault:?} ended the run");
     }
 }
 
 #[tokio::test]
-async fn a_report_names_what_failed() {
-    let report = report_on(Fault::ClearDoesNothing).await;
+async fn a_report_names_the_failed_case() {
+    let report = report_on(Fault::ClearRemovesAll).await;
     assert_eq!(report.failures().len(), 1);
     let text = report.to_string();
-    assert!(text.starts_with("ClearDoesNothing: "), "{text}");
-    assert!(text.contains("\n  6.7 clear_keeps_to_its_own: "), "{text}");
+    assert!(text.starts_with("ClearRemovesAll: "), "{text}");
+    assert!(text.contains("\n  6.7 clear_is_limited_to_it: "), "{text}");
     let panic = std::panic::catch_unwind(|| report.assert());
     assert!(panic.is_err());
 }

@@ -1,13 +1,13 @@
-//! The test suite that every store here passes, to run on a store of your own.
+//! The test suite for session stores. Every store of this crate passes it.
 //!
-//! Needs the Cargo feature `conformance`; turn it on where you test:
+//! To test a store of your own, enable the Cargo feature `conformance` for tests:
 //!
 //! ```toml
 //! [dev-dependencies]
 //! poem-session = { version = "0.1", features = ["conformance"] }
 //! ```
 //!
-//! Tell a [`Suite`] how to open an empty store, and assert on the [`Report`]:
+//! Create a [`Suite`] with a function that opens an empty store, run it, and assert on the [`Report`]:
 //!
 //! ```
 //! use poem_session::{conformance::Suite, store::MemoryStore};
@@ -22,9 +22,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! What is asked of a store is said by [`SessionStore`](crate::store::SessionStore); the suite asks
-//! for all of it, and for what that implies when many ask at once. It does not stop and restart
-//! servers: how your store gets over that is yours to test.
+//! The suite tests everything that [`SessionStore`](crate::store::SessionStore) documents, also for concurrent
+//! calls. It does not stop or restart servers, so test the recovery of your store yourself.
 
 mod cases;
 mod report;

@@ -1,47 +1,47 @@
-//! What came of a run.
+//! The result of a run.
 
 use std::fmt;
 
-/// What came of running the suite on one store. Its text is one line for the store, and one for each
+/// The result of running the suite on a store. `Display` writes one line for the store and one for each
 /// failure.
 #[derive(Debug, Clone)]
-#[must_use = "a report fails no test by itself: call `assert`"]
+#[must_use = "a report does not fail a test by itself: call `assert`"]
 pub struct Report {
     pub(super) store: String,
     pub(super) passed: Vec<&'static str>,
     pub(super) failures: Vec<Failure>,
 }
 
-/// A case that a store did not pass.
+/// A case that the store failed.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The case, after its number in the project's list of behaviours: `6.3 replace_wins_once`.
+    /// The number of the behavior in the project's list and the name of the case: `6.3 replace_wins_once`.
     pub case: &'static str,
-    /// What was found instead.
+    /// The message of the failed assertion.
     pub reason: String,
 }
 
 impl Report {
-    /// The name of the store.
+    /// Returns the name of the store.
     pub fn store(&self) -> &str {
         &self.store
     }
 
-    /// The cases that the store passed, in the order they ran.
+    /// Returns the cases that the store passed, in the order in which they ran.
     pub fn passed(&self) -> &[&'static str] {
         &self.passed
     }
 
-    /// The cases that it did not pass.
+    /// Returns the cases that the store failed.
     pub fn failures(&self) -> &[Failure] {
         &self.failures
     }
 
-    /// Prints how many cases passed.
+    /// Prints the number of cases that passed.
     ///
     /// # Panics
-    /// If one did not. The message names all that did not, and why.
+    /// If a case failed. The message lists all failures.
     pub fn assert(&self) {
         assert!(self.failures.is_empty(), "{self}");
         println!("{self}");

@@ -1,4 +1,4 @@
-//! Runs the cases, each on a store of its own.
+//! Runs each case on a store of its own.
 
 use std::{any::Any, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -11,19 +11,18 @@ use crate::{
     store::{SessionStore, Write},
 };
 
-/// A case that takes this long waits for something that does not come.
-const TIME_LIMIT: Duration = Duration::from_mins(10);
+/// The time after which a case fails.
+const CASE_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// How long the cases' records live. So long that a backend which removes records by its own clock
-/// does not meet their end while a case runs: a case that wants to see a record expire says that it
-/// is later than it is.
+/// The lifetime of the cases' records. It is longer than a case, because a backend may remove records by its own
+/// clock. A case about expiry passes a later time to the store.
 const LIFETIME: Duration = Duration::from_mins(30);
 
 type Opened = Pin<Box<dyn Future<Output = Arc<dyn SessionStore>> + Send>>;
 type Open = Arc<dyn Fn(String) -> Opened + Send + Sync>;
 
-/// The cases, and the store that they are to be run on.
-#[must_use = "nothing runs until `run` is called"]
+/// The conformance cases and a function that opens the store under test.
+#[must_use = "the suite does nothing until `run` is called"]
 pub struct Suite {
     store: String,
     open: Open,
@@ -31,14 +30,14 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// A suite for the store of this name.
+    /// Creates a suite. `store` is the name of the store in the report.
     ///
-    /// `open` gives an empty store. It is called for each case anew, with the name of a namespace that
-    /// was not used before in this run: up to forty letters `a` to `z`, digits and underscores, fit for
-    /// the name of a table or the prefix of keys. One case opens two namespaces of one backend. Where
-    /// the backend keeps what earlier runs have left, `open` has to empty the namespace.
+    /// `open` returns an empty store. The suite calls it for each case, with the name of a namespace that this
+    /// run has not used before. The name has up to 40 letters `a` to `z`, digits and underscores, and can be
+    /// used as a table name or a key prefix. Some cases open two namespaces of one backend. If the backend keeps
+    /// records of earlier runs, `open` must empty the namespace.
     ///
-    /// A panic in `open` is a failure of the case.
+    /// If `open` panics, the case fails.
     pub fn new<F, Fut, S>(store: impl Into<String>, open: F) -> Self
     where
         F: Fn(String) -> Fut + Send + Sync + 'static,
@@ -56,17 +55,17 @@ impl Suite {
         }
     }
 
-    /// The backend removes expired records by itself, so
-    /// [`delete_expired`](SessionStore::delete_expired) finds none and answers 0.
+    /// Sets that the backend removes expired records by itself, so that
+    /// [`delete_expired`](SessionStore::delete_expired) returns 0. The default is that it does not.
     pub fn expires_by_itself(mut self) -> Self {
         self.expires_by_itself = true;
         self
     }
 
-    /// Runs every case, one after the other.
+    /// Runs all cases, one after the other. A case fails if it takes longer than two minutes.
     ///
     /// # Panics
-    /// Outside a Tokio runtime that has its timer enabled, as `#[tokio::test]` has.
+    /// If it is not called in a Tokio runtime with an enabled timer. `#[tokio::test]` provides one.
     pub async fn run(self) -> Report {
         let mut report = Report {
             store: self.store.clone(),
@@ -89,7 +88,7 @@ impl Suite {
         let (open, run) = (Arc::clone(&self.open), case.run);
         let namespace = case.namespace();
         let expires_by_itself = self.expires_by_itself;
-        // A task of its own: what panics there ends there.
+        // The case runs in a task of its own, so that its panic does not end the run.
         let mut task = tokio::spawn(async move {
             let bench = Bench {
                 store: open(namespace.clone()).await,
@@ -100,15 +99,15 @@ impl Suite {
             };
             run(bench).await;
         });
-        match tokio::time::timeout(TIME_LIMIT, &mut task).await {
+        match tokio::time::timeout(CASE_TIMEOUT, &mut task).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error.try_into_panic().map_or_else(
                 |cancelled| cancelled.to_string(),
-                |panic| said_by(panic.as_ref()),
+                |panic| message_of(panic.as_ref()),
             )),
             Err(_) => {
                 task.abort();
-                Err(format!("did not end within {TIME_LIMIT:?}"))
+                Err(format!("the case did not end within {CASE_TIMEOUT:?}"))
             }
         }
     }
@@ -123,8 +122,8 @@ impl fmt::Debug for Suite {
     }
 }
 
-/// What a panic said.
-fn said_by(panic: &(dyn Any + Send)) -> String {
+/// Returns the message of a panic.
+fn message_of(panic: &(dyn Any + Send)) -> String {
     panic
         .downcast_ref::<String>()
         .cloned()
@@ -132,30 +131,30 @@ fn said_by(panic: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "panicked".to_owned())
 }
 
-/// What a case works with.
+/// The environment of a case.
 pub(super) struct Bench {
     /// An empty store.
     pub(super) store: Arc<dyn SessionStore>,
-    /// The time when the case began. It does not pass.
+    /// The time at which the case started. It does not change.
     pub(super) now: Timestamp,
-    /// Whether `delete_expired` finds nothing to do.
+    /// Whether the backend removes expired records by itself.
     pub(super) expires_by_itself: bool,
     open: Open,
     namespace: String,
 }
 
 impl Bench {
-    /// Another empty store of the same backend, with a namespace of its own.
+    /// Opens another empty store of the same backend, with a namespace of its own.
     pub(super) async fn open_another(&self) -> Arc<dyn SessionStore> {
         (self.open)(format!("{}_b", self.namespace)).await
     }
 
-    /// When the records of the case expire.
+    /// Returns the time at which the case's records expire.
     pub(super) fn end(&self) -> Timestamp {
         self.now.saturating_add(LIFETIME)
     }
 
-    /// A write that lives until then.
+    /// Creates a write that expires at that time.
     pub(super) fn write(&self, data: &'static [u8]) -> Write {
         Write::new(data, self.end())
     }

@@ -11,7 +11,7 @@ use crate::{
     error::{Chain, LoadError, SaveError},
     id::PublicId,
     lifecycle::{Call, Covers, Reply, Transition, WriteOp},
-    store::{Created, Replaced, StoreError, StoreErrorKind, Stored},
+    store::{Created, Rename, Replaced, StoreError, StoreErrorKind, Stored},
 };
 
 /// Saves the session. The save goes on if its caller is dropped, as when a client disconnects.
@@ -143,8 +143,9 @@ async fn call(engine: &Engine, call: Call, action: &'static str) -> Result<Reply
             write,
             leave,
         } => {
-            let rename = store.rename(from, version, to, write, Some(leave), now);
-            engine.limited(action, rename).await.map(Reply::from)
+            let rename = Rename::new(from, version, to, write, leave);
+            let renamed = store.rename(rename, now);
+            engine.limited(action, renamed).await.map(Reply::from)
         }
     }
 }
@@ -203,14 +204,11 @@ impl Pace {
     /// other processes are met; between processes, the wait is random and grows.
     async fn wait(&mut self, session: &ActiveSession, attempt: u32) {
         let stored = session.lifecycle().stored();
-        match (&self.0, stored) {
-            (None, Some((_, key))) => {
-                self.0 = Some(session.engine().save_queues.wait(key).await);
-            }
-            _ => {
-                let most = Duration::from_millis(1) * 2u32.pow(attempt.min(5));
-                tokio::time::sleep(most.mul_f64(rand::random::<f64>())).await;
-            }
+        if let (None, Some((_, key))) = (&self.0, stored) {
+            self.0 = Some(session.engine().save_queues.wait(key).await);
+        } else {
+            let most = Duration::from_millis(1) * 2u32.pow(attempt.min(5));
+            tokio::time::sleep(most.mul_f64(rand::random::<f64>())).await;
         }
     }
 }

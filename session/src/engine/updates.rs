@@ -4,7 +4,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::{changes::Updater, engine::ActiveSession, error::UpdateError, field::Field};
+use crate::{
+    changes::{Rerun, Updater},
+    engine::ActiveSession,
+    error::UpdateError,
+    field::Field,
+};
 
 /// How often an update is attempted while other tasks of the request change the same key. A closure that
 /// changes its own key through the session overtakes itself each time.
@@ -41,12 +46,12 @@ pub(super) fn rerun_updates(session: &ActiveSession) -> Result<(), UpdateError> 
                 .iter_mut()
                 .try_fold(start, |value, (_, updater)| updater(value.as_ref()))
         }));
-        let value = match &outcome {
-            Ok(Ok(value)) => Some(value.clone()),
+        let rerun = match &outcome {
+            Ok(Ok(value)) => Rerun::Value(value.clone()),
             // The change stays due: the value that it made of an older one must not be written.
-            Ok(Err(_)) | Err(_) => None,
+            Ok(Err(_)) | Err(_) => Rerun::Failed,
         };
-        session.lifecycle().put_back(field, updaters, value);
+        session.lifecycle().put_back(field, updaters, rerun);
         outcome.unwrap_or_else(|panic| resume_unwind(panic))?;
     }
 }

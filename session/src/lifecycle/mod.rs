@@ -35,7 +35,7 @@ pub(crate) use self::{
     rules::{IdGenerator, Rules},
 };
 use crate::{
-    changes::{Changes, Updater, Updaters},
+    changes::{Changes, Rerun, Updater, Updaters},
     clock::Timestamp,
     error::SetError,
     field::Field,
@@ -296,14 +296,8 @@ impl Lifecycle {
         Some((field, updaters, self.record().get(field)))
     }
 
-    /// Returns updaters that [`take_stale`](Self::take_stale) took out, with the new value, or with `None` if
-    /// they failed.
-    pub(crate) fn put_back(
-        &mut self,
-        field: Field,
-        updaters: Updaters,
-        outcome: Option<Option<Bytes>>,
-    ) {
+    /// Returns updaters that [`take_stale`](Self::take_stale) took out.
+    pub(crate) fn put_back(&mut self, field: Field, updaters: Updaters, outcome: Rerun) {
         let record = record_of(&self.origin, self.intent);
         self.changes.put_back(field, updaters, outcome, record);
     }

@@ -10,6 +10,10 @@ use crate::{
 
 /// Where the session of a request comes from.
 #[derive(Debug, Default)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a request has one, and a box would cost an allocation"
+)]
 pub(super) enum Origin {
     /// Nothing is stored: the request presented no id, or an id of no session.
     #[default]

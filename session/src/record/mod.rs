@@ -81,16 +81,20 @@ pub(crate) struct Term {
     pub(crate) idle: Option<Duration>,
 }
 
-/// The library's own entries of a record.
+/// The library's own entries of a live session.
 #[derive(Debug, Clone, Copy, Default)]
 struct Own {
     created: Option<u64>,
     idle: Option<u64>,
     rotated: Option<u64>,
-    ended: Option<EndReason>,
-    /// `$moved`: `None` inside if its value is not a key.
-    moved: Option<Option<PublicId>>,
-    until: Option<u64>,
+}
+
+/// The entries of a tombstone or a forward, encoded.
+#[derive(Default)]
+struct Marks<'a> {
+    ended: Option<&'a [u8]>,
+    moved: Option<&'a [u8]>,
+    until: Option<&'a [u8]>,
 }
 
 /// The bytes are not a record.
@@ -99,26 +103,44 @@ pub(crate) struct Malformed;
 
 impl Own {
     fn read(&mut self, key: &[u8], value: &[u8]) {
-        let number = || rmp_serde::from_slice(value).ok();
         match key {
-            b"$created" => self.created = number(),
-            b"$idle" => self.idle = number(),
-            b"$rotated" => self.rotated = number(),
-            b"$until" => self.until = number(),
-            b"$ended" => {
-                self.ended = Some(if value == [TRUE] {
-                    EndReason::Destroyed
-                } else {
-                    EndReason::Replaced
-                });
-            }
-            b"$moved" => {
-                let bytes = value.strip_prefix(&[0xc4, 32]);
-                let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-                self.moved = Some(bytes.map(PublicId::from_bytes));
-            }
+            b"$created" => self.created = decode_number(value),
+            b"$idle" => self.idle = decode_number(value),
+            b"$rotated" => self.rotated = decode_number(value),
             _ => {}
         }
+    }
+}
+
+impl<'a> Marks<'a> {
+    fn read(&mut self, key: &[u8], value: &'a [u8]) {
+        match key {
+            b"$ended" => self.ended = Some(value),
+            b"$moved" => self.moved = Some(value),
+            b"$until" => self.until = Some(value),
+            _ => {}
+        }
+    }
+
+    /// The tombstone or the forward, if the record is one.
+    fn kind(&self) -> Result<Option<RecordKind>, Malformed> {
+        if let Some(ended) = self.ended {
+            return Ok(Some(RecordKind::Ended(if ended == [TRUE] {
+                EndReason::Destroyed
+            } else {
+                EndReason::Replaced
+            })));
+        }
+        let Some(moved) = self.moved else {
+            return Ok(None);
+        };
+        let key = moved.strip_prefix(&[0xc4, 32]).ok_or(Malformed)?;
+        let key = key.try_into().map_err(|_| Malformed)?;
+        let until = self.until.and_then(decode_number).unwrap_or(u64::MAX);
+        Ok(Some(RecordKind::Forward {
+            to: PublicId::from_bytes(key),
+            until: Timestamp::from_millis(until),
+        }))
     }
 }
 
@@ -129,25 +151,20 @@ impl RecordKind {
         let mut input = Input::new(&bytes);
         let count = input.map_header().ok_or(Malformed)?;
         let start = bytes.len() - input.len();
-        let mut own = Own::default();
+        let (mut own, mut marks) = (Own::default(), Marks::default());
         for _ in 0..count {
             let entry = input.entry().ok_or(Malformed)?;
             std::str::from_utf8(entry.key).map_err(|_| Malformed)?;
             if is_own(entry.key) {
                 own.read(entry.key, entry.value);
+                marks.read(entry.key, entry.value);
             }
         }
         if input.len() > 0 {
             return Err(Malformed);
         }
-        if let Some(reason) = own.ended {
-            return Ok(Self::Ended(reason));
-        }
-        if let Some(to) = own.moved {
-            return Ok(Self::Forward {
-                to: to.ok_or(Malformed)?,
-                until: Timestamp::from_millis(own.until.unwrap_or(u64::MAX)),
-            });
+        if let Some(kind) = marks.kind()? {
+            return Ok(kind);
         }
         Ok(Self::Live(Record { bytes, start, own }))
     }
@@ -184,9 +201,6 @@ impl Record {
                 created: None,
                 idle: None,
                 rotated: None,
-                ended: None,
-                moved: None,
-                until: None,
             },
         };
         &EMPTY
@@ -303,11 +317,13 @@ pub(crate) fn number(number: u64) -> Bytes {
     value.into()
 }
 
+fn decode_number(encoded: &[u8]) -> Option<u64> {
+    rmp_serde::from_slice(encoded).ok()
+}
+
 /// Decodes a duration in milliseconds that [`number`] has encoded.
 pub(crate) fn duration(encoded: &[u8]) -> Option<Duration> {
-    rmp_serde::from_slice(encoded)
-        .ok()
-        .map(Duration::from_millis)
+    decode_number(encoded).map(Duration::from_millis)
 }
 
 #[cfg(test)]

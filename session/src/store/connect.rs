@@ -1,14 +1,14 @@
-//! Opens a store by its address, for applications that take it from their configuration.
+//! Opens a store by URL.
 
 use std::sync::Arc;
 
 use super::{MemoryStore, SessionStore, StoreError, StoreErrorKind};
 
-const ACTION: &str = "opening the session store of an address";
+const ACTION: &str = "opening a session store by URL";
 
-/// Opens the store at this address, and creates the table it needs if that is not there.
+/// Opens a store by URL, and creates its table if it does not exist.
 ///
-/// | address | store | Cargo feature |
+/// | URL | store | Cargo feature |
 /// |---|---|---|
 /// | `memory:` | [`MemoryStore`] | – |
 /// | `sqlite:PATH` | `SqliteStore` | `sqlite` |
@@ -17,8 +17,9 @@ const ACTION: &str = "opening the session store of an address";
 /// | `redis://…`, `rediss://…` (TLS), `valkey://…` | `RedisStore` | `redis`, `redis-tls` |
 /// | `redis+cluster://…`, `redis+sentinel://…` | `RedisStore` | `redis` |
 ///
-/// A relative path is one from the current directory: `sqlite:sessions.db`. Nothing in a path is
-/// decoded, and nothing after a `?` is taken for settings: those are what the builders are for.
+/// The path of a SQLite file is relative to the current directory, unless it is absolute:
+/// `sqlite:sessions.db`. It is not percent-decoded, and a `?` is part of the path. For other settings, use the
+/// store's builder.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -29,32 +30,32 @@ const ACTION: &str = "opening the session store of an address";
 /// ```
 ///
 /// # Errors
-/// [`Misconfigured`](StoreErrorKind::Misconfigured) if no store has such an address, or if the Cargo
-/// feature of the store is off; and whatever opening the store meets. No error quotes the address, as
-/// there may be a password in it.
+/// [`Misconfigured`](StoreErrorKind::Misconfigured) if the URL's scheme is unknown or the Cargo feature of the
+/// store is off; otherwise any error of opening the store. No error quotes the URL, because it may contain a
+/// password.
 pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
     let Some((scheme, rest)) = url.split_once(':') else {
-        return Err(misconfigured(format!("it has no scheme; {KNOWN}")));
+        return Err(misconfigured(format!("the URL has no scheme; {KNOWN}")));
     };
     match scheme {
         "memory" if rest.is_empty() || rest == "//" => Ok(Arc::new(MemoryStore::new())),
-        "memory" => Err(misconfigured("`memory:` takes nothing after the colon")),
+        "memory" => Err(misconfigured("`memory:` must end after the colon")),
         #[cfg(feature = "sqlite")]
         "sqlite" => sqlite(rest).await,
         #[cfg(not(feature = "sqlite"))]
-        "sqlite" => Err(left_out(scheme, "sqlite")),
+        "sqlite" => Err(feature_is_off(scheme, "sqlite")),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => postgres(url).await,
         #[cfg(not(feature = "postgres"))]
-        "postgres" | "postgresql" => Err(left_out(scheme, "postgres")),
+        "postgres" | "postgresql" => Err(feature_is_off(scheme, "postgres")),
         #[cfg(feature = "mysql")]
         "mysql" | "mariadb" => mysql(url).await,
         #[cfg(not(feature = "mysql"))]
-        "mysql" | "mariadb" => Err(left_out(scheme, "mysql")),
+        "mysql" | "mariadb" => Err(feature_is_off(scheme, "mysql")),
         #[cfg(feature = "redis")]
         _ if is_redis(scheme) => Ok(Arc::new(super::RedisStore::connect(url).await?)),
         #[cfg(not(feature = "redis"))]
-        _ if is_redis(scheme) => Err(left_out(scheme, "redis")),
+        _ if is_redis(scheme) => Err(feature_is_off(scheme, "redis")),
         _ => Err(unknown(scheme, rest)),
     }
 }
@@ -64,15 +65,16 @@ fn is_redis(scheme: &str) -> bool {
     matches!(family, "redis" | "rediss" | "valkey" | "valkeys")
 }
 
-const KNOWN: &str =
-    "known are memory:, sqlite:, postgres:, mysql:, redis:, redis+cluster: and redis+sentinel:";
+const KNOWN: &str = "known schemes are memory:, sqlite:, postgres:, mysql:, redis:, redis+cluster: and redis+sentinel:";
 
 #[cfg(feature = "sqlite")]
 async fn sqlite(rest: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
-    // `sqlite:///var/db` and `sqlite://db` are ways to write `sqlite:/var/db` and `sqlite:db`.
+    // `sqlite:///var/db` and `sqlite://db` are the same as `sqlite:/var/db` and `sqlite:db`.
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path.is_empty() {
-        return Err(misconfigured("`sqlite:` is followed by the path of a file"));
+        return Err(misconfigured(
+            "`sqlite:` must be followed by the path of a file",
+        ));
     }
     Ok(Arc::new(super::SqliteStore::open(path).await?))
 }
@@ -91,29 +93,29 @@ async fn mysql(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
     Ok(Arc::new(store))
 }
 
-/// For a store that was left out when the application was built.
+/// Creates the error for a store whose Cargo feature is off.
 #[cfg(not(all(
     feature = "sqlite",
     feature = "postgres",
     feature = "mysql",
     feature = "redis"
 )))]
-fn left_out(scheme: &str, feature: &str) -> StoreError {
+fn feature_is_off(scheme: &str, feature: &str) -> StoreError {
     misconfigured(format!(
         "`{scheme}:` needs the Cargo feature `{feature}` of poem-session"
     ))
 }
 
 fn unknown(scheme: &str, rest: &str) -> StoreError {
-    // What comes before a colon may be a user's name, unless the address looks like one.
-    if rest.starts_with("//") && scheme.bytes().all(is_of_schemes) {
-        misconfigured(format!("`{scheme}:` is the scheme of no store; {KNOWN}"))
+    // Text before a colon may be a user name, unless the whole looks like a URL.
+    if rest.starts_with("//") && scheme.bytes().all(is_scheme_byte) {
+        misconfigured(format!("no store has the scheme `{scheme}:`; {KNOWN}"))
     } else {
-        misconfigured(format!("it has no scheme of a store; {KNOWN}"))
+        misconfigured(format!("the URL has no known scheme; {KNOWN}"))
     }
 }
 
-fn is_of_schemes(byte: u8) -> bool {
+fn is_scheme_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_memory_store_has_an_address() {
+    async fn opens_a_memory_store() {
         for url in ["memory:", "memory://"] {
             let store = connect(url).await.expect(url);
             assert!(format!("{store:?}").starts_with("MemoryStore"), "{store:?}");
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn refusals_name_the_scheme_and_never_the_address() {
+    async fn an_error_names_the_scheme_and_never_the_url() {
         assert!(
             refusal("mongodb://u:hunter2@host/db")
                 .await
@@ -164,7 +166,7 @@ mod tests {
 
     #[cfg(feature = "sqlite")]
     #[tokio::test]
-    async fn sqlite_files_have_addresses() {
+    async fn opens_a_sqlite_file() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("sessions.db");
         for slashes in ["", "//"] {
@@ -187,7 +189,7 @@ mod tests {
 
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     #[tokio::test]
-    async fn addresses_of_servers_that_cannot_be_read_are_not_quoted() {
+    async fn an_invalid_server_url_is_not_quoted() {
         for url in [
             #[cfg(feature = "postgres")]
             "postgres://u:hunter2@host:hunter2/db",
@@ -205,7 +207,7 @@ mod tests {
 
     #[cfg(not(any(feature = "sqlite", feature = "postgres", feature = "mysql")))]
     #[tokio::test]
-    async fn a_store_that_was_left_out_names_its_feature() {
+    async fn an_error_names_the_feature_that_is_off() {
         for (url, feature) in [
             ("sqlite:hunter2", "`sqlite`"),
             ("postgresql://u:hunter2@host/db", "`postgres`"),

@@ -1,36 +1,39 @@
-//! What can go wrong in a store.
+//! The error of a store.
 
 use std::{error::Error, fmt};
 
-/// A store could not do what it was asked.
+/// A store failed to execute an operation.
 ///
-/// Says what was being done and why it failed. Neither `Display` nor `Debug` shows a record, a key or a
-/// connection string; what the backend itself said is in [`source`](Error::source).
+/// The error names the operation and the kind of failure. Neither `Display` nor `Debug` shows a record, a
+/// key or a connection string. The backend's own error is the [`source`](Error::source).
 pub struct StoreError {
     action: &'static str,
     kind: StoreErrorKind,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What kind of trouble a store is in.
+/// The kind of a [`StoreError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// The backend cannot be reached, or refuses for now, as one that is read-only does: try again later.
+    /// The backend cannot be reached or refuses the operation for now, for example because it is read-only.
+    /// A later attempt may succeed.
     Unavailable,
-    /// The backend, or a free connection to it, took longer than the time limit.
+    /// The backend did not respond within the timeout, or no connection to it became free.
     TimedOut,
-    /// There is no room for another record: make some, or let expired ones be removed.
+    /// The store has no space for another record. Add space, or remove expired records.
     Full,
-    /// What lies under the key was not written by this store.
+    /// The value under the key was not written by this store.
     Corrupt,
-    /// The store cannot be used as it is set up: the address or the password is wrong, rights or a feature
-    /// are missing, the table is missing or another one.
+    /// The store's configuration is wrong: for example its address, password, privileges, Cargo features or
+    /// table.
     Misconfigured,
+    /// The store does not implement the operation.
+    Unsupported,
 }
 
 impl StoreError {
-    /// An error of `kind` that happened while doing `action`: "loading a session from SQLite".
+    /// Creates an error of `kind` that occurred during `action`, such as "loading a session from SQLite".
     pub fn new(kind: StoreErrorKind, action: &'static str) -> Self {
         Self {
             action,
@@ -39,19 +42,19 @@ impl StoreError {
         }
     }
 
-    /// The same error with what the backend said. The cause's text must not contain credentials.
+    /// Adds the backend's error as the source. Its text must not contain credentials.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// What was being done.
+    /// Returns the operation that failed.
     pub fn action(&self) -> &'static str {
         self.action
     }
 
-    /// What kind of trouble it is.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
@@ -61,10 +64,11 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.kind {
             StoreErrorKind::Unavailable => "the session store is unavailable",
-            StoreErrorKind::TimedOut => "the session store did not answer in time",
+            StoreErrorKind::TimedOut => "the session store did not respond in time",
             StoreErrorKind::Full => "the session store is full",
-            StoreErrorKind::Corrupt => "the session store holds something else under this key",
-            StoreErrorKind::Misconfigured => "the session store is not set up right",
+            StoreErrorKind::Corrupt => "the value was not written by the session store",
+            StoreErrorKind::Misconfigured => "the session store is misconfigured",
+            StoreErrorKind::Unsupported => "the session store does not support this operation",
         };
         write!(f, "{}: {why}", self.action)
     }
@@ -72,7 +76,7 @@ impl fmt::Display for StoreError {
 
 impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The cause's own `Debug` may hold statements, keys or addresses; its text does not.
+        // The source's `Debug` may contain statements, keys or addresses. Its `Display` does not.
         write!(f, "StoreError({self}")?;
         if let Some(source) = &self.source {
             write!(f, ": {source}")?;

@@ -1,55 +1,54 @@
-//! Where sessions are kept: the [`SessionStore`] contract and the stores that come with it.
+//! Session stores: the [`SessionStore`] contract and the stores that come with this crate.
 //!
-//! A store keeps opaque bytes under a [`PublicId`], each record with a [`Version`] and the moment
-//! it expires. It knows nothing of cookies, keys or merging, so a store of your own is ten
-//! short methods; the feature `conformance` gives you the test suite to run on it.
+//! A store keeps opaque bytes under a [`PublicId`], each record with a [`Version`] and the time at which it
+//! expires. It knows nothing about cookies, session keys or merging, so a store of your own is nine short
+//! methods. The Cargo feature `conformance` contains the test suite to run on it.
 //!
-//! # Which store when
-//! | store | for | Cargo feature |
+//! # Which store to use
+//! | store | use it for | Cargo feature |
 //! |---|---|---|
-//! | [`MemoryStore`] | one process whose sessions may end with it; tests | – |
-//! | `SqliteStore` | one machine, sessions that outlive a restart, no server to run | `sqlite` |
-//! | `PostgresStore`, `MySqlStore` | several machines, a database that is there anyway; a sign-out that must hold whatever fails | `postgres`, `mysql` |
-//! | `RedisStore` | several machines, many requests a second, sessions that may be lost with a server | `redis` |
+//! | [`MemoryStore`] | one process whose sessions may end with the process; tests | – |
+//! | `SqliteStore` | one machine without a database server; sessions survive a restart | `sqlite` |
+//! | `PostgresStore`, `MySqlStore` | several machines and an existing database; a sign-out must hold after any failure | `postgres`, `mysql` |
+//! | `RedisStore` | several machines, many requests per second; sessions may be lost when a server fails | `redis` |
 //!
-//! [`connect`] opens any of them by its address, for applications that take it from their configuration.
-//! Changing the store later is a change of that address; sessions stay behind, and their users sign in
-//! again.
+//! [`connect`] opens any of them by URL, for applications that read the URL from their configuration. To
+//! change the store, change the URL. Sessions are not copied to the new store, so users sign in again.
 //!
-//! # What each guarantees
+//! # Guarantees
 //! | | memory | SQLite | PostgreSQL | MySQL, MariaDB | Redis, Valkey |
 //! |---|---|---|---|---|---|
-//! | an acknowledged write survives the application's process | no | yes | yes | yes | yes |
+//! | an acknowledged write survives the end of the application's process | no | yes | yes | yes | yes |
 //! | … a crash of the server's process | – | – | yes | yes (`innodb_flush_log_at_trx_commit` not 0) | only with `appendonly` |
-//! | … a power cut | no | yes, unless turned off | yes (`synchronous_commit`, `fsync`) | yes (`innodb_flush_log_at_trx_commit = 1`) | with `appendfsync always` |
-//! | a lost node loses | all | all | nothing with a synchronous standby; else what was not replicated yet | nothing with semi-synchronous replication that does not fall back, or Galera; else what was not replicated yet | what was not replicated yet: replication is asynchronous |
-//! | a failover | – | – | is followed by new connections: the address has to lead to the new primary | as PostgreSQL | is followed through Sentinel and in a Cluster |
-//! | two writes at once of one record | one is done, the other sees it | the same | the same | the same | the same |
-//! | whose clock decides expiry | the application's | the application's | the application's | the application's | the application's; the server's only removes |
-//! | expired records are removed | along with writes | by sweeps | by sweeps | by sweeps | by the server |
-//! | processes that may share it | one | those of one machine | any number | any number | any number |
+//! | … a power failure | no | yes, unless turned off | yes (`synchronous_commit`, `fsync`) | yes (`innodb_flush_log_at_trx_commit = 1`) | with `appendfsync always` |
+//! | a lost node loses | all sessions | all sessions | nothing with a synchronous standby; otherwise the writes not yet replicated | nothing with Galera, or with semi-synchronous replication that never falls back; otherwise the writes not yet replicated | the writes not yet replicated: replication is asynchronous |
+//! | after a failover | – | – | new connections reach the new primary if the address resolves to it | as PostgreSQL | the store follows Sentinel and the Cluster |
+//! | two concurrent writes of one record | one succeeds, the other gets a conflict | the same | the same | the same | the same |
+//! | clock that decides expiry | the application's | the application's | the application's | the application's | the application's; the server's clock only removes records |
+//! | expired records are removed | by later writes | by sweeps | by sweeps | by sweeps | by the server |
+//! | processes that can share the store | one | those of one machine | any number | any number | any number |
 //!
-//! Clocks of application servers should agree to well below the idle timeout: the one that is ahead ends
-//! sessions early. A write that was answered with an error may have been done all the same, if the
-//! connection broke before the answer came; it is then done as a whole.
+//! The clocks of application servers should agree to well below the idle timeout: a server whose clock is
+//! ahead expires sessions early. A write that returned an error may still have been executed, if the
+//! connection broke before the response arrived. It was then executed completely.
 //!
-//! # Calls a request
+//! # Store calls per request
 //! | | memory | SQLite | PostgreSQL | MySQL, MariaDB | Redis, Valkey |
 //! |---|---|---|---|---|---|
 //! | a visitor without a session, a handler that takes none | 0 | 0 | 0 | 0 | 0 |
 //! | a new session | 1 | 1 | 1 | 1 | 1 |
 //! | a read | 1 | 1 | 1 | 1 | 1 |
-//! | a change, a sign-out (one reads, one writes) | 2 | 2 | 2 | 2 | 2 |
+//! | a change, a sign-out (one read, one write) | 2 | 2 | 2 | 2 | 2 |
 //! | a regenerate | 2 | 3, in a transaction | 2 | 3 | 3 |
 //!
-//! A renewal of the id on schedule costs one more than a regenerate, to lock the session.
+//! A scheduled id rotation needs one call more than a regenerate, to lock the session.
 //!
-//! Each call is one statement or command, and one round trip where there is a network. A read is followed
-//! by a write of the expiry at most once in a tenth of the idle timeout. What loses against a parallel
+//! Each call is one statement or command, and one round trip if there is a network. A read is followed by a
+//! write of the expiry at most once per tenth of the idle timeout. A write that loses against a concurrent
 //! request is read and written again.
 //!
-//! # Room a session takes
-//! In bytes, with its indexes, for data of so many bytes:
+//! # Storage per session
+//! Bytes per session, including indexes, by the size of the record's data in bytes:
 //!
 //! | | 100 | 400 | 1000 |
 //! |---|---|---|---|
@@ -59,35 +58,36 @@
 //! | MariaDB 10.11 | 347 | 820 | 1756 |
 //! | Redis 7.0 | 340 | 657 | 1234 |
 //!
-//! Measured with 400,000 sessions in memory, 20,000 in Redis, and 100,000 in the others. Sessions that have
-//! expired count until they are swept. PostgreSQL writes a row anew with each change and clears the old one
-//! away later: sessions of 100 bytes that were changed ten times each took between 600 and 2000 bytes
-//! before the first vacuum, which gives the room back to the table.
+//! Measured with 400,000 sessions in memory, 20,000 in Redis, and 100,000 in the others. Expired sessions
+//! count until they are swept. PostgreSQL writes a new row version for each change and removes the old ones
+//! later: sessions of 100 bytes that were changed ten times each took between 600 and 2000 bytes before the
+//! first vacuum, which makes that space available to the table again.
 //!
 //! # When a store fails
-//! A call ends with an error within its time limit, and the request with a response that says no more than
-//! its status. The client keeps its cookie, nothing is written by halves, and when the trouble is over the
-//! session is as it was, without a restart of the application.
+//! Each call ends within its timeout. If it fails, the request gets a response with a status and no
+//! details. The client keeps its cookie, and no write is applied partly. When the store works again, the
+//! session is unchanged and the application needs no restart.
 //!
-//! | what is wrong | [`StoreErrorKind`] | response |
+//! | cause | [`StoreErrorKind`] | response |
 //! |---|---|---|
-//! | the server is down, starts or shuts down, cuts connections; it is a replica, or was made read-only | [`Unavailable`](StoreErrorKind::Unavailable) | 503 |
-//! | it does not answer in time; all connections of the pool are in use; another transaction or process holds a lock | [`TimedOut`](StoreErrorKind::TimedOut) | 503 |
-//! | the disk is full (of which Redis only says that it is unavailable), or the memory that may be used | [`Full`](StoreErrorKind::Full) | 503 |
-//! | a wrong password, rights that are missing, no table, or a table that is not the store's | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
-//! | a record that no store wrote, or of more than 8 MiB; it stays as it is | [`Corrupt`](StoreErrorKind::Corrupt) | 500 |
+//! | the server is down, starting or shutting down, or closes connections; it is a replica or read-only | [`Unavailable`](StoreErrorKind::Unavailable) | 503 |
+//! | the server does not respond in time; all connections of the pool are in use; another transaction or process holds a lock | [`TimedOut`](StoreErrorKind::TimedOut) | 503 |
+//! | the disk is full (Redis reports that as unavailable), or the store has reached its memory limit | [`Full`](StoreErrorKind::Full) | 503 |
+//! | the password is wrong, privileges are missing, or the table is missing or has other columns | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
+//! | the record was not written by the store or is larger than 8 MiB; the store leaves it unchanged | [`Corrupt`](StoreErrorKind::Corrupt) | 500 |
+//! | the store does not implement the operation | [`Unsupported`](StoreErrorKind::Unsupported) | 500 |
 //!
-//! Where a store can still read, sessions are read: from a database that is read-only or full, or that has
-//! taken the right to write away.
+//! Sessions can still be read while the store can read: for example from a database that is read-only or
+//! full, or whose user has lost the privilege to write.
 //!
-//! # Rules every store keeps
-//! - **Time is an argument.** A record is live while `now < expires_at`; one that is not is never
-//!   returned and never stands in the way, whether it was swept yet or not.
-//! - **A write is whole or not at all**, and moves the version on by at least one.
-//! - **A key never holds another namespace's record**: a table, a key prefix or an instance is one
-//!   namespace, and [`clear`](SessionStore::clear) empties that one alone.
-//! - **Errors are errors.** A store that cannot answer says so with a [`StoreError`]; it never
-//!   reports a record as missing because a server did not answer.
+//! # Rules for every store
+//! - **The caller passes the time.** A record is live while `now < expires_at`. A record that is not live is
+//!   never returned and never prevents a write, whether it has been swept or not.
+//! - **A write is applied completely or not at all**, and increases the version.
+//! - **A key never returns the record of another namespace.** A table, a key prefix or an instance is one
+//!   namespace, and [`clear`](SessionStore::clear) removes the records of that namespace only.
+//! - **A failure is an error.** A store that cannot execute a call returns a [`StoreError`]. It never reports
+//!   a record as missing because a server did not respond.
 
 mod connect;
 mod error;
@@ -104,7 +104,7 @@ mod redis;
     allow(
         dead_code,
         unused_imports,
-        reason = "each database leaves some of it to the others"
+        reason = "some items are used by some databases only"
     )
 )]
 mod sql;
@@ -120,11 +120,11 @@ pub use self::mysql::{MySqlStore, MySqlStoreBuilder};
 #[cfg(feature = "postgres")]
 pub use self::postgres::{PostgresStore, PostgresStoreBuilder};
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisClient, RedisConnection, RedisStore, RedisStoreBuilder};
+pub use self::redis::{RedisSource, RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub use self::sql::DatabaseBuilder;
+pub use self::sql::ServerDatabase;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
-pub use self::sql::TableName;
+pub use self::sql::{SqlDatabase, SqlStore, SqlStoreBuilder, TableName};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::{
@@ -134,35 +134,36 @@ pub use self::{
 };
 use crate::{clock::Timestamp, id::PublicId};
 
-/// The most bytes of data that a record may have: 8 MiB, which no
-/// [`max_size`](crate::SessionsBuilder::max_size) goes beyond. A database or Redis may hold more under a key,
-/// whoever put it there; their stores do not read it, so that it takes no memory here.
+/// The largest record in bytes that a store returns: 8 MiB. The setting for the largest session cannot
+/// exceed it.
+///
+/// A larger value under a session's key in a database or in Redis was not written by a store. It is not
+/// read, so that it takes no memory in the application.
 pub const MAX_RECORD: usize = 8 * 1024 * 1024;
 
-/// What a store's methods return: a boxed future, so that stores can be chosen at run time.
-/// Write `Box::pin(async move { … })`.
+/// The boxed future that a store's methods return, so that the store can be chosen at run time.
+/// Create it with `Box::pin(async move { … })`.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Counts the writes of one record. A record begins at some version of the store's choice and every
-/// write moves it on.
+/// The version of a record. The store chooses the first one, and every write increases it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(u64);
 
 impl Version {
-    /// The version that [`create`](SessionStore::create) should give.
+    /// The version that [`create`](SessionStore::create) should assign: 1.
     pub const FIRST: Self = Self(1);
 
-    /// The version with this number.
+    /// Creates a version from its number.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// Returns the version's number.
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The version after this one.
+    /// Returns the version after this one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.wrapping_add(1))
@@ -178,11 +179,11 @@ impl fmt::Debug for Version {
 /// A live record, as a store returns it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// The bytes, exactly as they were written. Cloning shares them.
+    /// The record's bytes, exactly as they were written. A clone shares them.
     pub data: Bytes,
-    /// The version to name when replacing it.
+    /// The record's version, to pass as `expected` when replacing it.
     pub version: Version,
-    /// From this moment on the record is gone.
+    /// The time from which on the record no longer exists.
     pub expires_at: Timestamp,
 }
 
@@ -196,18 +197,18 @@ impl fmt::Debug for Stored {
     }
 }
 
-/// What is to be written.
+/// The content of a record to be written.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Write {
-    /// The record's new bytes; may be empty.
+    /// The record's new bytes. They may be empty.
     pub data: Bytes,
-    /// From this moment on the record is gone.
+    /// The time from which on the record no longer exists.
     pub expires_at: Timestamp,
 }
 
 impl Write {
-    /// A write of `data` that lives until `expires_at`.
+    /// Creates a write of `data` that expires at `expires_at`.
     pub fn new(data: impl Into<Bytes>, expires_at: Timestamp) -> Self {
         Self {
             data: data.into(),
@@ -225,76 +226,116 @@ impl fmt::Debug for Write {
     }
 }
 
-/// What became of a [`create`](SessionStore::create).
+/// The arguments of [`SessionStore::rename`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rename {
+    /// The record's current key.
+    pub from: PublicId,
+    /// The version that the record under `from` must have.
+    pub expected: Version,
+    /// The record's new key. No live record may be stored under it.
+    pub to: PublicId,
+    /// The record to write under `to`.
+    pub write: Write,
+    /// The record to write under `from`, in place of the old one.
+    pub leave: Write,
+}
+
+impl Rename {
+    /// Creates a rename from `from`, at version `expected`, to `to`. It writes `write` under `to` and
+    /// `leave` under `from`.
+    pub fn new(
+        from: PublicId,
+        expected: Version,
+        to: PublicId,
+        write: Write,
+        leave: Write,
+    ) -> Self {
+        Self {
+            from,
+            expected,
+            to,
+            write,
+            leave,
+        }
+    }
+}
+
+/// The result of [`create`](SessionStore::create).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
-    /// The record is there, with this version.
+    /// The record was written with this version.
     Created(Version),
-    /// A live record was there already; nothing was changed.
+    /// A live record already exists under the key. Nothing was changed.
     Exists,
 }
 
-/// What became of a conditional write: [`replace`](SessionStore::replace) or
+/// The result of a conditional write: [`replace`](SessionStore::replace) or
 /// [`rename`](SessionStore::rename).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replaced {
-    /// Written; this is the new version.
+    /// The record was written. It has this version now.
     Replaced(Version),
-    /// The record has another version by now; nothing was changed. This is the record.
+    /// The record has another version than expected: this is the current record. Nothing was changed.
     Conflict(Stored),
-    /// No live record is there; nothing was changed, and nothing created.
+    /// No live record exists under the key. Nothing was changed, and nothing was created.
     Gone,
 }
 
-/// What became of a [`lock`](SessionStore::lock).
+/// The result of [`lock`](SessionStore::lock).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locked {
-    /// The lease is ours, until the moment asked for.
+    /// The caller holds the lease until the requested time.
     Acquired,
-    /// Another owner holds a lease that has not run out.
+    /// Another owner holds a lease that has not expired.
     Held,
-    /// No live record is there to be locked.
+    /// No live record exists under the key.
     Gone,
 }
 
-/// Names who holds a lease: random, one for each attempt to take it.
+/// Identifies the owner of a lease. Each attempt to acquire a lease uses a new random owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LockOwner(u128);
 
 impl LockOwner {
-    /// A new owner, unlike any other.
+    /// Creates a random owner.
     pub fn random() -> Self {
         Self(rand::random())
     }
 
-    /// The owner with this number.
+    /// Creates an owner from its number.
     pub const fn new(number: u128) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// Returns the owner's number.
     pub const fn get(self) -> u128 {
         self.0
     }
 }
 
-/// The contract between sessions and the place they are kept: see the [module](self) for the rules.
+/// A place that keeps session records. The [module documentation](self) lists the rules for every store.
 ///
-/// One round trip each where the backend can. Dropping a returned future may leave its one write done
-/// or not done, never half done.
+/// Each method should need one round trip if the backend allows it. If a returned future is dropped before
+/// it completes, its write may be applied or not, but never partly.
+///
+/// # Errors
+/// Every method returns a [`StoreError`] if the backend fails. A store returns
+/// [`StoreErrorKind::Unsupported`] from an operation that it cannot implement.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a session store",
     label = "this is not a `SessionStore`",
     note = "use `MemoryStore::new()`, a store of a Cargo feature, `store::connect(url)`, or implement `poem_session::store::SessionStore`"
 )]
 pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
-    /// The live record under `key`.
+    /// Returns the live record under `key`, or `None` if there is none.
     fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>>;
 
-    /// Writes a record under a key where no live one is. An expired one does not stand in the way.
+    /// Writes a record under `key` if no live record exists there. An expired record is overwritten.
     fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created>;
 
-    /// Writes the record under `key` if its version is still `expected`.
+    /// Writes the record under `key` if its version is `expected`.
     fn replace(
         &self,
         key: PublicId,
@@ -303,10 +344,11 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> StoreFuture<'_, Replaced>;
 
-    /// Moves the expiry of the record under `key` to `expires_at`, and nothing else, if its version is
-    /// still `expected`. An expiry that is later already stays. The version stays. Answers whether a live
-    /// record of that version is there: if not, nothing was changed, and the caller must not tell a client
-    /// that its session goes on.
+    /// Moves the expiry of the record under `key` to `expires_at` if its version is `expected`.
+    ///
+    /// The expiry never moves to an earlier time, and the data and the version stay the same. Returns
+    /// whether a live record of that version exists. If it returns false, nothing was changed, and the
+    /// caller must not extend the client's cookie.
     fn touch(
         &self,
         key: PublicId,
@@ -315,39 +357,37 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> StoreFuture<'_, bool>;
 
-    /// Moves a record: if the version under `from` is still `expected`, puts `write` under `to`, where
-    /// nothing is, and ends the record under `from`, or puts `leave` in its place. Either way a lease
-    /// of `from` ends. A live record under `to` is an error, and then nothing is changed.
+    /// Moves a record to another key if the version under [`from`](Rename::from) is
+    /// [`expected`](Rename::expected).
     ///
-    /// A backend that cannot do both at once writes `to` before it ends `from`, and takes `to` back when
-    /// `from` turns out to have changed: at no moment is neither there.
-    fn rename(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Replaced>;
+    /// Writes [`write`](Rename::write) under [`to`](Rename::to) and [`leave`](Rename::leave) under `from`.
+    /// A lease of `from` ends. If a live record exists under `to`, the store returns an error
+    /// ([`Corrupt`](StoreErrorKind::Corrupt)) and changes nothing.
+    ///
+    /// A backend that cannot write both records at once writes `to` before `from`, and removes `to` again
+    /// if the version of `from` has changed. So a reader that finds `leave` also finds the record under
+    /// `to`, and a record exists under `from` at every moment.
+    fn rename(&self, rename: Rename, now: Timestamp) -> StoreFuture<'_, Replaced>;
 
-    /// Ends the record under `key`, whatever its version. Answers whether a live one was there.
-    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool>;
-
-    /// Removes up to `limit` records that have expired. Answers how many it removed: fewer than `limit`
-    /// means that none are left. A backend that removes them by itself answers 0.
+    /// Removes up to `limit` expired records and returns how many it removed.
+    ///
+    /// A number below `limit` means that no expired record is left. A backend that removes expired records
+    /// by itself returns 0.
     fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize>;
 
-    /// Removes every record of this store's namespace, and nothing else.
+    /// Removes every record of this store's namespace, and no other record.
     fn clear(&self) -> StoreFuture<'_, ()>;
 
-    /// Takes the lease of the record under `key` for `owner` until `until`, or sets its end anew where
-    /// `owner` has it already. A lease that has run out (`until <= now`) is free. A lease is beside the
-    /// record: it bars no reads and writes, moves neither version nor expiry, and ends with the record.
+    /// Acquires the lease of the record under `key` for `owner` until `until`. If `owner` already holds the
+    /// lease, sets its end to `until`.
     ///
-    /// Except that **taking over a lease that ran out, and was not given back, moves the version on**, and
-    /// nothing else. That is the fence: what the owner before had sent, and what is held up on its way, is
-    /// a conflict when it arrives.
+    /// A lease has expired if its end is at or before `now`, and is free then. A lease is stored beside the
+    /// record: it does not block reads or writes, does not change the version or the expiry, and ends with
+    /// the record.
+    ///
+    /// One rule is different: **taking over an expired lease that was not released increases the record's
+    /// version**, and changes nothing else. The new version is a fence: a write that the previous owner
+    /// sent and that arrives late is a conflict.
     fn lock(
         &self,
         key: PublicId,
@@ -356,7 +396,7 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
         now: Timestamp,
     ) -> StoreFuture<'_, Locked>;
 
-    /// Gives the lease back, if `owner` holds it. Answers whether it did.
+    /// Releases the lease if `owner` holds it. Returns whether it did.
     fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool>;
 }
 
@@ -389,20 +429,8 @@ impl<T: SessionStore + ?Sized> SessionStore for Arc<T> {
         (**self).touch(key, expected, expires_at, now)
     }
 
-    fn rename(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Replaced> {
-        (**self).rename(from, expected, to, write, leave, now)
-    }
-
-    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
-        (**self).delete(key, now)
+    fn rename(&self, rename: Rename, now: Timestamp) -> StoreFuture<'_, Replaced> {
+        (**self).rename(rename, now)
     }
 
     fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize> {

@@ -1,30 +1,25 @@
-//! Sessions in a SQLite file.
+//! A store in a SQLite file.
 
-mod builder;
+mod open;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use sqlx::{Connection as _, Sqlite, SqliteConnection, error::DatabaseError, pool::PoolConnection};
 
-use sqlx::{
-    Connection as _, Sqlite, SqliteConnection, SqlitePool, error::DatabaseError,
-    pool::PoolConnection,
-};
-
-pub use self::builder::SqliteStoreBuilder;
+use self::open::SqliteFile;
 use super::{
     StoreError, StoreErrorKind,
     sql::{
-        Actions, Backend, Placeholders, Row, Statement, Statements, TableName, UPSERT, Value,
-        Written, actions, misconfigured, session_store, statement_calls, store_error,
+        Actions, Ended, Lent, Placeholders, Sealed, SqlDatabase, SqlStore, SqlStoreBuilder,
+        Statement, TableName, UPSERT, Value, Written, actions, misconfigured,
     },
 };
 
-/// Keeps sessions in a SQLite file on this machine. Needs the Cargo feature `sqlite`.
+/// A store in a SQLite file on this machine. Needs the Cargo feature `sqlite`.
 ///
-/// Any number of processes may share the file. It is kept in write-ahead mode, so that reading never
-/// waits for writing; writes of this process queue for one connection, in the order they come.
-/// An acknowledged write survives the end of the process and, unless told otherwise, a power cut.
+/// Any number of processes may share the file. The file is in write-ahead mode, so reads never wait for writes.
+/// Writes of this process wait in order for one connection. An acknowledged write survives the end of the
+/// process and, by default, a power failure.
 ///
 /// ```no_run
 /// use poem_session::{Sessions, store::SqliteStore};
@@ -36,68 +31,50 @@ use super::{
 /// # }
 /// ```
 ///
-/// Expired sessions stay in the file until they are swept:
+/// Expired sessions stay in the file until they are swept with
 /// [`delete_expired`](super::SessionStore::delete_expired).
-pub struct SqliteStore {
-    readers: SqlitePool,
-    /// Of one connection, where the store has opened the file itself: SQLite has one writer at a time
-    /// anyway, and those that wait inside SQLite wait by sleeping.
-    writer: SqlitePool,
-    table: TableName,
-    statements: SqliteStatements,
-}
+pub type SqliteStore = SqlStore<Sqlite>;
 
-struct SqliteStatements {
-    shared: Statements,
+/// Settings of a [`SqliteStore`].
+pub type SqliteStoreBuilder = SqlStoreBuilder<Sqlite>;
+
+/// The statements of SQLite.
+pub struct SqliteStatements {
     upsert: Statement,
     leave: Statement,
     put: Statement,
     sweep: Statement,
 }
 
-impl SqliteStore {
-    /// Opens the file at `path`, or creates it, readable for its owner only; creates the table if it is
-    /// not there.
-    ///
-    /// # Errors
-    /// [`Misconfigured`](StoreErrorKind::Misconfigured) if there is no such directory, or if the file is
-    /// not a database. For a database in memory there is [`MemoryStore`](super::MemoryStore).
-    pub async fn open(path: impl AsRef<std::path::Path>) -> Result<Self, StoreError> {
-        Self::builder(path).open().await
-    }
+impl Sealed for Sqlite {}
 
-    /// Settings for the file at `path`.
-    pub fn builder(path: impl AsRef<std::path::Path>) -> SqliteStoreBuilder {
-        SqliteStoreBuilder::new(path.as_ref())
-    }
+impl SqlDatabase for Sqlite {
+    const STORE: &'static str = "SqliteStore";
+    const ACTIONS: Actions = actions!("SQLite");
+    const QUOTE: char = '"';
+    const PLACEHOLDERS: Placeholders = Placeholders::Numbered;
+    const WRONG_TYPE: StoreErrorKind = StoreErrorKind::Corrupt;
 
-    /// A store on connections of your own, in the table `poem_sessions`. Creates nothing: see
-    /// [`migrate`](Self::migrate).
-    ///
-    /// The file should be in write-ahead mode, and the pool have time limits below that of the sessions.
-    pub fn from_pool(pool: SqlitePool) -> Self {
-        Self::on_pools(pool.clone(), pool, TableName::default())
-    }
+    type Statements = SqliteStatements;
+    type Source = SqliteFile;
 
-    /// The same store in another table. Creates nothing: see [`migrate`](Self::migrate).
-    #[must_use]
-    pub fn in_table(self, table: TableName) -> Self {
-        Self::on_pools(self.readers, self.writer, table)
-    }
-
-    fn on_pools(readers: SqlitePool, writer: SqlitePool, table: TableName) -> Self {
-        let statements = SqliteStatements::new(&table.quoted('"'));
-        Self {
-            readers,
-            writer,
-            table,
-            statements,
+    fn statements(new: &dyn Fn(&str) -> Statement) -> SqliteStatements {
+        SqliteStatements {
+            upsert: new(UPSERT),
+            leave: new(
+                "UPDATE {table} SET data = $7, version = version + 1, expires_at = $8, \
+                 lock_owner = NULL, lock_until = NULL \
+                 WHERE id = $1 AND version = $3 AND expires_at > $2",
+            ),
+            put: new(
+                "INSERT INTO {table} (id, data, version, expires_at) VALUES ($6, $4, $3 + 1, $5)",
+            ),
+            sweep: new("DELETE FROM {table} WHERE id IN \
+                 (SELECT id FROM {table} WHERE expires_at <= $1 LIMIT $2)"),
         }
     }
 
-    /// The statements that create what the store needs, separated by semicolons, for migration tools.
-    /// They do nothing where it is there.
-    pub fn ddl(table: &TableName) -> String {
+    fn ddl(table: &TableName) -> String {
         format!(
             "\
 CREATE TABLE IF NOT EXISTS {table} (
@@ -115,170 +92,98 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
         )
     }
 
-    /// Creates the table if it is not there. [`open`](Self::open) has done so already.
-    ///
-    /// # Errors
-    /// If the file cannot be written, or if the table has other columns.
-    pub async fn migrate(&self) -> Result<(), StoreError> {
-        let action = Self::ACTIONS.migrate;
-        if self.table.schema().is_some() {
-            return Err(misconfigured(action, "SQLite has no schemas"));
-        }
-        self.create_table()
-            .await
-            .map_err(|error| store_error::<Self>(action, error))
-    }
-
-    async fn create_table(&self) -> sqlx::Result<()> {
-        let ddl = sqlx::AssertSqlSafe(Self::ddl(&self.table));
-        sqlx::raw_sql(ddl).execute(&self.writer).await?;
-        let columns = &self.statements.shared.columns;
-        execute(&self.writer, columns, &[]).await.map(drop)
-    }
-
-    async fn rename_and_leave_on(
-        &self,
-        connection: &mut SqliteConnection,
-        values: &[Value<'_>],
-    ) -> sqlx::Result<Written> {
-        // It is known from the start to write; begun as a reading one, it could fail to become that.
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        if execute(&mut *transaction, &self.statements.leave, values).await? == 0 {
-            transaction.rollback().await?;
-            return Ok(Written::NotKnown);
-        }
-        execute(&mut *transaction, &self.statements.put, values).await?;
-        transaction.commit().await?;
-        Ok(Written::Yes)
-    }
-
-    /// Waits for what is being done and closes the file.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        // Last: it moves the log into the file, unless another process has the file open.
-        self.writer.close().await;
-    }
-}
-
-impl SqliteStatements {
-    fn new(table: &str) -> Self {
-        let statement = |template: &str| Statement::new(template, table, Placeholders::Numbered);
-        Self {
-            shared: Statements::new(table, Placeholders::Numbered, str::to_owned),
-            upsert: statement(UPSERT),
-            leave: statement(
-                "UPDATE {table} SET data = $7, version = version + 1, expires_at = $8, \
-                 lock_owner = NULL, lock_until = NULL \
-                 WHERE id = $1 AND version = $3 AND expires_at > $2",
-            ),
-            put: statement(
-                "INSERT INTO {table} (id, data, version, expires_at) VALUES ($6, $4, $3 + 1, $5)",
-            ),
-            sweep: statement(
-                "DELETE FROM {table} WHERE id IN \
-                 (SELECT id FROM {table} WHERE expires_at <= $1 LIMIT $2)",
-            ),
+    fn check_table(table: &TableName) -> Result<(), StoreError> {
+        match table.schema() {
+            Some(_) => Err(misconfigured(
+                Self::ACTIONS.migrate,
+                "SQLite has no schemas",
+            )),
+            None => Ok(()),
         }
     }
-}
 
-async fn execute_on(
-    pool: &SqlitePool,
-    statement: &Statement,
-    values: &[Value<'_>],
-) -> sqlx::Result<u64> {
-    let mut connection = pool.acquire().await?;
-    let result = execute(&mut *connection, statement, values).await;
-    end(connection, result)
-}
-
-async fn fetch_on(
-    pool: &SqlitePool,
-    statement: &Statement,
-    values: &[Value<'_>],
-) -> sqlx::Result<Option<Row>> {
-    let mut connection = pool.acquire().await?;
-    let result = fetch(&mut *connection, statement, values).await;
-    end(connection, result)
-}
-
-/// Passes on what came of it, and closes the connection if that may hold on to a file which is no longer
-/// the one of that name, or remember what was wrong with it: it would go on failing when all is well again.
-fn end<T>(mut connection: PoolConnection<Sqlite>, result: sqlx::Result<T>) -> sqlx::Result<T> {
-    let error = result
-        .as_ref()
-        .err()
-        .and_then(sqlx::Error::as_database_error);
-    // Read-only; a failure of the disk; damaged; cannot be opened; not a database.
-    if error.is_some_and(|error| matches!(primary(error), Some(8 | 10 | 11 | 14 | 26))) {
-        connection.close_on_drop();
-    }
-    result
-}
-
-/// The low byte of SQLite's code; the rest says more precisely what is said by it already.
-fn primary(error: &dyn DatabaseError) -> Option<u32> {
-    let code: u32 = error.code()?.parse().ok()?;
-    Some(code & 0xff)
-}
-
-impl Backend for SqliteStore {
-    const ACTIONS: Actions = actions!("SQLite");
-    const OF_ANOTHER_TYPE: StoreErrorKind = StoreErrorKind::Corrupt;
-
-    fn statements(&self) -> &Statements {
-        &self.statements.shared
+    async fn create_table(store: &SqliteStore) -> sqlx::Result<()> {
+        let ddl = sqlx::AssertSqlSafe(Self::ddl(&store.table));
+        sqlx::raw_sql(ddl).execute(&store.writer).await?;
+        store.execute(&store.shared.columns, &[]).await.map(drop)
     }
 
     fn kind_of(error: &dyn DatabaseError) -> StoreErrorKind {
-        match primary(error) {
-            // Busy and locked, for as long as the connection was told to wait.
+        match primary_code(error) {
+            // Busy or locked until the busy timeout.
             Some(5 | 6) => StoreErrorKind::TimedOut,
+            // Full.
             Some(13) => StoreErrorKind::Full,
-            // No such table or column; no permission; a table of other types or rules; not a database.
+            // A missing table or column, a missing permission, other types or constraints, not a database.
             Some(1 | 3 | 19 | 20 | 23 | 26) => StoreErrorKind::Misconfigured,
-            // A disk that fails, a file that is read-only, damaged or cannot be opened.
+            // A disk failure, or a file that is read-only, damaged or cannot be opened.
             _ => StoreErrorKind::Unavailable,
         }
     }
 
-    async fn execute(&self, statement: &Statement, values: &[Value<'_>]) -> sqlx::Result<u64> {
-        execute_on(&self.writer, statement, values).await
+    /// Closes the connection after errors that concern the file: the connection may use a file that has been
+    /// replaced, or remember the error, and would continue to fail.
+    fn release(mut connection: PoolConnection<Self>, ended: Ended<'_>) {
+        if let Ended::Err(sqlx::Error::Database(error)) = ended
+            // Read-only, a disk failure, damaged, cannot be opened, not a database.
+            && matches!(primary_code(&**error), Some(8 | 10 | 11 | 14 | 26))
+        {
+            connection.close_on_drop();
+        }
     }
 
-    /// All that is fetched is read only, but for [`upsert`](Backend::upsert).
-    async fn fetch(
-        &self,
-        statement: &Statement,
-        values: &[Value<'_>],
-    ) -> sqlx::Result<Option<Row>> {
-        fetch_on(&self.readers, statement, values).await
+    fn rows(result: &Self::QueryResult) -> u64 {
+        result.rows_affected()
     }
 
-    async fn upsert(&self, values: &[Value<'_>]) -> sqlx::Result<Option<i64>> {
-        let row = fetch_on(&self.writer, &self.statements.upsert, values).await?;
+    async fn upsert(store: &SqliteStore, values: &[Value<'_>]) -> sqlx::Result<Option<i64>> {
+        let row = store.fetch_written(&store.own.upsert, values).await?;
         Ok(row.map(|row| row.version))
     }
 
-    async fn rename_and_leave(&self, values: &[Value<'_>]) -> sqlx::Result<Written> {
-        let mut connection = self.writer.acquire().await?;
-        let written = self.rename_and_leave_on(&mut connection, values).await;
-        end(connection, written)
+    async fn rename(store: &SqliteStore, values: &[Value<'_>]) -> sqlx::Result<Written> {
+        let mut lent = Lent::take(&store.writer).await?;
+        let written = rename_on(lent.get(), &store.own, values).await;
+        lent.release(written)
     }
 
-    async fn sweep(&self, limit: i64, now: i64) -> sqlx::Result<u64> {
+    async fn sweep(store: &SqliteStore, limit: i64, now: i64) -> sqlx::Result<u64> {
         let values = [Value::Integer(now), Value::Integer(limit)];
-        execute_on(&self.writer, &self.statements.sweep, &values).await
+        store.execute(&store.own.sweep, &values).await
     }
 }
 
-impl fmt::Debug for SqliteStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteStore")
-            .field("table", &self.table)
-            .finish_non_exhaustive()
+async fn rename_on(
+    connection: &mut SqliteConnection,
+    statements: &SqliteStatements,
+    values: &[Value<'_>],
+) -> sqlx::Result<Written> {
+    // The transaction takes the write lock at once. A transaction that starts with a read can fail to
+    // take it later.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let left = run(&mut transaction, &statements.leave, values).await?;
+    if left == 0 {
+        transaction.rollback().await?;
+        return Ok(Written::Unknown);
     }
+    run(&mut transaction, &statements.put, values).await?;
+    transaction.commit().await?;
+    Ok(Written::Yes)
 }
 
-session_store!(SqliteStore);
-statement_calls!(Sqlite);
+async fn run(
+    connection: &mut SqliteConnection,
+    statement: &Statement,
+    values: &[Value<'_>],
+) -> sqlx::Result<u64> {
+    use super::sql::Driver;
+
+    let done = <Sqlite as Driver>::execute(connection, statement, values).await?;
+    Ok(done.rows_affected())
+}
+
+/// Returns the low byte of SQLite's error code. The other bits only add detail.
+fn primary_code(error: &dyn DatabaseError) -> Option<u32> {
+    let code: u32 = error.code()?.parse().ok()?;
+    Some(code & 0xff)
+}

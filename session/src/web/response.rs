@@ -69,7 +69,7 @@ respond! {
     };
     StoreError, |this| match this.kind() {
         // A retry does not help.
-        StoreErrorKind::Corrupt => StatusCode::INTERNAL_SERVER_ERROR,
+        StoreErrorKind::Corrupt | StoreErrorKind::Unsupported => StatusCode::INTERNAL_SERVER_ERROR,
         // Also a changed password or a missing table: the session itself may be intact.
         StoreErrorKind::Unavailable
         | StoreErrorKind::TimedOut

@@ -201,7 +201,7 @@ impl Daemon {
         if self.ended().is_some() {
             return Vec::new();
         }
-        send(self.pid(), Signal::SIGSTOP);
+        stop(self.pid());
         let mut frozen = Vec::new();
         loop {
             let found = descendants(self.pid());
@@ -211,7 +211,7 @@ impl Daemon {
                 return frozen;
             }
             for pid in new {
-                send(pid, Signal::SIGSTOP);
+                stop(pid);
                 frozen.push(pid);
             }
         }
@@ -245,6 +245,29 @@ fn send(pid: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
+/// Stops a process, and waits until each of its threads has stopped: one that is running can serve a request
+/// after the signal was sent.
+fn stop(pid: u32) {
+    send(pid, Signal::SIGSTOP);
+    let begun = Instant::now();
+    while is_running(pid) {
+        let waits = begun.elapsed() < Duration::from_mins(1);
+        assert!(waits, "process {pid} does not stop");
+        sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether one of a process's threads has neither stopped nor ended.
+fn is_running(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let mut tasks = tasks.into_iter().flatten().flatten();
+    tasks.any(|task| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        parse_stat(&stat).is_some_and(|(state, _)| !matches!(state, 'T' | 't' | 'Z' | 'X'))
+    })
+}
+
+/// The processes that a process has started, and those that these have started.
 fn descendants(root: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -264,9 +287,13 @@ fn descendants(root: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
-/// The state of a process and its parent, from the kernel's line about it: `PID (NAME) STATE PARENT …`.
+/// The state of a process and its parent.
 fn status(pid: u32) -> Option<(char, u32)> {
-    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// The state and the parent in the kernel's line about a process or a thread: `PID (NAME) STATE PARENT …`.
+fn parse_stat(line: &str) -> Option<(char, u32)> {
     // A name may hold spaces and parentheses.
     let (_, rest) = line.rsplit_once(") ")?;
     let mut fields = rest.split(' ');

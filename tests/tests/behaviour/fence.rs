@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poem_session::{
     PublicId, SaveError, Session, SessionLock, SessionsBuilder,
-    store::{LockOwner, Locked, Replaced, SessionStore, StoreErrorKind, Stored, Write},
+    store::{LockOwner, Locked, Rename, Replaced, SessionStore, StoreErrorKind, Stored, Write},
 };
 
 use tokio::task::JoinHandle;
@@ -57,7 +57,8 @@ async fn arrives_late(app: &App, (key, seen): (PublicId, Stored)) {
     let outcome = replaced.await.expect("the store works");
     assert!(matches!(outcome, Replaced::Conflict(_)), "{outcome:?}");
     let to = PublicId::from_bytes([1; 32]);
-    let renamed = store.rename(key, seen.version, to, late.clone(), Some(late), app.now());
+    let rename = Rename::new(key, seen.version, to, late.clone(), late);
+    let renamed = store.rename(rename, app.now());
     let outcome = renamed.await.expect("the store works");
     assert!(matches!(outcome, Replaced::Conflict(_)), "{outcome:?}");
 }

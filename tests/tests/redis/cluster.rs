@@ -258,7 +258,6 @@ async fn a_slot_moves_while_it_is_used() {
         );
         assert!(store.unlock(key, owner).await.expect("unlock"));
     }
-    assert!(store.delete(new, now()).await.expect("delete"));
     slot.migrate(&name(still)).await;
     slot.end().await;
     for key in [still, gone] {
@@ -284,7 +283,7 @@ async fn a_node_without_the_cluster_is_refused() {
     };
     let mut refused = 0;
     for node in cluster.nodes() {
-        match builder().connect(&node.url()).await {
+        match builder(node.url()).connect().await {
             Ok(_) => {}
             Err(error) => {
                 assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
@@ -310,13 +309,12 @@ async fn a_connection_of_the_applications() {
         .build()
         .expect("these are URLs");
     let connection = client.get_async_connection().await.expect("connect");
-    let builder = || builder().prefix("own:");
-    let own = builder()
-        .with_connection(connection)
-        .expect("the prefix is fine");
+    let own = builder(connection).prefix("own:").connect().await;
+    let own = own.expect("the prefix is valid");
     crate::commands::everything(&own).await;
     let (key, _) = create(&own, b"data").await;
-    let other = builder().connect_with(client).await.expect("connect");
+    let other = builder(client).prefix("own:").connect().await;
+    let other = other.expect("connect");
     assert_eq!(data(&other, key).await.as_deref(), Some(&b"data"[..]));
     other.clear().await.expect("clear");
     assert_eq!(data(&own, key).await, None);

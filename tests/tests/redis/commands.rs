@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use poem_session::store::{
-    LockOwner, Locked, RedisStore, Replaced, SessionStore, StoreError, StoreErrorKind, Version,
-    Write,
+    LockOwner, Locked, RedisStore, Rename, Replaced, SessionStore, StoreError, StoreErrorKind,
+    Version, Write,
 };
 use poem_session_tests::{
     monitor::{Command, Monitor},
@@ -29,7 +29,6 @@ pub(crate) async fn everything(store: &RedisStore) {
         .replace(key, version, write("new"), now())
         .await
         .expect("replace");
-    store.delete(key, now()).await.expect("delete");
 }
 
 async fn pttl(server: &Server, name: &str) -> u64 {
@@ -73,9 +72,8 @@ async fn each_operation_is_one_command_and_a_rename_two() {
     let stale = store.replace(here, Version::FIRST, write("three"), now());
     let conflict = sends(&server, &["EVALSHA"], stale).await;
     assert!(matches!(conflict, Replaced::Conflict(current) if current.data == "two"));
-    let rename = store.rename(here, version, there, write("three"), None, now());
-    sends(&server, &["EVALSHA"; 2], rename).await;
-    sends(&server, &["EVALSHA"], store.delete(there, now())).await;
+    let rename = Rename::new(here, version, there, write("three"), write("left"));
+    sends(&server, &["EVALSHA"; 2], store.rename(rename, now())).await;
     sends(&server, &[], store.delete_expired(10, now())).await;
 }
 
@@ -101,7 +99,8 @@ async fn a_server_that_forgot_the_scripts_is_sent_them_once() {
     server.run("SCRIPT FLUSH").await;
     let monitor = Monitor::start(&server).await;
     for _ in 0..2 {
-        assert!(!store.delete(crate::key(), now()).await.expect("delete"));
+        let unlocked = store.unlock(crate::key(), LockOwner::random()).await;
+        assert!(!unlocked.expect("unlock"));
     }
     let seen: Vec<_> = monitor.finish().await.iter().map(Command::name).collect();
     assert_eq!(seen, ["EVALSHA", "EVAL", "EVALSHA"]);
@@ -177,10 +176,10 @@ async fn the_server_removes_what_has_expired() {
     }
 
     let new = crate::key();
-    let renamed = store.rename(key, version, new, write(60), None, now());
-    assert!(matches!(renamed.await, Ok(Replaced::Replaced(_))));
+    let rename = Rename::new(key, version, new, write(60), write(30));
+    let renamed = store.rename(rename, now()).await;
+    assert!(matches!(renamed, Ok(Replaced::Replaced(_))));
     is(pttl(&server, &name(new)).await, 60);
-    // What marks the old name as left does not stay for long either.
     is(pttl(&server, &name(key)).await, 30);
 
     let brief = crate::key();
@@ -216,6 +215,7 @@ async fn what_is_not_a_record_is_an_error_and_stays() {
         let before = run(show.replace("{}", &name(id))).await;
         let (owner, until) = (LockOwner::random(), write("").expires_at);
         let version = Version::FIRST;
+        let rename = Rename::new(id, version, key(), write("data"), write("left"));
         let errors = [
             store.load(id, now()).await.map(drop),
             store.create(id, write("data"), now()).await.map(drop),
@@ -224,11 +224,7 @@ async fn what_is_not_a_record_is_an_error_and_stays() {
                 .await
                 .map(drop),
             store.touch(id, version, until, now()).await.map(drop),
-            store
-                .rename(id, version, key(), write("data"), None, now())
-                .await
-                .map(drop),
-            store.delete(id, now()).await.map(drop),
+            store.rename(rename, now()).await.map(drop),
             store.lock(id, owner, until, now()).await.map(drop),
             store.unlock(id, owner).await.map(drop),
         ];
@@ -314,8 +310,8 @@ async fn clear_takes_a_prefix_literally() {
     };
     let url = server.new_database().await;
     let with_prefix = async |prefix: &str| {
-        let builder = builder().prefix(prefix);
-        builder.connect(&url).await.expect("the server answers")
+        let builder = builder(&url).prefix(prefix);
+        builder.connect().await.expect("the server answers")
     };
     let odd = with_prefix("a*[b]?\\").await;
     let (mine, _) = create(&odd, b"mine").await;
@@ -338,8 +334,8 @@ async fn clear_reaches_every_master() {
     let Some(cluster) = redis_cluster::shared().await else {
         return;
     };
-    let builder = || builder().prefix("clear-me:");
-    let store = builder().connect(&cluster.url()).await.expect("connect");
+    let builder = builder(cluster.url()).prefix("clear-me:");
+    let store = builder.connect().await.expect("connect");
     let mut keys = Vec::new();
     for _ in 0..300 {
         keys.push(create(&store, b"data").await.0);

@@ -9,8 +9,8 @@ async fn run(name: &str, url: String) {
     let open = move |namespace: String| {
         let url = url.clone();
         async move {
-            let builder = builder().prefix(format!("{namespace}:"));
-            builder.connect(&url).await.expect("the server answers")
+            let builder = builder(url).prefix(format!("{namespace}:"));
+            builder.connect().await.expect("the server answers")
         }
     };
     Suite::new(name, open)

@@ -15,7 +15,8 @@ use poem_session::{
     PublicId, SessionId,
     clock::{Clock, SystemClock, Timestamp},
     store::{
-        Created, RedisStore, RedisStoreBuilder, Replaced, SessionStore, StoreError, Version, Write,
+        Created, RedisSource, RedisStore, RedisStoreBuilder, Replaced, SessionStore, StoreError,
+        Version, Write,
     },
 };
 
@@ -25,18 +26,18 @@ const PATIENCE: Duration = Duration::from_mins(5);
 const LIMIT: Duration = Duration::from_secs(6);
 
 /// Settings of a store that waits for as long as it takes.
-fn builder() -> RedisStoreBuilder {
-    RedisStore::builder().time_limit(PATIENCE)
+fn builder(source: impl Into<RedisSource>) -> RedisStoreBuilder {
+    RedisStore::builder(source).call_timeout(PATIENCE)
 }
 
 async fn open(url: &str) -> RedisStore {
-    builder().connect(url).await.expect("the server answers")
+    builder(url).connect().await.expect("the server answers")
 }
 
 /// A store that gives up after the time limit.
 async fn open_within(limit: Duration, url: &str) -> RedisStore {
-    let builder = RedisStore::builder().time_limit(limit);
-    builder.connect(url).await.expect("the server answers")
+    let builder = RedisStore::builder(url).call_timeout(limit);
+    builder.connect().await.expect("the server answers")
 }
 
 fn key() -> PublicId {

@@ -7,7 +7,7 @@ use std::{
 
 use poem_session::{
     PublicId,
-    store::{Replaced, SessionStore, Version},
+    store::{Rename, Replaced, SessionStore, Version},
 };
 use tokio::{sync::Mutex, task::JoinHandle, time::sleep};
 
@@ -192,33 +192,27 @@ async fn a_rename_waits_for_who_came_first(database: Database) {
     let url = server.new_database().await;
     let store = database.open(&url).await;
     let client = Client::connect(database, &url).await;
-    for leaves in [false, true] {
-        for does in [Does::Changes, Does::Ends, Does::Nothing] {
-            let (from, version) = create(&store, "first").await;
-            let to = key();
-            let other = Other::begin(database, &url).await;
-            let call = || {
-                let store = Arc::clone(&store);
-                tokio::spawn(async move {
-                    let (write, leave) = (write("moved"), leaves.then(|| write("left")));
-                    store.rename(from, version, to, write, leave, now()).await
-                })
-            };
-            let answer = meanwhile(&client, other, does, from, call).await;
-            let answer = answer.expect("an answer");
-            matches_what_was_done(does, &answer, version);
-            let (old, new) = match does {
-                Does::Changes => (Some("first"), None),
-                Does::Ends => (None, None),
-                Does::Nothing => (leaves.then_some("left"), Some("moved")),
-            };
-            assert_eq!(
-                load(&store, from).await.as_deref(),
-                old,
-                "{does:?}, the old"
-            );
-            assert_eq!(load(&store, to).await.as_deref(), new, "{does:?}, the new");
-        }
+    for does in [Does::Changes, Does::Ends, Does::Nothing] {
+        let (from, version) = create(&store, "first").await;
+        let to = key();
+        let other = Other::begin(database, &url).await;
+        let call = || {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                let rename = Rename::new(from, version, to, write("renamed"), write("left"));
+                store.rename(rename, now()).await
+            })
+        };
+        let answer = meanwhile(&client, other, does, from, call).await;
+        let answer = answer.expect("an answer");
+        matches_what_was_done(does, &answer, version);
+        let (old, new) = match does {
+            Does::Changes => (Some("first"), None),
+            Does::Ends => (None, None),
+            Does::Nothing => (Some("left"), Some("renamed")),
+        };
+        assert_eq!(load(&store, from).await.as_deref(), old, "{does:?}, old");
+        assert_eq!(load(&store, to).await.as_deref(), new, "{does:?}, new");
     }
 }
 

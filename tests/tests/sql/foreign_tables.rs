@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use poem_session::store::{LockOwner, Replaced, SessionStore, StoreErrorKind, TableName, Version};
+use poem_session::store::{
+    LockOwner, Rename, Replaced, SessionStore, StoreErrorKind, TableName, Version,
+};
 
 use crate::{
     Database,
@@ -123,20 +125,13 @@ async fn does_not_fit(store: Arc<dyn SessionStore>, client: &Client) {
     let secret = || write(SECRET);
     let create = store.create(id, secret(), now()).await;
     create.expect_err("nothing can be written");
+    let rename = Rename::new(id, version, key(), secret(), secret());
     let answers = [
         store.load(id, now()).await.map(drop),
         store.create(id, secret(), now()).await.map(drop),
         store.replace(id, version, secret(), now()).await.map(drop),
         store.touch(id, version, end, now()).await.map(drop),
-        store
-            .rename(id, version, key(), secret(), None, now())
-            .await
-            .map(drop),
-        store
-            .rename(id, version, key(), secret(), Some(secret()), now())
-            .await
-            .map(drop),
-        store.delete(id, now()).await.map(drop),
+        store.rename(rename, now()).await.map(drop),
         store.lock(id, owner, end, now()).await.map(drop),
         store.unlock(id, owner).await.map(drop),
     ];

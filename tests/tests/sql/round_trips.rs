@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use poem_session::store::{LockOwner, Replaced, StoreError, TableName, Version};
+use poem_session::store::{LockOwner, Rename, Replaced, StoreError, TableName, Version};
 use poem_session_tests::{
     monitor::{Command, Monitor},
     servers::{Options, Server},
@@ -69,13 +69,8 @@ async fn a_call_is_one_statement(database: Database) {
     sends(server, &["UPDATE"], store.lock(here, owner, later, now())).await;
     assert!(sends(server, &["UPDATE"], store.unlock(here, owner)).await);
 
-    let there = key();
-    let call = store.rename(here, version, there, write("three"), None, now());
-    let version = replaced(sends(server, &[update], call).await);
-    let (call, left) = (key(), Some(write("left")));
-    let call = store.rename(there, version, call, write("four"), left, now());
-    replaced(sends(server, leave, call).await);
-    assert!(sends(server, &["DELETE"], store.delete(there, now())).await);
+    let rename = Rename::new(here, version, key(), write("three"), write("left"));
+    replaced(sends(server, leave, store.rename(rename, now())).await);
 
     // What costs more: the write that lost, where the database cannot say what to.
     let (key, version) = create(&store, "one").await;

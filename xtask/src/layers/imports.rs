@@ -217,7 +217,10 @@ impl<'a> Scan<'_, 'a> {
         self.imports.push(Import {
             line: self.tokens[names[below]].line,
             // `lib.rs` hides the module `private` under the name `__private`.
-            module: module.trim_start_matches("__").to_owned(),
+            module: match *module {
+                "__private" => "private".to_owned(),
+                module => module.to_owned(),
+            },
             path: texts.join("::"),
             alias: alias.map(ToOwned::to_owned),
         });

@@ -1,14 +1,14 @@
-//! 6.9: the lease beside a record.
+//! 6.9: leases.
 
 use super::{Bench, key, millis};
 use crate::{
     clock::Timestamp,
     id::PublicId,
-    store::{LockOwner, Locked, Replaced, Write},
+    store::{LockOwner, Locked, Rename, Replaced, Write},
 };
 
 const OURS: LockOwner = LockOwner::new(1);
-/// Differs in one bit only, far from those that a smaller number has.
+/// An owner that differs from `OURS` only in the highest bit, which a smaller number would lose.
 const THEIRS: LockOwner = LockOwner::new(1 | 1 << 127);
 
 async fn lock(
@@ -55,16 +55,16 @@ pub(super) async fn is_exclusive(bench: Bench) {
     );
     assert!(
         unlock(&bench, key, OURS).await,
-        "unlock by the owner did nothing"
+        "unlock by the owner returned false"
     );
     assert_eq!(
         lock(&bench, key, THEIRS, until, now).await,
         Locked::Acquired,
-        "a lease given back"
+        "a released lease"
     );
 }
 
-pub(super) async fn runs_out(bench: Bench) {
+pub(super) async fn expires(bench: Bench) {
     let (key, _) = bench.create(b"the record").await;
     let until = in_a_minute(&bench);
     let after = until.saturating_add(millis(60_000));
@@ -73,42 +73,42 @@ pub(super) async fn runs_out(bench: Bench) {
     assert_eq!(
         lock(&bench, key, THEIRS, after, just_before).await,
         Locked::Held,
-        "1 ms before the lease runs out"
+        "1 ms before the lease expires"
     );
     assert_eq!(
         lock(&bench, key, THEIRS, after, until).await,
         Locked::Acquired,
-        "at the moment the lease runs out"
+        "at the time at which the lease expires"
     );
     assert_eq!(
         lock(&bench, key, OURS, after, until).await,
         Locked::Held,
-        "the lease of a holder that came too late"
+        "the lease after another owner has acquired it"
     );
 }
 
-/// What the owner of a lease that ran out has sent may arrive when another has the lease already.
-pub(super) async fn fences_off_the_owner_before(bench: Bench) {
+/// A write of the previous owner may arrive after another owner has acquired the lease.
+pub(super) async fn fences_the_previous_owner(bench: Bench) {
     let (key, written) = bench.create(b"the record").await;
     let until = in_a_minute(&bench);
     lock(&bench, key, OURS, until, bench.now).await;
-    // Given up, but not given back.
+    // The lease expires but is not released.
     lock(&bench, key, OURS, bench.now, bench.now).await;
     assert_eq!(
         bench.load(key).await.as_ref(),
         Some(&written),
-        "the record whose lease has run out"
+        "the record after its lease has expired"
     );
     assert_eq!(
         lock(&bench, key, THEIRS, until, bench.now).await,
         Locked::Acquired,
-        "a lease whose owner set its end to now"
+        "an expired lease"
     );
-    let found = bench.load(key).await.expect("the record is there");
+    let found = bench.load(key).await.expect("the record");
     assert_eq!(
         (&found.data, found.expires_at),
         (&written.data, written.expires_at),
-        "the record whose lease was taken over"
+        "the record after its lease was taken over"
     );
     assert!(
         found.version > written.version,
@@ -121,18 +121,18 @@ pub(super) async fn fences_off_the_owner_before(bench: Bench) {
     assert_eq!(
         late.await.expect("replace"),
         Replaced::Conflict(found.clone()),
-        "what the owner before had sent"
+        "a late write of the previous owner"
     );
     let ours = bench
         .store
         .replace(key, found.version, bench.write(b"ours"), bench.now);
     assert!(
         matches!(ours.await, Ok(Replaced::Replaced(_))),
-        "what the owner writes"
+        "a write of the current owner"
     );
 }
 
-pub(super) async fn is_prolonged_by_its_owner(bench: Bench) {
+pub(super) async fn is_extended_by_its_owner(bench: Bench) {
     let (key, _) = bench.create(b"the record").await;
     let until = in_a_minute(&bench);
     let longer = until.saturating_add(millis(60_000));
@@ -140,39 +140,39 @@ pub(super) async fn is_prolonged_by_its_owner(bench: Bench) {
     assert_eq!(
         lock(&bench, key, OURS, longer, bench.now).await,
         Locked::Acquired,
-        "a lease asked for by its owner"
+        "a lease requested again by its owner"
     );
     assert_eq!(
         lock(&bench, key, THEIRS, longer, until).await,
         Locked::Held,
-        "a lease prolonged"
+        "an extended lease"
     );
 }
 
-pub(super) async fn is_given_back_by_its_owner_only(bench: Bench) {
+pub(super) async fn is_released_by_its_owner_only(bench: Bench) {
     let (key, _) = bench.create(b"the record").await;
     let until = in_a_minute(&bench);
     assert!(
         !unlock(&bench, key, OURS).await,
-        "unlock found a lease that nobody took"
+        "unlock released a lease that nobody holds"
     );
     lock(&bench, key, OURS, until, bench.now).await;
     assert!(
         !unlock(&bench, key, THEIRS).await,
-        "unlock by another than the owner"
+        "unlock by another owner returned true"
     );
     assert_eq!(
         lock(&bench, key, THEIRS, until, bench.now).await,
         Locked::Held,
-        "the lease after it"
+        "the lease after unlock by another owner"
     );
     assert!(
         unlock(&bench, key, OURS).await,
-        "unlock by the owner did nothing"
+        "unlock by the owner returned false"
     );
     assert!(
         !unlock(&bench, key, OURS).await,
-        "a second unlock found the lease again"
+        "a second unlock returned true"
     );
 }
 
@@ -182,9 +182,9 @@ pub(super) async fn needs_a_live_record(bench: Bench) {
     assert_eq!(
         lock(&bench, missing, OURS, until, bench.now).await,
         Locked::Gone,
-        "the lease of nothing"
+        "the lease of a missing record"
     );
-    assert_eq!(bench.load(missing).await, None, "load after it");
+    assert_eq!(bench.load(missing).await, None, "load after the lock");
     let (expired, _) = bench.create(b"the record").await;
     assert_eq!(
         lock(&bench, expired, OURS, until, bench.end()).await,
@@ -200,19 +200,19 @@ pub(super) async fn is_beside_the_record(bench: Bench) {
     assert_eq!(
         bench.load(key).await.as_ref(),
         Some(&written),
-        "the record under a lease"
+        "the record with a lease"
     );
-    let answer = bench
+    let replaced = bench
         .store
         .replace(key, written.version, bench.write(b"next"), bench.now);
-    let Replaced::Replaced(version) = answer.await.expect("replace") else {
-        panic!("a lease stood in the way of a replace");
+    let Replaced::Replaced(version) = replaced.await.expect("replace") else {
+        panic!("a replace of a record with a lease failed");
     };
     let until_then = bench.end().saturating_add(millis(1000));
     let touched = bench.store.touch(key, version, until_then, bench.now);
     assert!(
         touched.await.expect("touch"),
-        "a lease stood in the way of a touch"
+        "a touch of a record with a lease failed"
     );
     assert_eq!(
         lock(&bench, key, THEIRS, until, bench.now).await,
@@ -231,10 +231,19 @@ pub(super) async fn ends_with_the_record(bench: Bench) {
     for key in [key, expired] {
         lock(&bench, key, OURS, until, bench.now).await;
     }
-    bench.store.delete(key, bench.now).await.expect("delete");
+    let created = bench
+        .store
+        .create(expired, Write::new("new", until), bench.end());
+    created.await.expect("create");
+    assert_eq!(
+        lock(&bench, expired, THEIRS, until, bench.end()).await,
+        Locked::Acquired,
+        "the lease of a record that replaced an expired one with a lease"
+    );
+    bench.store.clear().await.expect("clear");
     assert!(
         !unlock(&bench, key, OURS).await,
-        "unlock after the record was deleted"
+        "unlock after the record was cleared"
     );
     for (key, now) in [(key, bench.now), (expired, bench.end())] {
         let created = bench.store.create(key, Write::new("new", until), now);
@@ -242,33 +251,24 @@ pub(super) async fn ends_with_the_record(bench: Bench) {
         assert_eq!(
             lock(&bench, key, THEIRS, until, now).await,
             Locked::Acquired,
-            "the lease of a new record under a key whose old one was under a lease"
+            "the lease of a new record whose key had a record with a lease"
         );
     }
 }
 
 pub(super) async fn ends_with_a_rename(bench: Bench) {
     let until = in_a_minute(&bench);
-    for leave in [None, Some(bench.write(b"left"))] {
-        let (from, old) = bench.create(b"the record").await;
-        let to = key();
-        let left = leave.is_some();
-        lock(&bench, from, OURS, until, bench.now).await;
-        let write = bench.write(b"moved");
-        let renamed = bench
-            .store
-            .rename(from, old.version, to, write, leave, bench.now);
-        renamed.await.expect("rename");
+    let (from, old) = bench.create(b"the record").await;
+    let to = key();
+    lock(&bench, from, OURS, until, bench.now).await;
+    let (write, leave) = (bench.write(b"renamed"), bench.write(b"left"));
+    let rename = Rename::new(from, old.version, to, write, leave);
+    bench.store.rename(rename, bench.now).await.expect("rename");
+    for (key, name) in [(to, "new"), (from, "old")] {
         assert_eq!(
-            lock(&bench, to, THEIRS, until, bench.now).await,
+            lock(&bench, key, THEIRS, until, bench.now).await,
             Locked::Acquired,
-            "the lease under the new key"
-        );
-        let expected = if left { Locked::Acquired } else { Locked::Gone };
-        assert_eq!(
-            lock(&bench, from, THEIRS, until, bench.now).await,
-            expected,
-            "the lease under the old key"
+            "the lease under the {name} key"
         );
     }
 }

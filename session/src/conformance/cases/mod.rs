@@ -1,4 +1,4 @@
-//! What is asked of a store, one function a case.
+//! The cases. Each is a function.
 
 mod lease;
 mod load;
@@ -18,15 +18,15 @@ use crate::{
     store::{Created, Stored, Version, Write},
 };
 
-/// One thing that a store must do right.
+/// A test of one behavior of a store.
 pub(super) struct Case {
-    /// Its number in the list of behaviours, and what it is.
+    /// The number of the behavior in the project's list, and the name of the case.
     pub(super) name: &'static str,
     pub(super) run: fn(Bench) -> Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Case {
-    /// The name of its own namespace.
+    /// Returns the name of the case's namespace.
     pub(super) fn namespace(&self) -> String {
         let (_, name) = self.name.split_once(' ').expect("a number and a name");
         name.to_owned()
@@ -48,9 +48,7 @@ pub(super) const CASES: &[Case] = cases![
     "6.1" write::create_on_live_changes_nothing,
     "6.1" write::create_on_expired_works,
     "6.2" load::missing_is_nothing,
-    "6.2" load::deleted_is_nothing,
-    "6.2" load::delete_twice_is_fine,
-    "6.2" load::delete_ignores_the_version,
+    "6.2" load::cleared_is_nothing,
     "6.2" load::expired_is_nothing,
     "6.3" write::replace_wins_once,
     "6.3" write::replace_moves_the_version_on,
@@ -61,7 +59,7 @@ pub(super) const CASES: &[Case] = cases![
     "6.3" races::parallel_replaces_of_one_version,
     "6.3" races::wins_are_as_many_as_versions,
     "6.3" races::parallel_creates,
-    "6.3" races::replace_never_undoes_a_delete,
+    "6.3" races::replace_never_undoes_a_clear,
     "6.3" races::loads_see_whole_records,
     "6.4" time::touch_moves_expiry_only,
     "6.4" time::touch_of_missing_creates_nothing,
@@ -70,37 +68,36 @@ pub(super) const CASES: &[Case] = cases![
     "6.4" time::stale_touch_changes_nothing,
     "6.4" races::touch_never_undoes_a_replace,
     "6.5" rename::moves_the_record,
-    "6.5" rename::leaves_what_it_is_given,
+    "6.5" rename::leaves_a_record,
     "6.5" rename::stale_changes_nothing,
     "6.5" rename::of_missing_changes_nothing,
     "6.5" rename::of_expired_is_gone,
     "6.5" rename::onto_expired_works,
     "6.5" rename::onto_live_is_refused,
     "6.5" races::parallel_renames,
-    "6.5" races::parallel_renames_that_leave,
     "6.5" races::renames_leave_no_gap,
     "6.5" races::rename_against_replace,
-    "6.5" races::rename_against_delete,
+    "6.5" races::rename_against_clear,
     "6.6" time::boundary_to_the_millisecond,
-    "6.6" time::delete_expired_keeps_to_its_limit,
-    "6.6" time::delete_expired_spares_the_living,
+    "6.6" time::delete_expired_respects_its_limit,
+    "6.6" time::delete_expired_keeps_live_records,
     "6.6" races::parallel_sweeps,
     "6.7" values::sizes_up_to_a_mebibyte,
     "6.7" values::arbitrary_bytes,
     "6.7" values::keys_that_differ_in_one_bit,
     "6.7" values::large_batch,
-    "6.7" namespace::keys_do_not_meet,
-    "6.7" namespace::clear_keeps_to_its_own,
+    "6.7" namespace::keys_are_separate,
+    "6.7" namespace::clear_is_limited_to_it,
     "6.9" lease::is_exclusive,
-    "6.9" lease::runs_out,
-    "6.9" lease::fences_off_the_owner_before,
-    "6.9" lease::is_prolonged_by_its_owner,
-    "6.9" lease::is_given_back_by_its_owner_only,
+    "6.9" lease::expires,
+    "6.9" lease::fences_the_previous_owner,
+    "6.9" lease::is_extended_by_its_owner,
+    "6.9" lease::is_released_by_its_owner_only,
     "6.9" lease::needs_a_live_record,
     "6.9" lease::is_beside_the_record,
     "6.9" lease::ends_with_the_record,
     "6.9" lease::ends_with_a_rename,
-    "6.9" races::one_of_many_gets_the_lease,
+    "6.9" races::one_owner_acquires_the_lease,
 ];
 
 fn key() -> PublicId {
@@ -119,7 +116,7 @@ fn stored(write: &Write, version: Version) -> Stored {
     }
 }
 
-/// The steps that most cases begin with. They fail the case where the store does not do as asked.
+/// The steps that most cases start with. They panic, and so fail the case, if the store fails.
 impl Bench {
     async fn load(&self, key: PublicId) -> Option<Stored> {
         self.load_at(key, self.now).await
@@ -129,7 +126,7 @@ impl Bench {
         self.store.load(key, now).await.expect("load")
     }
 
-    /// Creates a record with this content.
+    /// Creates a record with this data.
     async fn create(&self, data: &'static [u8]) -> (PublicId, Stored) {
         self.create_with(self.write(data)).await
     }
@@ -142,7 +139,7 @@ impl Bench {
             .await
             .expect("create");
         let Created::Created(version) = created else {
-            panic!("create under a key that nothing has answered {created:?}");
+            panic!("create under an unused key returned {created:?}");
         };
         (key, stored(&write, version))
     }
@@ -153,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_fit_for_tables() {
+    fn names_are_unique_and_valid_as_table_names() {
         let mut names: Vec<_> = CASES.iter().map(Case::namespace).collect();
         for name in &names {
             assert!(name.len() <= 38, "{name}");

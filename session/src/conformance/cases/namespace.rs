@@ -1,64 +1,65 @@
 //! 6.7: two namespaces of one backend.
 
-use super::{Bench, millis};
-use crate::store::{Created, LockOwner, Locked, Replaced};
+use super::{Bench, key, millis};
+use crate::store::{Created, LockOwner, Locked, Rename, Replaced};
 
-pub(super) async fn keys_do_not_meet(bench: Bench) {
+pub(super) async fn keys_are_separate(bench: Bench) {
     let other = bench.open_another().await;
-    let (key, written) = bench.create(b"here").await;
+    let (here, written) = bench.create(b"here").await;
     assert_eq!(
-        other.load(key, bench.now).await.expect("load"),
+        other.load(here, bench.now).await.expect("load"),
         None,
-        "the other namespace loads it"
+        "load in the other namespace"
     );
-    let answer = other.replace(key, written.version, bench.write(b"there"), bench.now);
+    let replaced = other.replace(here, written.version, bench.write(b"there"), bench.now);
     assert_eq!(
-        answer.await.expect("replace"),
+        replaced.await.expect("replace"),
         Replaced::Gone,
-        "the other namespace replaces it"
+        "replace in the other namespace"
     );
-    let touched = other.touch(key, written.version, bench.end(), bench.now);
+    let touched = other.touch(here, written.version, bench.end(), bench.now);
     assert!(
         !touched.await.expect("touch"),
-        "the other namespace touches it"
+        "touch in the other namespace found the record"
     );
-    let locked = other.lock(key, LockOwner::new(1), bench.end(), bench.now);
+    let locked = other.lock(here, LockOwner::new(1), bench.end(), bench.now);
     assert_eq!(
         locked.await.expect("lock"),
         Locked::Gone,
-        "the other namespace locks it"
+        "lock in the other namespace"
     );
-    assert!(
-        !other.delete(key, bench.now).await.expect("delete"),
-        "the other namespace deletes it"
+    let (write, leave) = (bench.write(b"renamed"), bench.write(b"left"));
+    let rename = Rename::new(here, written.version, key(), write, leave);
+    assert_eq!(
+        other.rename(rename, bench.now).await.expect("rename"),
+        Replaced::Gone,
+        "rename in the other namespace"
     );
     assert_eq!(
-        bench.load(key).await.as_ref(),
+        bench.load(here).await.as_ref(),
         Some(&written),
-        "the record here"
+        "the record in its namespace"
     );
 
-    let created = other.create(key, bench.write(b"there"), bench.now);
+    let created = other.create(here, bench.write(b"there"), bench.now);
     assert!(
         matches!(created.await.expect("create"), Created::Created(_)),
-        "a record under a key that only the other namespace has"
+        "create under a key that exists only in the first namespace"
     );
     assert_eq!(
-        bench.load(key).await.as_ref(),
-        Some(&written),
-        "the record here"
+        bench.load(here).await,
+        Some(written),
+        "the record in the first namespace"
     );
-    let there = other.load(key, bench.now).await.expect("load");
+    let there = other.load(here, bench.now).await.expect("load");
     assert_eq!(
         there.map(|stored| stored.data),
         Some("there".into()),
-        "the record there"
+        "the record in the other namespace"
     );
-    assert!(other.delete(key, bench.now).await.expect("delete"));
-    assert_eq!(bench.load(key).await, Some(written), "the record here");
 }
 
-pub(super) async fn clear_keeps_to_its_own(bench: Bench) {
+pub(super) async fn clear_is_limited_to_it(bench: Bench) {
     let other = bench.open_another().await;
     let mut written = Vec::new();
     for _ in 0..50 {
@@ -74,12 +75,12 @@ pub(super) async fn clear_keeps_to_its_own(bench: Bench) {
         assert_eq!(
             other.load(*key, bench.now).await.expect("load"),
             None,
-            "a record of the namespace that was cleared"
+            "a record of the cleared namespace"
         );
         assert_eq!(
             bench.load(*key).await.as_ref(),
             Some(stored),
-            "a record of the namespace beside it"
+            "a record of the other namespace"
         );
     }
     let swept = other
@@ -88,7 +89,7 @@ pub(super) async fn clear_keeps_to_its_own(bench: Bench) {
     assert_eq!(
         swept.expect("delete_expired"),
         0,
-        "swept where all was cleared"
+        "the number of records swept after clear"
     );
 
     other.clear().await.expect("clear of an empty namespace");
@@ -96,6 +97,6 @@ pub(super) async fn clear_keeps_to_its_own(bench: Bench) {
     let again = other.create(*key, bench.write(b"again"), bench.now).await;
     assert!(
         matches!(again.expect("create"), Created::Created(_)),
-        "a record created after a clear"
+        "create after clear"
     );
 }

@@ -1,4 +1,4 @@
-//! What holds when many ask at once.
+//! Concurrent calls.
 
 use std::{
     future::Future,
@@ -11,10 +11,10 @@ use std::{
 use tokio::task::JoinSet;
 
 use super::{Bench, key, millis, stored};
-use crate::store::{Created, LockOwner, Locked, Replaced, SessionStore, Write};
+use crate::store::{Created, LockOwner, Locked, Rename, Replaced, SessionStore, Write};
 
-/// Runs `count` of these at once, and answers what they did.
-async fn all_at_once<T: Send + 'static, Fut>(
+/// Runs `count` tasks concurrently and returns their results.
+async fn concurrently<T: Send + 'static, Fut>(
     count: usize,
     mut task: impl FnMut(usize) -> Fut,
 ) -> Vec<T>
@@ -32,110 +32,124 @@ fn numbered(number: usize, bench: &Bench) -> Write {
     Write::new(format!("number {number}"), bench.end())
 }
 
-fn count<T>(answers: &[T], which: impl Fn(&T) -> bool) -> usize {
-    answers.iter().filter(|answer| which(answer)).count()
+fn count<T>(results: &[T], which: impl Fn(&T) -> bool) -> usize {
+    results.iter().filter(|result| which(result)).count()
 }
 
-fn is_replaced(answer: &Replaced) -> bool {
-    matches!(answer, Replaced::Replaced(_))
+fn is_replaced(result: &Replaced) -> bool {
+    matches!(result, Replaced::Replaced(_))
 }
 
 pub(super) async fn parallel_replaces_of_one_version(bench: Bench) {
     let (key, first) = bench.create(b"first").await;
-    let answers = all_at_once(200, |number| {
+    let results = concurrently(200, |number| {
         let (store, now) = (Arc::clone(&bench.store), bench.now);
         let write = numbered(number, &bench);
         async move {
-            let answer = store.replace(key, first.version, write.clone(), now).await;
-            (write, answer.expect("replace"))
+            let result = store.replace(key, first.version, write.clone(), now).await;
+            (write, result.expect("replace"))
         }
     })
     .await;
-    let winners: Vec<_> = answers.iter().filter(|(_, a)| is_replaced(a)).collect();
-    assert_eq!(winners.len(), 1, "replaces of one version that won");
+    let successes: Vec<_> = results.iter().filter(|(_, r)| is_replaced(r)).collect();
+    assert_eq!(successes.len(), 1, "the successful replaces of one version");
     let current = bench.load(key).await.expect("the record");
-    assert_eq!(current.data, winners[0].0.data, "what the winner wrote");
-    for (_, answer) in &answers {
-        match answer {
-            Replaced::Replaced(version) => assert_eq!(*version, current.version, "its version"),
-            Replaced::Conflict(seen) => assert_eq!(*seen, current, "what a loser was shown"),
-            Replaced::Gone => panic!("a parallel replace found nothing"),
+    assert_eq!(
+        current.data, successes[0].0.data,
+        "the data of the successful write"
+    );
+    for (_, result) in &results {
+        match result {
+            Replaced::Replaced(version) => {
+                assert_eq!(*version, current.version, "the version of the record");
+            }
+            Replaced::Conflict(seen) => assert_eq!(*seen, current, "the record of a conflict"),
+            Replaced::Gone => panic!("a concurrent replace returned Gone"),
         }
     }
 }
 
-/// Each of two hundred goes on until it has won once: then the record was written two hundred times,
-/// by a chain of versions that none has skipped or shared.
+/// Each of 200 tasks tries until its replace succeeds once. The record is then written 200 times, with 200
+/// different versions.
 pub(super) async fn wins_are_as_many_as_versions(bench: Bench) {
     const TASKS: usize = 200;
     let (key, first) = bench.create_with(Write::new(vec![0; 8], bench.end())).await;
-    let mut versions = all_at_once(TASKS, |_| {
+    let mut versions = concurrently(TASKS, |_| {
         let (store, now, end) = (Arc::clone(&bench.store), bench.now, bench.end());
         let mut known = first.clone();
         async move {
-            // Each loses at most as often as others win.
+            // A task gets at most one conflict per success of another task.
             for _ in 0..TASKS {
-                let sum: [u8; 8] = known.data[..].try_into().expect("eight bytes");
+                let sum: [u8; 8] = known.data[..].try_into().expect("the data has eight bytes");
                 let sum = u64::from_le_bytes(sum) + 1;
                 let write = Write::new(sum.to_le_bytes().to_vec(), end);
                 match store.replace(key, known.version, write, now).await {
                     Ok(Replaced::Replaced(version)) => return version,
                     Ok(Replaced::Conflict(current)) => known = current,
-                    other => panic!("a parallel replace answered {other:?}"),
+                    other => panic!("a concurrent replace returned {other:?}"),
                 }
             }
-            panic!("a replace lost more often than others have won");
+            panic!("a task got more conflicts than other tasks had successes");
         }
     })
     .await;
     versions.sort();
     versions.dedup();
-    assert_eq!(versions.len(), TASKS, "different versions given to winners");
+    assert_eq!(versions.len(), TASKS, "the number of different versions");
     let current = bench.load(key).await.expect("the record");
-    assert_eq!(Some(&current.version), versions.last(), "its version");
-    let sum: [u8; 8] = current.data[..].try_into().expect("eight bytes");
+    assert_eq!(
+        Some(&current.version),
+        versions.last(),
+        "the version of the record"
+    );
+    let sum: [u8; 8] = current.data[..]
+        .try_into()
+        .expect("the data has eight bytes");
     assert_eq!(u64::from_le_bytes(sum), 200, "the sum of 200 increments");
 }
 
 pub(super) async fn parallel_creates(bench: Bench) {
     let key = key();
-    let answers = all_at_once(50, |number| {
+    let results = concurrently(50, |number| {
         let (store, now) = (Arc::clone(&bench.store), bench.now);
         let write = numbered(number, &bench);
         async move {
-            let answer = store.create(key, write.clone(), now).await;
-            (write, answer.expect("create"))
+            let result = store.create(key, write.clone(), now).await;
+            (write, result.expect("create"))
         }
     })
     .await;
-    let created = |(_, answer): &&(Write, Created)| matches!(answer, Created::Created(_));
-    let winners: Vec<_> = answers.iter().filter(created).collect();
-    assert_eq!(winners.len(), 1, "creates under one key that won");
+    let created = |(_, result): &&(Write, Created)| matches!(result, Created::Created(_));
+    let successes: Vec<_> = results.iter().filter(created).collect();
+    assert_eq!(successes.len(), 1, "the successful creates under one key");
     let current = bench.load(key).await.expect("the record");
-    assert_eq!(current.data, winners[0].0.data, "what the winner wrote");
+    assert_eq!(
+        current.data, successes[0].0.data,
+        "the data of the successful write"
+    );
 }
 
-pub(super) async fn replace_never_undoes_a_delete(bench: Bench) {
+pub(super) async fn replace_never_undoes_a_clear(bench: Bench) {
     for _ in 0..20 {
         let (key, first) = bench.create(b"first").await;
-        all_at_once(10, |number| {
+        concurrently(10, |number| {
             let (store, now, version) = (Arc::clone(&bench.store), bench.now, first.version);
             let write = numbered(number, &bench);
             async move {
                 if number == 5 {
-                    store.delete(key, now).await.expect("delete");
+                    store.clear().await.expect("clear");
                 } else {
-                    let answer = store.replace(key, version, write, now).await;
-                    answer.expect("replace");
+                    let result = store.replace(key, version, write, now).await;
+                    result.expect("replace");
                 }
             }
         })
         .await;
-        assert_eq!(bench.load(key).await, None, "a record that was deleted");
+        assert_eq!(bench.load(key).await, None, "a record that was cleared");
     }
 }
 
-/// The bytes, the version and the expiry that one load returns belong together.
+/// The data, the version and the expiry that a load returns come from one write.
 pub(super) async fn loads_see_whole_records(bench: Bench) {
     const WRITES: u64 = 50;
     let (end, now) = (bench.end(), bench.now);
@@ -156,9 +170,9 @@ pub(super) async fn loads_see_whole_records(bench: Bench) {
     let mut written = vec![first];
     for n in 1..=WRITES {
         let current = written.last().expect("the first").version;
-        let answer = bench.store.replace(key, current, nth(n), now).await;
-        let Replaced::Replaced(version) = answer.expect("replace") else {
-            panic!("the only writer did not win");
+        let result = bench.store.replace(key, current, nth(n), now).await;
+        let Replaced::Replaced(version) = result.expect("replace") else {
+            panic!("the only writer got a conflict");
         };
         written.push(stored(&nth(n), version));
         tokio::task::yield_now().await;
@@ -166,27 +180,29 @@ pub(super) async fn loads_see_whole_records(bench: Bench) {
     for loaded in readers.join_all().await.into_iter().flatten() {
         assert!(
             written.contains(&loaded),
-            "{loaded:?} has parts of different writes"
+            "{loaded:?} mixes different writes"
         );
     }
 }
 
-/// However touches and a replace come to lie, the expiry that stands is the replace's.
+/// In any order of touches and a replace, the replace decides the expiry.
 pub(super) async fn touch_never_undoes_a_replace(bench: Bench) {
     let sooner = bench.end().saturating_sub(millis(60_000));
     let later = bench.end().saturating_add(millis(60_000));
     for _ in 0..20 {
         let (key, first) = bench.create(b"first").await;
-        all_at_once(8, |number| {
+        concurrently(8, |number| {
             let (store, now, version) = (Arc::clone(&bench.store), bench.now, first.version);
             async move {
                 if number == 4 {
                     let write = Write::new("second", sooner);
-                    let answer = store.replace(key, version, write, now).await;
-                    let answer = answer.expect("replace");
-                    assert!(is_replaced(&answer), "replace beside touches: {answer:?}");
+                    let result = store.replace(key, version, write, now).await;
+                    let result = result.expect("replace");
+                    assert!(
+                        is_replaced(&result),
+                        "replace concurrent with touches: {result:?}"
+                    );
                 } else {
-                    // Before the replace it finds its version, after it not.
                     let touched = store.touch(key, version, later, now).await;
                     touched.expect("touch");
                 }
@@ -202,160 +218,144 @@ pub(super) async fn touch_never_undoes_a_replace(bench: Bench) {
     }
 }
 
-async fn renames(bench: &Bench, leave: Option<Write>) {
+pub(super) async fn parallel_renames(bench: Bench) {
     for _ in 0..10 {
         let (from, old) = bench.create(b"the record").await;
-        let answers = all_at_once(10, |number| {
-            let (store, now, leave) = (Arc::clone(&bench.store), bench.now, leave.clone());
-            let write = numbered(number, bench);
+        let results = concurrently(10, |number| {
+            let (store, now, leave) = (Arc::clone(&bench.store), bench.now, bench.write(b"left"));
+            let write = numbered(number, &bench);
             async move {
                 let to = key();
-                let answer = store.rename(from, old.version, to, write, leave, now).await;
-                (to, answer.expect("rename"))
+                let rename = Rename::new(from, old.version, to, write, leave);
+                let result = store.rename(rename, now).await;
+                (to, result.expect("rename"))
             }
         })
         .await;
         assert_eq!(
-            count(&answers, |(_, answer)| is_replaced(answer)),
+            count(&results, |(_, result)| is_replaced(result)),
             1,
-            "parallel renames of one version that won"
+            "the successful renames of one version"
         );
-        let mut live = 0;
-        for (to, answer) in &answers {
-            let there = bench.load(*to).await.is_some();
+        for (to, result) in &results {
             assert_eq!(
-                there,
-                is_replaced(answer),
-                "whether a record is under the new key of a rename that answered {answer:?}"
+                bench.load(*to).await.is_some(),
+                is_replaced(result),
+                "whether a record exists under the new key of a rename that returned {result:?}"
             );
-            live += usize::from(there);
         }
-        assert_eq!(live, 1, "records under new keys");
         let left = bench.load(from).await.map(|stored| stored.data);
-        let expected = leave.as_ref().map(|leave| leave.data.clone());
-        assert_eq!(left, expected, "under the old key");
+        assert_eq!(left, Some("left".into()), "under the old key");
     }
 }
 
-pub(super) async fn parallel_renames(bench: Bench) {
-    renames(&bench, None).await;
-}
-
-pub(super) async fn parallel_renames_that_leave(bench: Bench) {
-    renames(&bench, Some(bench.write(b"left"))).await;
-}
-
-/// Who finds nothing under the old key any more finds the record under the new one.
+/// A record exists under the old key at every moment, and from the moment at which it is the record that was
+/// left, a record exists under the new key too.
 pub(super) async fn renames_leave_no_gap(bench: Bench) {
     for _ in 0..20 {
         let (from, old) = bench.create(b"the record").await;
         let to = key();
-        let (now, write) = (bench.now, bench.write(b"moved"));
+        let (now, write, leave) = (bench.now, bench.write(b"renamed"), bench.write(b"left"));
         let renamed = Arc::new(AtomicBool::new(false));
         let reader = {
             let (store, renamed) = (Arc::clone(&bench.store), Arc::clone(&renamed));
+            let first = old.data.clone();
             tokio::spawn(async move {
                 loop {
-                    let last = renamed.load(Ordering::SeqCst);
-                    if store.load(from, now).await.expect("load").is_none() || last {
-                        return store.load(to, now).await.expect("load");
+                    let is_last = renamed.load(Ordering::SeqCst);
+                    match store.load(from, now).await.expect("load") {
+                        None => return Err("the old key had no record during a rename"),
+                        Some(stored) if stored.data != first => break,
+                        Some(_) if is_last => return Err("the old key kept its record"),
+                        Some(_) => tokio::task::yield_now().await,
                     }
-                    tokio::task::yield_now().await;
                 }
+                let found = store.load(to, now).await.expect("load");
+                found.ok_or("the record that was left was written before the new one")
             })
         };
-        let store = &bench.store;
-        let answer = store.rename(from, old.version, to, write, None, now).await;
-        assert!(is_replaced(&answer.expect("rename")), "the only rename");
+        let rename = Rename::new(from, old.version, to, write, leave);
+        let result = bench.store.rename(rename, now).await.expect("rename");
+        assert!(is_replaced(&result), "the only rename returned {result:?}");
         renamed.store(true, Ordering::SeqCst);
-        let found = reader.await.expect("a reader that ends");
-        assert!(
-            found.is_some(),
-            "a moment at which neither key has the record"
-        );
+        if let Err(gap) = reader.await.expect("the reader ends") {
+            panic!("{gap}");
+        }
     }
 }
 
 pub(super) async fn rename_against_replace(bench: Bench) {
-    for round in 0..20 {
-        let leave = (round % 2 == 1).then(|| bench.write(b"left"));
-        let (from, old) = bench.create(b"first").await;
-        let to = key();
-        let answers = all_at_once(2, |number| {
-            let (store, now, leave) = (Arc::clone(&bench.store), bench.now, leave.clone());
-            let write = numbered(number, &bench);
-            async move {
-                let answer = if number == 0 {
-                    store.rename(from, old.version, to, write, leave, now).await
-                } else {
-                    store.replace(from, old.version, write, now).await
-                };
-                (number == 0, answer.expect("rename and replace"))
-            }
-        })
-        .await;
-        let winners: Vec<_> = answers.iter().filter(|(_, a)| is_replaced(a)).collect();
-        assert_eq!(
-            winners.len(),
-            1,
-            "of a rename and a replace, those that won"
-        );
-        let renamed = winners[0].0;
-        assert_eq!(
-            bench.load(to).await.is_some(),
-            renamed,
-            "whether anything is under the new key"
-        );
-        let expected = match (renamed, leave) {
-            (true, leave) => leave.map(|leave| leave.data),
-            (false, _) => Some("number 1".into()),
-        };
-        let under_old = bench.load(from).await.map(|stored| stored.data);
-        assert_eq!(under_old, expected, "under the old key");
-    }
-}
-
-pub(super) async fn rename_against_delete(bench: Bench) {
     for _ in 0..20 {
         let (from, old) = bench.create(b"first").await;
         let to = key();
-        let answers = all_at_once(2, |number| {
-            let (store, now) = (Arc::clone(&bench.store), bench.now);
+        let results = concurrently(2, |number| {
+            let (store, now, leave) = (Arc::clone(&bench.store), bench.now, bench.write(b"left"));
+            let write = numbered(number, &bench);
+            async move {
+                let result = if number == 0 {
+                    let rename = Rename::new(from, old.version, to, write, leave);
+                    store.rename(rename, now).await
+                } else {
+                    store.replace(from, old.version, write, now).await
+                };
+                (number == 0, result.expect("rename and replace"))
+            }
+        })
+        .await;
+        let successes: Vec<_> = results.iter().filter(|(_, r)| is_replaced(r)).collect();
+        assert_eq!(
+            successes.len(),
+            1,
+            "the successes of a concurrent rename and replace"
+        );
+        let renamed = successes[0].0;
+        assert_eq!(
+            bench.load(to).await.is_some(),
+            renamed,
+            "whether a record exists under the new key"
+        );
+        let expected = if renamed { "left" } else { "number 1" };
+        let under_old = bench.load(from).await.map(|stored| stored.data);
+        assert_eq!(under_old, Some(expected.into()), "under the old key");
+    }
+}
+
+/// A clear may miss the new record of a concurrent rename, but never the old one.
+pub(super) async fn rename_against_clear(bench: Bench) {
+    for _ in 0..20 {
+        let (from, old) = bench.create(b"first").await;
+        let to = key();
+        let results = concurrently(2, |number| {
+            let (store, now, leave) = (Arc::clone(&bench.store), bench.now, bench.write(b"left"));
             let write = numbered(number, &bench);
             async move {
                 if number == 0 {
-                    let answer = store.rename(from, old.version, to, write, None, now).await;
-                    (true, is_replaced(&answer.expect("rename")))
+                    let rename = Rename::new(from, old.version, to, write, leave);
+                    Some(store.rename(rename, now).await.expect("rename"))
                 } else {
-                    (false, store.delete(from, now).await.expect("delete"))
+                    store.clear().await.expect("clear");
+                    None
                 }
             }
         })
         .await;
-        let did = |rename: bool| answers.contains(&(rename, true));
-        assert!(
-            did(true) != did(false),
-            "a rename and a delete of one record: the one won {}, the other {}",
-            did(true),
-            did(false)
-        );
+        let renamed = results.iter().flatten().any(is_replaced);
         assert_eq!(bench.load(from).await, None, "under the old key");
-        assert_eq!(
-            bench.load(to).await.is_some(),
-            did(true),
-            "whether anything is under the new key"
+        assert!(
+            renamed || bench.load(to).await.is_none(),
+            "a record exists under the new key of a rename that failed"
         );
     }
 }
 
 pub(super) async fn parallel_sweeps(bench: Bench) {
     for _ in 0..60 {
-        bench.create(b"dead").await;
+        bench.create(b"expired").await;
     }
     let later = bench.end();
-    let living = Write::new("living", later.saturating_add(millis(60_000)));
-    let (survivor, written) = bench.create_with(living).await;
-    let removed = all_at_once(8, |_| {
+    let live = Write::new("live", later.saturating_add(millis(60_000)));
+    let (survivor, written) = bench.create_with(live).await;
+    let removed = concurrently(8, |_| {
         let store: Arc<dyn SessionStore> = Arc::clone(&bench.store);
         async move {
             let mut removed = 0;
@@ -370,26 +370,26 @@ pub(super) async fn parallel_sweeps(bench: Bench) {
         }
     })
     .await;
-    // Each may have left to another what that one was about to remove; all of it is gone by now.
+    // A sweep may skip records that another sweep is about to remove. All are removed by now.
     let removed: usize = removed.into_iter().sum();
     let rest = bench.store.delete_expired(1000, later).await;
     let expected = if bench.expires_by_itself { 0 } else { 60 };
     assert_eq!(
         removed + rest.expect("delete_expired"),
         expected,
-        "removed by eight sweeps of sixty records"
+        "the records removed by eight sweeps of sixty"
     );
     assert_eq!(
         bench.load_at(survivor, later).await,
         Some(written),
-        "the record that has not expired"
+        "the live record"
     );
 }
 
-pub(super) async fn one_of_many_gets_the_lease(bench: Bench) {
+pub(super) async fn one_owner_acquires_the_lease(bench: Bench) {
     let (key, _) = bench.create(b"the record").await;
     let until = bench.now.saturating_add(millis(60_000));
-    let answers = all_at_once(50, |_| {
+    let results = concurrently(50, |_| {
         let (store, now) = (Arc::clone(&bench.store), bench.now);
         async move {
             let locked = store.lock(key, LockOwner::random(), until, now).await;
@@ -398,13 +398,13 @@ pub(super) async fn one_of_many_gets_the_lease(bench: Bench) {
     })
     .await;
     assert_eq!(
-        count(&answers, |answer| *answer == Locked::Acquired),
+        count(&results, |result| *result == Locked::Acquired),
         1,
-        "owners that have got one lease"
+        "the owners that acquired the lease"
     );
     assert_eq!(
-        count(&answers, |answer| *answer == Locked::Held),
+        count(&results, |result| *result == Locked::Held),
         49,
-        "owners that were told it is held"
+        "the owners that found the lease held"
     );
 }

@@ -1,4 +1,4 @@
-//! 6.4 and 6.6: touch, the moment of expiry, and the sweep.
+//! 6.4 and 6.6: touch, expiry and sweeps.
 
 use super::{Bench, key, millis};
 use crate::{
@@ -18,7 +18,7 @@ pub(super) async fn touch_moves_expiry_only(bench: Bench) {
     let until = bench.end().saturating_add(millis(600_000));
     assert!(
         touch(&bench, key, written.version, until).await,
-        "touch did not see the record"
+        "touch did not find the record"
     );
     let moved = Stored {
         expires_at: until,
@@ -27,31 +27,31 @@ pub(super) async fn touch_moves_expiry_only(bench: Bench) {
     assert_eq!(
         bench.load(key).await.as_ref(),
         Some(&moved),
-        "the record touched"
+        "the touched record"
     );
     assert_eq!(
         bench.load_at(key, bench.end()).await,
         Some(moved),
-        "the record at the end it had before"
+        "the record at its earlier expiry"
     );
-    assert_eq!(bench.load(other).await, Some(kept), "the record beside it");
+    assert_eq!(bench.load(other).await, Some(kept), "the other record");
 }
 
 pub(super) async fn touch_of_missing_creates_nothing(bench: Bench) {
     let missing = key();
-    let (deleted, old) = bench.create(b"the record").await;
-    bench
-        .store
-        .delete(deleted, bench.now)
-        .await
-        .expect("delete");
+    let (cleared, old) = bench.create(b"the record").await;
+    bench.store.clear().await.expect("clear");
     let until = bench.end().saturating_add(millis(600_000));
-    for (key, version) in [(missing, Version::FIRST), (deleted, old.version)] {
+    for (key, version) in [(missing, Version::FIRST), (cleared, old.version)] {
         assert!(
             !touch(&bench, key, version, until).await,
-            "touch saw a record where none is"
+            "touch found a missing record"
         );
-        assert_eq!(bench.load(key).await, None, "load after touching nothing");
+        assert_eq!(
+            bench.load(key).await,
+            None,
+            "load after touching a missing record"
+        );
     }
 }
 
@@ -60,11 +60,12 @@ pub(super) async fn touch_of_expired_revives_nothing(bench: Bench) {
     let later = bench.end();
     let until = later.saturating_add(millis(600_000));
     let touched = bench.store.touch(key, written.version, until, later).await;
-    assert!(
-        !touched.expect("touch"),
-        "touch took an expired record for a live one"
+    assert!(!touched.expect("touch"), "touch found an expired record");
+    assert_eq!(
+        bench.load_at(key, later).await,
+        None,
+        "load after the touch"
     );
-    assert_eq!(bench.load_at(key, later).await, None, "load after it");
 }
 
 pub(super) async fn touch_never_shortens(bench: Bench) {
@@ -76,12 +77,12 @@ pub(super) async fn touch_never_shortens(bench: Bench) {
     ] {
         assert!(
             touch(&bench, key, written.version, sooner).await,
-            "touch did not see the record"
+            "touch did not find the record"
         );
         assert_eq!(
             bench.load(key).await.as_ref(),
             Some(&written),
-            "the record touched with an earlier end than it has"
+            "the record after a touch with an earlier expiry"
         );
     }
 }
@@ -94,12 +95,12 @@ pub(super) async fn stale_touch_changes_nothing(bench: Bench) {
         .replace(key, written.version, sooner, bench.now)
         .await;
     replaced.expect("replace");
-    let current = bench.load(key).await.expect("the record replaced");
+    let current = bench.load(key).await.expect("the replaced record");
     let until = bench.end().saturating_add(millis(600_000));
     for stale in [written.version, current.version.next()] {
         assert!(
             !touch(&bench, key, stale, until).await,
-            "a stale touch said that its version is there"
+            "a stale touch found its version"
         );
         assert_eq!(
             bench.load(key).await.as_ref(),
@@ -115,37 +116,34 @@ pub(super) async fn boundary_to_the_millisecond(bench: Bench) {
     assert_eq!(
         bench.load_at(key, just_before).await,
         Some(written),
-        "1 ms before its end"
+        "1 ms before its expiry"
     );
     for after in [0, 1] {
         let later = bench.end().saturating_add(millis(after));
         assert_eq!(
             bench.load_at(key, later).await,
             None,
-            "{after} ms after its end"
+            "{after} ms after its expiry"
         );
     }
 }
 
-/// Calls the sweep until it says that nothing is left, and answers how much it removed in all.
+/// Sweeps until no expired record is left, and returns how many records were removed.
 async fn sweep(bench: &Bench, limit: usize, now: Timestamp) -> usize {
     let mut removed = 0;
     loop {
         let batch = bench.store.delete_expired(limit, now).await;
         let batch = batch.expect("delete_expired");
-        assert!(
-            batch <= limit,
-            "delete_expired({limit}) says it removed {batch}"
-        );
+        assert!(batch <= limit, "delete_expired({limit}) returned {batch}");
         removed += batch;
-        assert!(removed <= 1000, "removed more than there ever was");
+        assert!(removed <= 1000, "more records were removed than created");
         if batch < limit {
             return removed;
         }
     }
 }
 
-pub(super) async fn delete_expired_keeps_to_its_limit(bench: Bench) {
+pub(super) async fn delete_expired_respects_its_limit(bench: Bench) {
     for _ in 0..7 {
         bench.create(b"the record").await;
     }
@@ -154,34 +152,44 @@ pub(super) async fn delete_expired_keeps_to_its_limit(bench: Bench) {
     let first = first.expect("delete_expired");
     let rest = sweep(&bench, 3, later).await;
     if bench.expires_by_itself {
-        assert_eq!((first, rest), (0, 0), "removed by a store that need not");
+        assert_eq!(
+            (first, rest),
+            (0, 0),
+            "the records removed by a store that expires them by itself"
+        );
     } else {
-        assert_eq!(first, 3, "removed of seven, with a limit of three");
-        assert_eq!(rest, 4, "removed of the four left");
+        assert_eq!(
+            first, 3,
+            "the records removed of seven, with a limit of three"
+        );
+        assert_eq!(rest, 4, "the records removed of the remaining four");
     }
     assert_eq!(
         sweep(&bench, 100, later).await,
         0,
-        "removed where nothing is left"
+        "the records removed after all were removed"
     );
 }
 
-pub(super) async fn delete_expired_spares_the_living(bench: Bench) {
+pub(super) async fn delete_expired_keeps_live_records(bench: Bench) {
     let later = bench.end().saturating_add(millis(600_000));
-    let mut living = Vec::new();
+    let mut live = Vec::new();
     for n in 0..20 {
-        bench.create(b"dead").await;
+        bench.create(b"expired").await;
         let end = later.saturating_add(millis(1 + n));
-        living.push(bench.create_with(Write::new(&b"living"[..], end)).await);
+        live.push(bench.create_with(Write::new(&b"live"[..], end)).await);
     }
     let removed = sweep(&bench, 100, later).await;
-    let dead = if bench.expires_by_itself { 0 } else { 20 };
-    assert_eq!(removed, dead, "removed of twenty that have expired");
-    for (key, written) in living {
+    let expired = if bench.expires_by_itself { 0 } else { 20 };
+    assert_eq!(
+        removed, expired,
+        "the records removed of twenty expired ones"
+    );
+    for (key, written) in live {
         assert_eq!(
             bench.load_at(key, later).await,
             Some(written),
-            "a record that has not expired, after a sweep"
+            "a live record after a sweep"
         );
     }
 }

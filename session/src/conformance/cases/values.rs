@@ -1,12 +1,12 @@
-//! 6.7: records of every size, of any bytes, and many of them.
+//! 6.7: records of all sizes and contents, and large numbers of records.
 
-use super::{Bench, key};
+use super::{Bench, key, millis};
 use crate::{
     id::PublicId,
-    store::{Replaced, Write},
+    store::{Rename, Replaced, Write},
 };
 
-/// Bytes without a pattern that a store could lean on, the same for the same seed.
+/// Returns pseudorandom bytes, the same for the same seed.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..len)
@@ -29,11 +29,11 @@ pub(super) async fn sizes_up_to_a_mebibyte(bench: Bench) {
         assert!(loaded.data == first, "a created record of {len} bytes");
 
         let write = Write::new(second.clone(), bench.end());
-        let answer = bench
+        let replaced = bench
             .store
             .replace(key, written.version, write.clone(), bench.now);
         assert!(
-            matches!(answer.await.expect("replace"), Replaced::Replaced(_)),
+            matches!(replaced.await.expect("replace"), Replaced::Replaced(_)),
             "replace by {len} bytes"
         );
         let loaded = bench.load(key).await.expect("load after replace");
@@ -41,25 +41,30 @@ pub(super) async fn sizes_up_to_a_mebibyte(bench: Bench) {
 
         let stale = bench.store.replace(key, written.version, write, bench.now);
         let Replaced::Conflict(current) = stale.await.expect("replace") else {
-            panic!("a stale replace by {len} bytes was no conflict");
+            panic!("a stale replace by {len} bytes was not a conflict");
         };
         assert!(current.data == second, "a conflict of {len} bytes");
 
         let to = PublicId::from_bytes(noise(3, 32).try_into().expect("32 bytes"));
         let moved = Write::new(first.clone(), bench.end());
-        let renamed = bench
-            .store
-            .rename(key, current.version, to, moved, None, bench.now);
-        renamed.await.expect("rename");
+        let leave = Write::new(second.clone(), bench.end());
+        let rename = Rename::new(key, current.version, to, moved, leave);
+        let renamed = bench.store.rename(rename, bench.now).await;
+        renamed.expect("rename");
         let loaded = bench.load(to).await.expect("load after rename");
         assert!(loaded.data == first, "a renamed record of {len} bytes");
-        bench.store.delete(to, bench.now).await.expect("delete");
+        let loaded = bench.load(key).await.expect("load after rename");
+        assert!(
+            loaded.data == second,
+            "a record of {len} bytes that was left"
+        );
+        bench.store.clear().await.expect("clear");
     }
 }
 
 pub(super) async fn arbitrary_bytes(bench: Bench) {
     let every_byte: Vec<u8> = (0..=255).collect();
-    let all_alike = |byte: u8| vec![byte; 300];
+    let repeated = |byte: u8| vec![byte; 300];
     let texts = [
         "', \" \\ %s $1 ? -- /* */ ; \r\n\t",
         "\u{0}",
@@ -70,10 +75,10 @@ pub(super) async fn arbitrary_bytes(bench: Bench) {
     ];
     let mut records = vec![
         every_byte,
-        all_alike(0),
-        all_alike(0xff),
-        all_alike(b'\''),
-        all_alike(b'\\'),
+        repeated(0),
+        repeated(0xff),
+        repeated(b'\''),
+        repeated(b'\\'),
         vec![0xc3, 0x28],
     ];
     records.extend(texts.iter().map(|text| text.as_bytes().to_vec()));
@@ -82,7 +87,11 @@ pub(super) async fn arbitrary_bytes(bench: Bench) {
         let write = Write::new(record.clone(), bench.end());
         let (key, written) = bench.create_with(write).await;
         let loaded = bench.load(key).await;
-        assert_eq!(loaded, Some(written), "a record of the bytes {record:02x?}");
+        assert_eq!(
+            loaded,
+            Some(written),
+            "a record with the bytes {record:02x?}"
+        );
     }
 }
 
@@ -108,27 +117,34 @@ pub(super) async fn keys_that_differ_in_one_bit(bench: Bench) {
         assert_eq!(
             loaded.as_deref(),
             Some(&key.as_bytes()[..]),
-            "the record under a key that others resemble"
+            "the record under a key that differs from others in one bit"
         );
     }
 }
 
 pub(super) async fn large_batch(bench: Bench) {
+    let sooner = bench.end().saturating_sub(millis(60_000));
+    let expires_sooner = |place: u64| place.is_multiple_of(3);
     let mut written = Vec::new();
-    for seed in 0..1000 {
-        let len = usize::try_from(seed * 7 % 2000).expect("at most 2000");
-        let write = Write::new(noise(seed, len), bench.end());
-        written.push(bench.create_with(write).await);
-    }
-    for (place, (key, stored)) in written.iter().enumerate() {
-        if place % 3 == 0 {
-            assert!(bench.store.delete(*key, bench.now).await.expect("delete"));
+    for place in 0..1000 {
+        let len = usize::try_from(place * 7 % 2000).expect("the length is below 2000");
+        let end = if expires_sooner(place) {
+            sooner
         } else {
-            assert_eq!(bench.load(*key).await.as_ref(), Some(stored), "a record");
-        }
+            bench.end()
+        };
+        let record = bench.create_with(Write::new(noise(place, len), end)).await;
+        written.push((place, record));
     }
-    for (place, (key, stored)) in written.into_iter().enumerate() {
-        let expected = (place % 3 != 0).then_some(stored);
-        assert_eq!(bench.load(key).await, expected, "a record of many");
+    for (_, (key, stored)) in &written {
+        assert_eq!(bench.load(*key).await.as_ref(), Some(stored), "a record");
+    }
+    let swept = bench.store.delete_expired(10_000, sooner).await;
+    let expired = if bench.expires_by_itself { 0 } else { 334 };
+    assert_eq!(swept.expect("delete_expired"), expired, "the records swept");
+    for (place, (key, stored)) in written {
+        let expected = (!expires_sooner(place)).then_some(stored);
+        let loaded = bench.load_at(key, sooner).await;
+        assert_eq!(loaded, expected, "a record after the sweep");
     }
 }

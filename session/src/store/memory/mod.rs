@@ -1,4 +1,4 @@
-//! Sessions in the memory of this process.
+//! A store in the memory of this process.
 
 mod operations;
 mod slots;
@@ -17,12 +17,12 @@ use crate::{
     threads::atomic::{AtomicU64, Ordering},
 };
 
-/// Keeps sessions in the memory of this process: they end with it, and no other process sees them.
+/// A store in the memory of this process. Sessions end with the process, and other processes do not see them.
 ///
-/// Records are spread over many locks, each held for well under a microsecond, and what is loaded is
-/// shared and not copied. Expired records are removed along with writes; no task is needed for that.
-/// The number of records is bounded (a million or so unless told otherwise), so that traffic cannot
-/// fill the memory: see [`OnFull`].
+/// Records are spread over many locks, each held for well under a microsecond. A load shares the record's
+/// bytes and does not copy them. Writes also remove expired records, so no background task is needed. The
+/// number of records is limited (by default to [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY)), so that traffic
+/// cannot fill the memory: see [`OnFull`].
 ///
 /// ```
 /// use poem_session::store::{MemoryStore, OnFull};
@@ -42,21 +42,21 @@ pub struct MemoryStore {
     on_full: OnFull,
 }
 
-/// What a [`MemoryStore`] does when it is asked to create a record and holds as many as it may.
+/// The behavior of a full [`MemoryStore`] when a record is created.
 ///
-/// Expired records never count: they are removed first.
+/// Expired records do not count: the store removes them first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnFull {
-    /// Refuses the new record with [`StoreErrorKind::Full`](super::StoreErrorKind::Full). Nobody is
-    /// signed out by somebody else's traffic.
+    /// The store refuses the new record with [`StoreErrorKind::Full`](super::StoreErrorKind::Full), so that
+    /// one visitor's traffic does not end another visitor's session. The default.
     #[default]
     Refuse,
-    /// Ends another record for it: of a few picked at random, the one that would expire soonest.
+    /// The store removes another record: of a few random ones, the one that expires soonest.
     EvictSoonest,
 }
 
-/// Sets up a [`MemoryStore`].
+/// Settings of a [`MemoryStore`]: see [`MemoryStore::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "it does nothing until `build` is called"]
 pub struct MemoryStoreBuilder {
@@ -64,29 +64,31 @@ pub struct MemoryStoreBuilder {
     on_full: OnFull,
 }
 
-/// One byte of the key names the shard. So many that a million records make tables of a few thousand,
-/// which grow and are swept in tens of microseconds. Few where every order of what happens to them is tried.
+/// The number of shards. One byte of the key selects the shard.
+///
+/// With 256 shards, a million records make tables of a few thousand, which grow and are swept in tens of
+/// microseconds. The tests that try every schedule need a small number.
 const SHARDS: usize = if cfg!(poem_session_shuttle) { 2 } else { 256 };
 
-/// Aligned so that two shards never share a cache line, nor the pair of lines fetched together.
+/// Aligned so that two shards never share a cache line or a pair of lines that are fetched together.
 #[repr(align(128))]
 struct Shard {
     table: Mutex<Table>,
-    /// No record of the table expires before this moment, in milliseconds: whether a sweep could find
-    /// anything is known without the lock. Written under the lock only.
+    /// No record of the table expires before this time, in milliseconds since the Unix epoch. It shows
+    /// without the lock whether a sweep could remove a record. It is written only under the lock.
     earliest: AtomicU64,
 }
 
 impl MemoryStore {
-    /// How many records a store holds unless told otherwise: 2²⁰, a little over a million.
+    /// The default capacity: 2²⁰ records, a little over a million.
     pub const DEFAULT_CAPACITY: usize = 1 << 20;
 
-    /// An empty store of the default capacity, which refuses what is beyond that.
+    /// Creates an empty store with the default settings.
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// An empty store with settings of your own.
+    /// Returns a builder with the default settings.
     pub fn builder() -> MemoryStoreBuilder {
         MemoryStoreBuilder {
             capacity: Self::DEFAULT_CAPACITY,
@@ -94,17 +96,17 @@ impl MemoryStore {
         }
     }
 
-    /// How many records the store holds. Those that have expired but were not swept yet are among them.
+    /// Returns the number of records in the store, including expired ones that were not swept yet.
     pub fn len(&self) -> usize {
         self.slots.taken()
     }
 
-    /// Whether the store holds no record at all.
+    /// Returns whether the store holds no records.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// How many records the store can hold.
+    /// Returns the number of records that the store can hold.
     pub fn capacity(&self) -> usize {
         self.slots.capacity()
     }
@@ -135,20 +137,20 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl MemoryStoreBuilder {
-    /// How many records the store may hold, at least one. A record of four small keys takes some 300
-    /// bytes.
+    /// Sets the largest number of records, at least 1. The default is
+    /// [`DEFAULT_CAPACITY`](MemoryStore::DEFAULT_CAPACITY). A record of four small keys takes about 300 bytes.
     pub fn capacity(mut self, records: usize) -> Self {
         self.capacity = records.max(1);
         self
     }
 
-    /// What happens when it holds that many.
+    /// Sets what a full store does when a record is created. The default is [`OnFull::Refuse`].
     pub fn on_full(mut self, on_full: OnFull) -> Self {
         self.on_full = on_full;
         self
     }
 
-    /// The store, empty. Memory is taken as records come.
+    /// Creates the store. It allocates memory when records are created.
     #[must_use]
     pub fn build(self) -> MemoryStore {
         MemoryStore {
@@ -171,19 +173,19 @@ impl Shard {
         self.table.lock()
     }
 
-    /// Whether a record may have expired.
+    /// Returns whether a record of the table may have expired.
     fn may_have_expired(&self, now: Timestamp) -> bool {
         self.earliest.load(Ordering::Relaxed) <= now.as_millis()
     }
 
-    /// Takes note that a record expires then. To be called with the lock held.
-    fn expires(&self, at: Timestamp) {
+    /// Notes that a record expires at `at`. The caller must hold the lock.
+    fn note_expiry(&self, at: Timestamp) {
         if at.as_millis() < self.earliest.load(Ordering::Relaxed) {
             self.earliest.store(at.as_millis(), Ordering::Relaxed);
         }
     }
 
-    /// Removes up to `limit` expired records from the table, which is this shard's. Answers how many.
+    /// Removes up to `limit` expired records from this shard's table. Returns how many it removed.
     fn sweep(&self, table: &mut Table, limit: usize, now: Timestamp) -> usize {
         let (removed, earliest) = table.sweep(limit, now);
         if let Some(earliest) = earliest {

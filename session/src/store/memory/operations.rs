@@ -1,5 +1,5 @@
-//! The store contract, in memory. Everything is done at once when a method is called; the future is
-//! ready from the start.
+//! The store contract in memory. A method does its work when it is called, and the future that it returns is
+//! ready.
 
 use std::{
     future::{Ready, poll_fn, ready},
@@ -12,29 +12,29 @@ use parking_lot::MutexGuard;
 use super::{
     MemoryStore, OnFull, SHARDS, Shard, shard_index,
     slots::Slot,
-    table::{Place, Table},
+    table::{Lookup, Table},
 };
 use crate::{
     clock::Timestamp,
     id::PublicId,
     store::{
-        Created, LockOwner, Locked, Replaced, SessionStore, StoreError, StoreErrorKind,
+        Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreError, StoreErrorKind,
         StoreFuture, Stored, Version, Write,
     },
     threads::yield_now,
 };
 
-/// Records that a new one makes a sweep look at. With four, a sweep has gone through a table before
-/// the table has grown by a third; so expired records never pile up beyond that.
-const STEPS_A_CREATE: usize = 4;
-/// Records that any other write makes a sweep look at.
-const STEPS_A_WRITE: usize = 1;
-/// Records looked at to find one to evict.
+/// The number of records that a sweep checks for each create. With four, the sweep passes through the whole
+/// table before the table grows by a third, so expired records take no more space than that.
+const STEPS_PER_CREATE: usize = 4;
+/// The number of records that a sweep checks for each other write.
+const STEPS_PER_WRITE: usize = 1;
+/// The number of records that are compared to find one to evict.
 const CANDIDATES: usize = 16;
-/// Records of one table among them.
-const CANDIDATES_A_SHARD: usize = 4;
-/// A sweep of the whole store lets other tasks run after so many tables.
-const SHARDS_A_TURN: usize = 16;
+/// The largest number of candidates from one table.
+const CANDIDATES_PER_SHARD: usize = 4;
+/// The number of tables after which a sweep of the whole store lets other tasks run.
+const SHARDS_PER_TURN: usize = 16;
 
 impl SessionStore for MemoryStore {
     fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>> {
@@ -66,57 +66,40 @@ impl SessionStore for MemoryStore {
         let same = table
             .live(&key, now)
             .filter(|stored| stored.version == expected);
-        // Only ever later, so the shard's earliest expiry stays true.
+        // The expiry only moves to a later time, so the shard's `earliest` stays correct.
         let touched = same.map(|stored| stored.expires_at = stored.expires_at.max(expires_at));
         boxed(Ok(touched.is_some()))
     }
 
-    fn rename(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Replaced> {
-        boxed(self.rename_now(from, expected, to, write, leave, now))
-    }
-
-    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
-        let mut table = self.shard(&key).lock();
-        let live = table.live(&key, now).is_some();
-        if table.remove(&key) {
-            self.slots.give_back(1);
-        }
-        boxed(Ok(live))
+    fn rename(&self, rename: Rename, now: Timestamp) -> StoreFuture<'_, Replaced> {
+        boxed(self.rename_now(rename, now))
     }
 
     fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize> {
         Box::pin(async move {
             let mut removed = 0;
-            for shards in self.shards.chunks(SHARDS_A_TURN) {
+            for shards in self.shards.chunks(SHARDS_PER_TURN) {
                 for shard in shards.iter().filter(|shard| shard.may_have_expired(now)) {
                     if removed == limit {
                         return Ok(removed);
                     }
                     removed += self.sweep(shard, &mut shard.lock(), limit - removed, now);
                 }
-                let_others_run().await;
+                yield_to_other_tasks().await;
             }
             Ok(removed)
         })
     }
 
     fn clear(&self) -> StoreFuture<'_, ()> {
-        // All tables at once: a record that moves to another one meanwhile does not slip through.
+        // All tables are locked at the same time, so that a record which is renamed meanwhile is removed too.
         let mut tables: Vec<_> = self.shards.iter().map(Shard::lock).collect();
         let cleared: Vec<_> = tables
             .iter_mut()
             .map(|table| mem::take(&mut **table))
             .collect();
         drop(tables);
-        self.slots.give_back(cleared.iter().map(Table::len).sum());
+        self.slots.release(cleared.iter().map(Table::len).sum());
         boxed(Ok(()))
     }
 
@@ -138,14 +121,14 @@ impl SessionStore for MemoryStore {
 impl MemoryStore {
     fn load_now(&self, key: &PublicId, now: Timestamp) -> Option<Stored> {
         let mut table = self.shard(key).lock();
-        match table.place(key, now) {
-            Place::Live(stored) => Some(stored.clone()),
-            Place::Expired => {
+        match table.look_up(key, now) {
+            Lookup::Live(stored) => Some(stored.clone()),
+            Lookup::Expired => {
                 table.remove(key);
-                self.slots.give_back(1);
+                self.slots.release(1);
                 None
             }
-            Place::Vacant => None,
+            Lookup::Missing => None,
         }
     }
 
@@ -159,25 +142,25 @@ impl MemoryStore {
         let mut slot = None;
         loop {
             let mut table = shard.lock();
-            match table.place(&key, now) {
-                Place::Live(_) => return Ok(Created::Exists),
-                // Hands its place on.
-                Place::Expired => {}
-                Place::Vacant => {
+            match table.look_up(&key, now) {
+                Lookup::Live(_) => return Ok(Created::Exists),
+                // The new record takes the slot of the expired one.
+                Lookup::Expired => {}
+                Lookup::Missing => {
                     slot = slot.or_else(|| self.slots.take());
                     if slot.is_none() {
                         drop(table);
-                        slot = Some(self.make_room("creating a session in memory", now)?);
+                        slot = Some(self.free_slot("creating a session in memory", now)?);
                         continue;
                     }
                 }
             }
-            shard.expires(write.expires_at);
-            let (version, grown) = table.begin(key, write);
+            shard.note_expiry(write.expires_at);
+            let (version, grown) = table.insert(key, write);
             if let Some(slot) = slot.filter(|_| grown) {
                 slot.fill();
             }
-            self.sweep_some(shard, &mut table, STEPS_A_CREATE, now);
+            self.sweep_some(shard, &mut table, STEPS_PER_CREATE, now);
             return Ok(Created::Created(version));
         }
     }
@@ -198,26 +181,25 @@ impl MemoryStore {
             return Replaced::Conflict(stored.clone());
         }
         let version = expected.next();
-        shard.expires(write.expires_at);
+        shard.note_expiry(write.expires_at);
         *stored = Stored {
             data: write.data,
             version,
             expires_at: write.expires_at,
         };
-        self.sweep_some(shard, &mut table, STEPS_A_WRITE, now);
+        self.sweep_some(shard, &mut table, STEPS_PER_WRITE, now);
         Replaced::Replaced(version)
     }
 
-    fn rename_now(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> Result<Replaced, StoreError> {
+    fn rename_now(&self, rename: Rename, now: Timestamp) -> Result<Replaced, StoreError> {
         let action = "renaming a session in memory";
+        let Rename {
+            from,
+            expected,
+            to,
+            write,
+            leave,
+        } = rename;
         let mut slot = None;
         loop {
             let mut tables = self.lock_both(&from, &to);
@@ -230,36 +212,29 @@ impl MemoryStore {
             if tables.to().live(&to, now).is_some() {
                 return Err(StoreError::new(StoreErrorKind::Corrupt, action));
             }
-            // Expired, or nothing at all.
             if tables.to().remove(&to) {
-                self.slots.give_back(1);
+                // An expired record was stored under `to`.
+                self.slots.release(1);
             }
-            if leave.is_some() {
-                slot = slot.or_else(|| self.slots.take());
-                if slot.is_none() {
-                    drop(tables);
-                    slot = Some(self.make_room(action, now)?);
-                    continue;
-                }
+            slot = slot.or_else(|| self.slots.take());
+            if slot.is_none() {
+                drop(tables);
+                slot = Some(self.free_slot(action, now)?);
+                continue;
             }
-            self.shard(&to).expires(write.expires_at);
-            let (version, _) = tables.to().begin(to, write);
-            // The place of `from` goes to `to`, or the one taken above does.
-            if let Some(leave) = leave {
-                self.shard(&from).expires(leave.expires_at);
-                tables.from().begin(from, leave);
-                if let Some(slot) = slot {
-                    slot.fill();
-                }
-            } else {
-                tables.from().remove(&from);
+            self.shard(&to).note_expiry(write.expires_at);
+            let (version, _) = tables.to().insert(to, write);
+            self.shard(&from).note_expiry(leave.expires_at);
+            tables.from().insert(from, leave);
+            if let Some(slot) = slot {
+                slot.fill();
             }
             return Ok(Replaced::Replaced(version));
         }
     }
 
-    /// The tables of two keys, which may be one. Locked in the order of the shards, so that two calls
-    /// never wait for each other.
+    /// Locks the tables of two keys, which may be the same table. The tables are locked in the order of the
+    /// shards, so that two calls never wait for each other.
     fn lock_both(&self, from: &PublicId, to: &PublicId) -> Tables<'_> {
         let (from, to) = (shard_index(from), shard_index(to));
         let first = self.shards[from.min(to)].lock();
@@ -280,18 +255,18 @@ impl MemoryStore {
 
     fn sweep(&self, shard: &Shard, table: &mut Table, limit: usize, now: Timestamp) -> usize {
         let removed = shard.sweep(table, limit, now);
-        self.slots.give_back(removed);
+        self.slots.release(removed);
         removed
     }
 
     fn sweep_some(&self, shard: &Shard, table: &mut Table, steps: usize, now: Timestamp) {
         if shard.may_have_expired(now) {
-            self.slots.give_back(table.sweep_some(steps, now));
+            self.slots.release(table.sweep_some(steps, now));
         }
     }
 
-    /// A place for one more record in a store that is full. No table is locked by the caller.
-    fn make_room(&self, action: &'static str, now: Timestamp) -> Result<Slot<'_>, StoreError> {
+    /// Makes a slot for one more record in a full store. The caller must not hold the lock of a table.
+    fn free_slot(&self, action: &'static str, now: Timestamp) -> Result<Slot<'_>, StoreError> {
         loop {
             for shard in self
                 .shards
@@ -309,15 +284,15 @@ impl MemoryStore {
                     if let Some(slot) = self.evict().or_else(|| self.slots.take()) {
                         return Ok(slot);
                     }
-                    // What was to be evicted has ended meanwhile, and its place went to somebody else,
-                    // or every place is being filled right now.
+                    // The record to evict was removed meanwhile and another call took its slot, or all
+                    // slots are taken by calls that have not stored their record yet.
                     yield_now();
                 }
             }
         }
     }
 
-    /// Ends the record that expires soonest among a few, and takes its place.
+    /// Removes the record that expires soonest among a few random ones, and takes its slot.
     fn evict(&self) -> Option<Slot<'_>> {
         let start: u64 = rand::random();
         let offset = usize::try_from(start >> 32).unwrap_or_default();
@@ -326,7 +301,7 @@ impl MemoryStore {
         let mut soonest = None;
         for index in (0..SHARDS).map(|step| (first_shard + step) % SHARDS) {
             let table = self.shards[index].lock();
-            let count = CANDIDATES_A_SHARD.min(CANDIDATES - seen);
+            let count = CANDIDATES_PER_SHARD.min(CANDIDATES - seen);
             seen += count.min(table.len());
             if let Some((key, expires_at)) = table.soonest_of(offset, count)
                 && soonest.is_none_or(|(_, earliest)| expires_at < earliest)
@@ -343,15 +318,15 @@ impl MemoryStore {
     }
 }
 
-/// Any number as that of a shard.
+/// Maps a random number to the index of a shard.
 fn shard_number(random: u64) -> usize {
     usize::from(random.to_le_bytes()[0]) % SHARDS
 }
 
-/// The locked tables of two keys.
+/// The locked tables of the two keys of a rename.
 struct Tables<'a> {
     from: MutexGuard<'a, Table>,
-    /// None where it is the same table.
+    /// `None` if `from` and `to` are in the same table.
     to: Option<MutexGuard<'a, Table>>,
 }
 
@@ -370,14 +345,14 @@ fn boxed<'a, T: Send + 'a>(result: Result<T, StoreError>) -> StoreFuture<'a, T> 
     Box::pin(future)
 }
 
-/// Comes back on the next turn of whatever runs this task.
-async fn let_others_run() {
-    let mut came_back = false;
+/// Returns `Pending` once, so that the runtime can run other tasks.
+async fn yield_to_other_tasks() {
+    let mut yielded = false;
     poll_fn(|context| {
-        if came_back {
+        if yielded {
             return Poll::Ready(());
         }
-        came_back = true;
+        yielded = true;
         context.waker().wake_by_ref();
         Poll::Pending
     })

@@ -1,9 +1,11 @@
-//! How many records a store may hold, counted without a lock.
+//! Counts the records of a store without a lock, and limits their number.
 
 use crate::threads::atomic::{AtomicUsize, Ordering};
 
-/// Counts the places that are taken. A count that is a moment old does no harm, as a place is taken and
-/// given back by one atomic operation each; so the order of memory is left relaxed.
+/// The slots of a store: each record takes one.
+///
+/// One atomic operation takes or releases a slot, so the count is always correct and relaxed memory ordering
+/// is enough. A reader may see a count that is slightly out of date.
 pub(super) struct Slots {
     taken: AtomicUsize,
     capacity: usize,
@@ -25,7 +27,7 @@ impl Slots {
         self.capacity
     }
 
-    /// A place for one more record, if there is one.
+    /// Takes a slot for one more record, or returns `None` if all are taken.
     pub(super) fn take(&self) -> Option<Slot<'_>> {
         self.taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
@@ -35,24 +37,24 @@ impl Slots {
             .map(|_| Slot(self))
     }
 
-    /// The place of a record that has been removed, to be used for another.
+    /// Returns the slot of a record that was removed, for use by another record.
     pub(super) fn inherit(&self) -> Slot<'_> {
         Slot(self)
     }
 
-    /// Gives back the places of records that have been removed.
-    pub(super) fn give_back(&self, count: usize) {
+    /// Releases the slots of `count` records that were removed.
+    pub(super) fn release(&self, count: usize) {
         if count > 0 {
             self.taken.fetch_sub(count, Ordering::Relaxed);
         }
     }
 }
 
-/// A place that is taken. Dropped, it is free again.
+/// A taken slot without a record. Dropping it releases the slot.
 pub(super) struct Slot<'a>(&'a Slots);
 
 impl Slot<'_> {
-    /// A record is in it now, and it will be given back with that.
+    /// Keeps the slot taken for a record that was stored. Removing the record releases it.
     pub(super) fn fill(self) {
         std::mem::forget(self);
     }
@@ -60,6 +62,6 @@ impl Slot<'_> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.give_back(1);
+        self.0.release(1);
     }
 }

@@ -1,4 +1,4 @@
-//! One part of the records, behind one lock: a table that sweeps itself while it is written to.
+//! The records of one shard. Writes to the table also sweep it.
 
 use std::{
     collections::HashMap,
@@ -13,16 +13,18 @@ use crate::{
     store::{LockOwner, Locked, Stored, Version, Write},
 };
 
-/// A table that has shrunk below a quarter of its room gives the rest back, unless it is this small.
+/// A table with a capacity above this number releases memory when it uses less than a quarter of it.
 const SMALL: usize = 64;
 
-/// Records in an order that does not matter, so that one can be picked at random and a sweep can stop
-/// and go on; leases beside them, as few records ever have one.
+/// Records and leases of one shard.
+///
+/// Records are indexed by position, so that eviction can choose some at random and a sweep can continue where
+/// it stopped. Leases are in a map of their own, because few records have one.
 #[derive(Default)]
 pub(super) struct Table {
     records: IndexMap<PublicId, Stored, BuildHasherDefault<KeyHasher>>,
     leases: HashMap<PublicId, Lease, BuildHasherDefault<KeyHasher>>,
-    /// Records at and after this place have been looked at in this round of the sweep.
+    /// The current round of the sweep has checked the records at and after this position.
     swept_down_to: usize,
 }
 
@@ -31,11 +33,11 @@ struct Lease {
     until: Timestamp,
 }
 
-/// What a key has in the table.
-pub(super) enum Place<'a> {
+/// The record under a key, if any.
+pub(super) enum Lookup<'a> {
     Live(&'a mut Stored),
     Expired,
-    Vacant,
+    Missing,
 }
 
 impl Table {
@@ -43,29 +45,29 @@ impl Table {
         self.records.len()
     }
 
-    pub(super) fn place(&mut self, key: &PublicId, now: Timestamp) -> Place<'_> {
+    pub(super) fn look_up(&mut self, key: &PublicId, now: Timestamp) -> Lookup<'_> {
         match self.records.get_mut(key) {
-            Some(stored) if now < stored.expires_at => Place::Live(stored),
-            Some(_) => Place::Expired,
-            None => Place::Vacant,
+            Some(stored) if now < stored.expires_at => Lookup::Live(stored),
+            Some(_) => Lookup::Expired,
+            None => Lookup::Missing,
         }
     }
 
     pub(super) fn live(&mut self, key: &PublicId, now: Timestamp) -> Option<&mut Stored> {
-        match self.place(key, now) {
-            Place::Live(stored) => Some(stored),
-            Place::Expired | Place::Vacant => None,
+        match self.look_up(key, now) {
+            Lookup::Live(stored) => Some(stored),
+            Lookup::Expired | Lookup::Missing => None,
         }
     }
 
-    /// Puts a record that begins here in the place of whatever the key had. Answers its version, and
-    /// whether the table has grown by it.
-    pub(super) fn begin(&mut self, key: PublicId, write: Write) -> (Version, bool) {
+    /// Stores a new record under `key`, in place of any other. Returns its version, and whether the number
+    /// of records has grown.
+    pub(super) fn insert(&mut self, key: PublicId, write: Write) -> (Version, bool) {
         match self.records.entry(key) {
             Entry::Occupied(mut entry) => {
                 let stored = entry.get_mut();
-                // Not the first version again: a write that still speaks of what was here must not
-                // take this one for it.
+                // The version continues from that of the old record, so that a late write which expects
+                // the old record does not replace the new one.
                 *stored = stored_as(write, stored.version.next());
                 let version = stored.version;
                 self.end_lease(&key);
@@ -78,7 +80,7 @@ impl Table {
         }
     }
 
-    /// Removes what the key has. Answers whether there was anything.
+    /// Removes the record under `key`. Returns whether one existed, expired or not.
     pub(super) fn remove(&mut self, key: &PublicId) -> bool {
         let removed = self.records.swap_remove(key).is_some();
         self.end_lease(key);
@@ -119,17 +121,17 @@ impl Table {
     }
 
     pub(super) fn end_lease(&mut self, key: &PublicId) {
-        // Nearly always empty, and then not worth hashing for.
+        // The map is nearly always empty. The check saves computing the hash.
         if !self.leases.is_empty() {
             self.leases.remove(key);
         }
     }
 
-    /// Looks at up to `steps` records and removes those that have expired, going on where the last
-    /// call stopped. Answers how many it removed.
+    /// Checks up to `steps` records, starting where the last call stopped, and removes the expired ones.
+    /// Returns how many it removed.
     ///
-    /// Goes from the end to the front: a removal moves the last record into the gap, and that one has
-    /// been looked at, or is still ahead.
+    /// The sweep runs from the last position to the first. A removal moves the last record into the gap, so
+    /// every record is checked in each round.
     pub(super) fn sweep_some(&mut self, steps: usize, now: Timestamp) -> usize {
         let mut removed = 0;
         for _ in 0..steps.min(self.len()) {
@@ -146,8 +148,8 @@ impl Table {
         removed
     }
 
-    /// Removes up to `limit` records that have expired. Answers how many, and the earliest expiry among
-    /// the rest if it has seen them all.
+    /// Removes up to `limit` expired records. Returns how many it removed, and, if it has checked all
+    /// records, the earliest expiry of those left.
     pub(super) fn sweep(&mut self, limit: usize, now: Timestamp) -> (usize, Option<Timestamp>) {
         let mut removed = 0;
         let mut earliest = Timestamp::from_millis(u64::MAX);
@@ -165,7 +167,7 @@ impl Table {
         (removed, Some(earliest))
     }
 
-    /// Of up to `count` records from the one at `start` on, the soonest to expire.
+    /// Returns the record that expires first among up to `count` records, starting at position `start`.
     pub(super) fn soonest_of(&self, start: usize, count: usize) -> Option<(PublicId, Timestamp)> {
         let len = self.len();
         (0..count.min(len))
@@ -197,14 +199,14 @@ fn stored_as(write: Write, version: Version) -> Stored {
     }
 }
 
-/// Takes eight bytes of the key for its hash. A key is a SHA-256 already, so nobody can choose keys
-/// that collide, and hashing it again would only cost time.
+/// Uses eight bytes of the key as its hash. A key is a SHA-256 hash already, so nobody can choose keys that
+/// collide, and hashing it again would only cost time.
 #[derive(Default)]
 pub(super) struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
-        // The first bytes have chosen the shard: within one they are all alike.
+        // Not the first bytes: they select the shard, so keys in one table share them.
         if let Some(bytes) = bytes.get(8..16) {
             self.0 = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
         }
@@ -231,7 +233,7 @@ mod tests {
     fn filled(expiries: impl IntoIterator<Item = u64>) -> Table {
         let mut table = Table::default();
         for expiry in expiries {
-            table.begin(
+            table.insert(
                 SessionId::random().public(),
                 Write::new("record", at(expiry)),
             );
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_a_part_of_the_key() {
+    fn the_hash_is_part_of_the_key() {
         let mut bytes = [0; 32];
         bytes[8] = 7;
         let hash = BuildHasherDefault::<KeyHasher>::default();
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sweep_in_steps_meets_every_record() {
+    fn a_sweep_in_steps_checks_every_record() {
         let mut table = filled((0..100).map(|n| if n % 3 == 0 { 10 } else { 1000 }));
         let mut removed = 0;
         for _ in 0..table.len().div_ceil(7) {
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_sweep_keeps_to_its_limit_and_learns_the_earliest_expiry() {
+    fn a_full_sweep_respects_its_limit_and_returns_the_earliest_expiry() {
         let mut table = filled([5, 6, 7, 20, 30]);
         assert_eq!(table.sweep(2, at(10)), (2, None));
         assert_eq!(table.sweep(9, at(10)), (1, Some(at(20))));
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn room_is_given_back() {
+    fn a_table_that_shrinks_releases_memory() {
         let mut table = filled((0..10_000).map(|n| if n < 10 { 1000 } else { 10 }));
         let before = table.records.capacity();
         table.sweep(usize::MAX, at(10));

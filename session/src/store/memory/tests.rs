@@ -3,7 +3,9 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     id::SessionId,
-    store::{Created, LockOwner, Replaced, SessionStore as _, StoreErrorKind, Version, Write},
+    store::{
+        Created, LockOwner, Rename, Replaced, SessionStore as _, StoreErrorKind, Version, Write,
+    },
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -20,7 +22,7 @@ async fn create(store: &MemoryStore, end: Timestamp, now: Timestamp) -> PublicId
     let key = key();
     let created = store.create(key, Write::new("record", end), now).await;
     assert_eq!(
-        created.expect("room for it"),
+        created.expect("the store has a free slot"),
         Created::Created(Version::FIRST)
     );
     key
@@ -31,25 +33,25 @@ async fn is_there(store: &MemoryStore, key: PublicId, now: Timestamp) -> bool {
 }
 
 #[tokio::test]
-async fn a_full_store_refuses_one_more_and_has_room_again_after_a_delete() {
+async fn a_full_store_refuses_a_new_record_until_one_expires() {
     let store = MemoryStore::builder().capacity(3).build();
     let first = create(&store, after(60), NOW).await;
     for _ in 0..2 {
         create(&store, after(60), NOW).await;
     }
     let refused = store.create(key(), Write::new("one more", after(60)), NOW);
-    let refused = refused.await.expect_err("no room");
+    let refused = refused.await.expect_err("the store is full");
     assert_eq!(refused.kind(), StoreErrorKind::Full);
     assert_eq!(store.len(), 3);
 
-    let replaced = store.replace(first, Version::FIRST, Write::new("longer", after(90)), NOW);
-    assert!(matches!(replaced.await, Ok(Replaced::Replaced(_))));
-    store.delete(first, NOW).await.expect("memory");
-    create(&store, after(60), NOW).await;
+    let shortened = store.replace(first, Version::FIRST, Write::new("short", after(10)), NOW);
+    assert!(matches!(shortened.await, Ok(Replaced::Replaced(_))));
+    create(&store, after(60), after(10)).await;
+    assert_eq!(store.len(), 3);
 }
 
 #[tokio::test]
-async fn a_full_store_makes_room_from_what_has_expired() {
+async fn a_full_store_removes_expired_records_first() {
     for on_full in [OnFull::Refuse, OnFull::EvictSoonest] {
         let store = MemoryStore::builder().capacity(50).on_full(on_full).build();
         let mut living = Vec::new();
@@ -71,7 +73,7 @@ async fn a_full_store_makes_room_from_what_has_expired() {
 }
 
 #[tokio::test]
-async fn an_expired_record_under_the_key_is_room_enough() {
+async fn a_create_reuses_the_slot_of_an_expired_record_under_its_key() {
     let store = MemoryStore::builder().capacity(1).build();
     let key = create(&store, after(10), NOW).await;
     let again = store.create(key, Write::new("again", after(60)), after(10));
@@ -80,7 +82,7 @@ async fn an_expired_record_under_the_key_is_room_enough() {
 }
 
 #[tokio::test]
-async fn a_full_store_evicts_what_would_expire_soon() {
+async fn a_full_store_evicts_records_that_expire_soon() {
     let store = MemoryStore::builder()
         .capacity(1000)
         .on_full(OnFull::EvictSoonest)
@@ -94,40 +96,41 @@ async fn a_full_store_evicts_what_would_expire_soon() {
     }
     assert_eq!(store.len(), 1000);
     let mut survivors = Vec::new();
-    for (place, key) in keys.iter().enumerate() {
+    for (index, key) in keys.iter().enumerate() {
         if is_there(&store, *key, NOW).await {
-            survivors.push(place);
+            survivors.push(index);
         }
     }
-    let late = survivors.iter().filter(|place| **place >= 500).count();
+    let late = survivors.iter().filter(|index| **index >= 500).count();
     assert!(
         late * 10 > survivors.len() * 7,
-        "of {} survivors only {late} were in the half that expires last",
+        "of {} remaining records only {late} are in the half that expires last",
         survivors.len()
     );
 }
 
 #[tokio::test]
-async fn a_rename_needs_room_only_for_what_it_leaves() {
-    let store = MemoryStore::builder().capacity(1).build();
+async fn a_rename_needs_a_slot_for_the_record_that_it_leaves() {
+    let store = MemoryStore::builder().capacity(2).build();
     let from = create(&store, after(60), NOW).await;
-    let write = Write::new("moved", after(60));
+    let write = Write::new("renamed", after(60));
+    let leave = Write::new("left", after(60));
     let to = key();
-    let moved = store.rename(from, Version::FIRST, to, write.clone(), None, NOW);
-    let Ok(Replaced::Replaced(version)) = moved.await else {
-        panic!("a full store could not rename");
+    let rename = Rename::new(from, Version::FIRST, to, write.clone(), leave.clone());
+    let Ok(Replaced::Replaced(version)) = store.rename(rename, NOW).await else {
+        panic!("a store with a free slot could not rename");
     };
-    assert_eq!(store.len(), 1);
+    assert_eq!(store.len(), 2);
 
-    let leave = Some(Write::new("left", after(60)));
-    let refused = store.rename(to, version, key(), write, leave, NOW);
-    let refused = refused.await.expect_err("no room for two");
+    let rename = Rename::new(to, version, key(), write, leave);
+    let refused = store.rename(rename, NOW).await;
+    let refused = refused.expect_err("no slot is free");
     assert_eq!(refused.kind(), StoreErrorKind::Full);
     assert!(is_there(&store, to, NOW).await);
-    assert_eq!(store.len(), 1);
+    assert_eq!(store.len(), 2);
 }
 
-/// Without a sweeper, and with nobody coming back to a key.
+/// No sweeper runs, and no key is used twice.
 #[tokio::test]
 async fn expired_records_do_not_pile_up() {
     let store = MemoryStore::new();
@@ -138,12 +141,12 @@ async fn expired_records_do_not_pile_up() {
         }
         most = most.max(store.len());
     }
-    // A thousand are alive at any time, some four in a table.
+    // A thousand records are live at any time, about four per table.
     assert!(most < 3000, "{most} records were held at once");
 }
 
 #[tokio::test]
-async fn sweeps_and_clears_give_every_place_back() {
+async fn sweeps_and_clears_release_every_slot() {
     let store = MemoryStore::builder().capacity(10_000).build();
     for n in 0..10_000 {
         create(&store, after(n % 100 + 1), NOW).await;
@@ -159,7 +162,7 @@ async fn sweeps_and_clears_give_every_place_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_count_is_right_after_everything_at_once() {
+async fn the_count_is_correct_after_concurrent_calls() {
     let store = Arc::new(
         MemoryStore::builder()
             .capacity(500)
@@ -176,15 +179,11 @@ async fn the_count_is_right_after_everything_at_once() {
                 own.push(create(&store, after(n / 10 + task + 1), now).await);
                 let some = own[usize::try_from(n * 7 % 13).unwrap_or(0) % own.len()];
                 match n % 5 {
-                    0 => drop(store.delete(some, now).await),
-                    1 => {
-                        let (to, leave) = (key(), Some(Write::new("left", after(n))));
-                        let write = Write::new("moved", after(n / 10 + 3));
-                        drop(
-                            store
-                                .rename(some, Version::FIRST, to, write, leave, now)
-                                .await,
-                        );
+                    0 | 1 => {
+                        let write = Write::new("renamed", after(n / 10 + 3));
+                        let leave = Write::new("left", after(n));
+                        let rename = Rename::new(some, Version::FIRST, key(), write, leave);
+                        drop(store.rename(rename, now).await);
                     }
                     2 => drop(store.delete_expired(5, now).await),
                     3 => drop(store.lock(some, LockOwner::random(), after(n), now).await),
@@ -199,7 +198,7 @@ async fn the_count_is_right_after_everything_at_once() {
     assert_eq!(store.len(), held);
 }
 
-/// No runtime, and no task: the futures are ready when they are made.
+/// The futures are ready when they are created, so they need neither a runtime nor a task.
 #[test]
 fn needs_no_runtime() {
     use std::{

@@ -1,11 +1,11 @@
-//! Where the servers are, as a URL says it. The forms are documented at `RedisStore::connect`.
+//! Parses Redis URLs. `RedisStore::connect` documents their forms.
 
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
 
 use super::fault::Fault;
 use crate::store::StoreErrorKind::Misconfigured;
 
-/// What a URL says.
+/// The servers that a URL names.
 #[derive(Debug)]
 pub(super) enum Address {
     Server(ConnectionInfo),
@@ -13,7 +13,7 @@ pub(super) enum Address {
     Sentinel(Sentinel),
 }
 
-/// A master that sentinels watch, and what it and they ask of a client.
+/// A master that sentinels monitor, with the credentials for both.
 #[derive(Debug)]
 pub(super) struct Sentinel {
     pub(super) sentinels: Vec<ConnectionAddr>,
@@ -24,45 +24,45 @@ pub(super) struct Sentinel {
 }
 
 impl Address {
-    /// Reads a URL.
+    /// Parses a URL.
     pub(super) fn parse(url: &str) -> Result<Self, Fault> {
-        let (scheme, rest) = url.split_once("://").ok_or(NO_URL)?;
+        let (scheme, rest) = url.split_once("://").ok_or(NOT_A_URL)?;
         let (family, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
         let base = match family {
             "redis" | "valkey" => "redis",
             "rediss" | "valkeys" if cfg!(feature = "redis-tls") => "rediss",
-            "rediss" | "valkeys" => return Err(NO_TLS),
-            _ => return Err(NO_URL),
+            "rediss" | "valkeys" => return Err(TLS_IS_OFF),
+            _ => return Err(NOT_A_URL),
         };
         match kind {
             "" => node(&format!("{base}://{rest}")).map(Self::Server),
             "unix" if base == "redis" => node(&format!("redis+unix://{rest}")).map(Self::Server),
             "cluster" => Parts::of(rest).cluster(base).map(Self::Cluster),
             "sentinel" => Parts::of(rest).sentinel(base).map(Self::Sentinel),
-            _ => Err(NO_URL),
+            _ => Err(NOT_A_URL),
         }
     }
 }
 
-const NO_URL: Fault = Fault::new(Misconfigured, "the address is not a Redis URL");
-const NO_TLS: Fault = Fault::new(Misconfigured, "TLS needs the Cargo feature `redis-tls`");
+const NOT_A_URL: Fault = Fault::new(Misconfigured, "the URL is not a valid Redis URL");
+const TLS_IS_OFF: Fault = Fault::new(Misconfigured, "TLS needs the Cargo feature `redis-tls`");
 const NO_MASTER: Fault = Fault::new(
     Misconfigured,
-    "a Sentinel URL ends in the name of the master: redis+sentinel://host:port/name",
+    "a Sentinel URL ends with the name of the master: redis+sentinel://host:port/name",
 );
 
 fn node(url: &str) -> Result<ConnectionInfo, Fault> {
-    url.into_connection_info().map_err(|_| NO_URL)
+    url.into_connection_info().map_err(|_| NOT_A_URL)
 }
 
-/// What follows the scheme, which may name many hosts where a URL proper names one.
+/// The part of a URL after the scheme. It can name several hosts, unlike a standard URL.
 struct Parts<'a> {
-    /// With its `@`, or empty.
+    /// User and password including the `@`, or empty.
     user: &'a str,
     hosts: std::str::Split<'a, char>,
     path: &'a str,
     query: &'a str,
-    /// With its `#`, or empty.
+    /// The fragment including the `#`, or empty.
     fragment: &'a str,
 }
 
@@ -106,10 +106,10 @@ impl<'a> Parts<'a> {
         if master.is_empty() {
             return Err(NO_MASTER);
         }
-        // The first host stands in for the master, whose address is not known yet.
+        // The first host replaces the master's address, which is not known yet.
         let first = hosts.clone().next().unwrap_or_default();
         let server = format!("{base}://{user}{first}/{db}?{query}{fragment}");
-        let options = redis::parse_redis_url(&server).ok_or(NO_URL)?;
+        let options = redis::parse_redis_url(&server).ok_or(NOT_A_URL)?;
         let option = |name: &str| {
             let mut pairs = options.query_pairs();
             pairs.find_map(|(key, value)| (key == name).then(|| value.into_owned()))
@@ -130,7 +130,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Whether a host, perhaps an IPv6 address in brackets, is followed by a port.
+/// Returns whether a host has a port. The host can be an IPv6 address in brackets.
 fn has_port(host: &str) -> bool {
     host.rsplit(']').next().is_some_and(|end| end.contains(':'))
 }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn one_server() {
+    fn parses_the_url_of_one_server() {
         for scheme in ["redis", "valkey"] {
             let url = format!("{scheme}://me:p%40ss@cache.example:7000/3?protocol=resp3");
             let Ok(Address::Server(info)) = Address::parse(&url) else {
@@ -160,18 +160,18 @@ mod tests {
     }
 
     #[test]
-    fn a_unix_socket() {
+    fn parses_the_url_of_a_unix_socket() {
         let Ok(Address::Server(info)) = Address::parse("redis+unix:///run/redis.sock") else {
-            panic!("a unix socket is an address");
+            panic!("the URL is valid");
         };
         assert_eq!(*info.addr(), ConnectionAddr::Unix("/run/redis.sock".into()));
     }
 
     #[test]
-    fn a_cluster_by_some_of_its_nodes() {
+    fn parses_the_url_of_a_cluster() {
         let url = "redis+cluster://:secret@10.0.0.1:7000,node-2,[::1]:7002";
         let Ok(Address::Cluster(nodes)) = Address::parse(url) else {
-            panic!("a Cluster is an address");
+            panic!("the URL is valid");
         };
         let addresses: Vec<_> = nodes.iter().map(|node| node.addr().clone()).collect();
         assert_eq!(
@@ -186,10 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn a_master_by_its_sentinels() {
+    fn parses_the_url_of_sentinels() {
         let url = "redis+sentinel://app:pw@s1,s2:5000,[::1]/my-master/2?sentinel_password=a%2Fb&protocol=3";
         let Ok(Address::Sentinel(sentinel)) = Address::parse(url) else {
-            panic!("sentinels are an address");
+            panic!("the URL is valid");
         };
         assert_eq!(
             sentinel.sentinels,
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_without_being_shown() {
+    fn an_invalid_url_is_refused_and_not_shown() {
         for url in [
             "",
             "localhost:6379",

@@ -1,9 +1,9 @@
-//! Sends a command until it is answered, as far as that is safe and the time limit allows.
+//! Sends a command, and sends it again after a failure if that is safe and the timeout allows.
 //!
-//! What a server refused was not executed, and is sent again. Where the connection broke the command may
-//! have been executed, and only its answer be lost. It is sent again even so: a script that finds its own
-//! work answers as if it had just done it. What cannot be told apart by then is a write that was executed
-//! *and* overwritten since from one that lost: see [`Answer::certain`].
+//! A command that the server refused was not executed, and is sent again. If the connection broke, the command
+//! may have been executed and only its reply lost. It is sent again too: a script that finds its own earlier
+//! write returns success. The store then cannot distinguish a write that was executed *and* overwritten from
+//! a write that lost: see [`Reply::sent_once`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,24 +12,24 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     command::Command,
-    fault::{Fault, Remedy, judge},
+    fault::{Fault, Remedy, classify},
     link::{Connection, Link},
 };
 
-/// What a server answered.
-pub(super) struct Answer {
+/// The reply of a server.
+pub(super) struct Reply {
     pub(super) value: Value,
-    /// The command was executed once. If not, an earlier sending of it may have been executed too.
-    pub(super) certain: bool,
+    /// Whether no earlier sending of the command can have been executed.
+    pub(super) sent_once: bool,
 }
 
-impl Answer {
-    /// The number that a script answered with.
+impl Reply {
+    /// Returns the number that a script returned.
     pub(super) fn number(&self) -> Result<i64, Fault> {
         match self.value {
             Value::Int(-1) => Err(Fault::FOREIGN),
             Value::Int(number) => Ok(number),
-            _ => Err(Fault::NONSENSE),
+            _ => Err(Fault::UNEXPECTED),
         }
     }
 }
@@ -38,49 +38,49 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(320);
 
 impl Link {
-    /// Sends a command and waits for its answer, no longer than the time limit.
-    pub(super) async fn call(self: &Arc<Self>, command: &Command) -> Result<Answer, Fault> {
+    /// Sends a command and returns its reply, within the call timeout.
+    pub(super) async fn call(self: &Arc<Self>, command: &Command) -> Result<Reply, Fault> {
         self.call_by(self.deadline(), command).await
     }
 
-    /// When what begins now has to be done.
+    /// Returns the time by which a call that starts now must end.
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.limit()
+        Instant::now() + self.call_timeout()
     }
 
-    /// Sends a command and waits for its answer, until `deadline`.
+    /// Sends a command and returns its reply, before `deadline`.
     pub(super) async fn call_by(
         self: &Arc<Self>,
         deadline: Instant,
         command: &Command,
-    ) -> Result<Answer, Fault> {
-        let mut certain = true;
+    ) -> Result<Reply, Fault> {
+        let mut sent_once = true;
         let mut lost = 0;
         let mut pause = FIRST_PAUSE;
         loop {
             let (number, connection) = self.connection_by(deadline).await?;
             let cluster = connection.is_cluster();
             let Ok(sent) = timeout_at(deadline, send(connection, command)).await else {
-                self.give_up(number);
+                self.discard(number);
                 return Err(Fault::TIMED_OUT);
             };
             let error = match sent {
-                Ok(value) => return Ok(Answer { value, certain }),
+                Ok(value) => return Ok(Reply { value, sent_once }),
                 Err(error) => error,
             };
-            let (remedy, mut fault) = judge(&error, cluster);
-            certain &= fault.refused;
-            fault.refused = certain;
+            let (remedy, mut fault) = classify(&error, cluster);
+            sent_once &= fault.not_executed;
+            fault.not_executed = sent_once;
             match remedy {
-                Remedy::Elsewhere if !cluster => self.give_up(number),
+                Remedy::Elsewhere if !cluster => self.discard(number),
                 Remedy::Elsewhere | Remedy::Wait | Remedy::Ask => {}
                 Remedy::Lost => {
-                    // One server is there again at once or not for a while; in a Cluster the other
-                    // nodes are, and a replica takes over.
+                    // A single server returns at once or not for a while. In a Cluster, a replica takes
+                    // over and the other nodes still work.
                     let most = if cluster { 6 } else { 1 };
                     lost += 1;
                     if !cluster || lost > most {
-                        self.give_up(number);
+                        self.discard(number);
                     }
                     if lost > most {
                         return Err(fault);
@@ -91,7 +91,7 @@ impl Link {
                 }
                 Remedy::SendText | Remedy::None => {
                     if fault == Fault::TIMED_OUT {
-                        self.give_up(number);
+                        self.discard(number);
                     }
                     return Err(fault);
                 }
@@ -108,20 +108,21 @@ impl Link {
         timeout_at(deadline, self.connection())
             .await
             .map_err(|_| Fault::TIMED_OUT)?
-            .map_err(|error| judge(&error, false).1)
+            .map_err(|error| classify(&error, false).1)
     }
 }
 
-/// Sends a command as it is, and once more where the server asked for that in a way that leaves no
-/// doubt: with the text of the script, or to the node that it named.
+/// Sends a command, and sends it again if the server requests it: with the text of the script, or to the node
+/// that the server named. In both cases the command was not executed before.
 async fn send(mut connection: Connection, command: &Command) -> RedisResult<Value> {
     let cluster = connection.is_cluster();
     let mut text = None;
-    let mut answer = connection.send(command.cmd()).await;
-    // At most: to the other node, back with the text of the script, to the other node with that.
+    let mut reply = connection.send(command.cmd()).await;
+    // The longest sequence: to the other node, to the first node with the script's text, to the other node
+    // with the text.
     for _ in 0..3 {
-        let Err(error) = &answer else { break };
-        answer = match judge(error, cluster).0 {
+        let Err(error) = &reply else { break };
+        reply = match classify(error, cluster).0 {
             Remedy::SendText if text.is_none() => match command.with_text() {
                 Some(with_text) => connection.send(text.insert(with_text)).await,
                 None => break,
@@ -133,5 +134,5 @@ async fn send(mut connection: Connection, command: &Command) -> RedisResult<Valu
             _ => break,
         };
     }
-    answer
+    reply
 }

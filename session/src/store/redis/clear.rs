@@ -1,5 +1,7 @@
-//! Removes every record of a namespace: all masters are searched for its keys, each of which is then
-//! removed with a command of its own, which goes to whichever node is in charge by then.
+//! Removes every record of a namespace.
+//!
+//! The store searches all masters for the namespace's keys, and removes each key with a command of its own,
+//! sent to the node that is responsible for the key at that time.
 
 use std::sync::Arc;
 
@@ -13,19 +15,19 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     command::Command,
-    fault::{Fault, judge},
+    fault::{Fault, classify},
     link::{Connection, Link},
 };
 use crate::store::StoreErrorKind::Unavailable;
 
-/// How many keys a server looks at in one step of a search, which nobody else is served during.
+/// The number of keys that a server checks in one step of a search. It serves no other client meanwhile.
 const STEP: usize = 1000;
 
-/// How many keys are being removed at a time.
+/// The number of keys that are removed concurrently.
 const AT_ONCE: usize = 128;
 
-/// A search can miss what moves from node to node, or to a new master, while it runs. So it is repeated
-/// until nothing is found, but not for ever: an application that goes on creates new sessions.
+/// The largest number of searches. A search can miss keys that move to another node while it runs, so it is
+/// repeated until it finds nothing. The limit is needed because the application may create new sessions.
 const SEARCHES: usize = 4;
 
 /// Removes the records of the namespace `prefix`.
@@ -57,19 +59,19 @@ async fn unlink(link: &Arc<Link>, keys: &[Vec<u8>]) -> Result<(), Fault> {
         removals.spawn(async move { link.call(&command).await.map(drop) });
     }
     while let Some(removal) = removals.join_next().await {
-        removal.map_err(|_| Fault::NONSENSE)??;
+        removal.map_err(|_| Fault::UNEXPECTED)??;
     }
     Ok(())
 }
 
-/// A search under way.
+/// A search in progress.
 struct Search<'a> {
     link: &'a Arc<Link>,
     connection: Connection,
     prefix: &'a str,
-    /// Where it still has to go on: the node (none where there is one server), and the cursor there.
+    /// The nodes that are not searched completely, each with its cursor. The node is `None` without a Cluster.
     open: Vec<(Option<SingleNodeRoutingInfo>, u64)>,
-    /// What was found on the way here.
+    /// The keys that the first step found, if not yet returned.
     found: Option<Vec<Vec<u8>>>,
 }
 
@@ -100,7 +102,7 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Takes one step: the keys that it found, or nothing at the end.
+    /// Executes one step. Returns the keys that it found, or `None` at the end of the search.
     async fn step(&mut self) -> Result<Option<Vec<Vec<u8>>>, Fault> {
         if let Some(found) = self.found.take() {
             return Ok(Some(found));
@@ -138,7 +140,7 @@ impl<'a> Search<'a> {
         let (cursor, found): (u64, Vec<Vec<u8>>) = page
             .extract_error()
             .and_then(|page| Ok(from_redis_value(page)?))
-            .map_err(|error| judge(&error, node.is_some()).1)?;
+            .map_err(|error| classify(&error, node.is_some()).1)?;
         if cursor != 0 {
             self.open.push((node, cursor));
         }
@@ -149,7 +151,7 @@ impl<'a> Search<'a> {
 
 const INCOMPLETE: Fault = Fault::new(Unavailable, "a part of the Cluster is not connected");
 
-/// Begins the search on every master. Nothing if one could not be asked.
+/// Starts the search on every master. Returns `None` if a master could not be reached.
 async fn first_steps(
     mut cluster: ClusterConnection,
     scan: Cmd,
@@ -160,9 +162,9 @@ async fn first_steps(
         .await?;
     let mut slots = redis::cmd("CLUSTER");
     slots.arg("SLOTS");
-    let anyone = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
+    let any_node = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
     let slots = cluster
-        .route_command(slots, anyone)
+        .route_command(slots, any_node)
         .await?
         .extract_error()?;
 
@@ -175,12 +177,12 @@ async fn first_steps(
             Some((SingleNodeRoutingInfo::ByAddress { host, port }, page))
         })
         .collect();
-    // The client passes over a node that it is not connected to, without a word.
+    // The client silently skips a node that it is not connected to.
     let complete = |pages: &Vec<_>| pages.len() == masters_in(&slots);
     Ok(pages.filter(complete))
 }
 
-/// How many masters an answer to `CLUSTER SLOTS` names.
+/// Returns the number of masters in a reply to `CLUSTER SLOTS`.
 fn masters_in(slots: &Value) -> usize {
     let Value::Array(ranges) = slots else {
         return 0;
@@ -202,12 +204,12 @@ async fn limited<T>(
     cluster: bool,
     step: impl Future<Output = RedisResult<T>>,
 ) -> Result<T, Fault> {
-    let step = timeout(link.limit(), step).await;
+    let step = timeout(link.call_timeout(), step).await;
     step.map_err(|_| Fault::TIMED_OUT)?
-        .map_err(|error: RedisError| judge(&error, cluster).1)
+        .map_err(|error: RedisError| classify(&error, cluster).1)
 }
 
-/// The pattern of all keys of a namespace, and of few others.
+/// Returns a pattern that matches all keys of a namespace and few others.
 fn pattern(prefix: &str) -> String {
     let mut pattern = String::with_capacity(prefix.len() + 4);
     for c in prefix.chars() {
@@ -220,7 +222,7 @@ fn pattern(prefix: &str) -> String {
     pattern
 }
 
-/// Whether a key is that of a record: what follows the prefix must be a name.
+/// Returns whether a key is that of a record: the prefix and a public id in braces.
 fn is_record(prefix: &str, key: &[u8]) -> bool {
     key.strip_prefix(prefix.as_bytes())
         .and_then(|name| name.strip_prefix(b"{"))
@@ -231,16 +233,16 @@ fn is_record(prefix: &str, key: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{PublicId, store::redis::value};
+    use crate::{id::PublicId, store::redis::value};
 
     #[test]
-    fn a_prefix_is_no_pattern() {
+    fn a_prefix_is_not_read_as_a_pattern() {
         assert_eq!(pattern("shop:"), "shop:{*}");
         assert_eq!(pattern(r"a*b?[c]\-^"), r"a\*b\?\[c\]\\-^{*}");
     }
 
     #[test]
-    fn only_records_of_the_namespace_are_removed() {
+    fn only_keys_of_the_namespace_are_records() {
         let id = PublicId::from_bytes([0xAB; 32]);
         let key = value::key("shop:", id);
         assert!(is_record("shop:", &key));

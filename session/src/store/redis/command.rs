@@ -1,11 +1,10 @@
-//! The commands that are sent: a `GETRANGE` to read, and one script for each conditional write.
+//! The commands of the store: `GETRANGE` to read, and one script per conditional write.
 //!
-//! A script travels as its hash. A server that does not know it (a new one, one after a restart, a
-//! replica that was promoted) says so and is sent the text once, by the same route.
+//! A script is sent as its hash. A server that does not know the hash (a new server, one that was restarted,
+//! a promoted replica) returns an error, and the store sends the script's text to it once.
 
 use std::sync::LazyLock;
 
-use bytes::Bytes;
 use redis::{Arg, Cmd};
 
 use super::value;
@@ -34,76 +33,61 @@ scripts! {
     CREATE = "script/create.lua";
     REPLACE = "script/replace.lua";
     TOUCH = "script/touch.lua";
-    DELETE = "script/delete.lua";
     LOCK = "script/lock.lua";
     UNLOCK = "script/unlock.lua";
 }
 
-/// One command on one key.
+/// Whether a lease of a record stays when the record is replaced.
+#[derive(Clone, Copy)]
+pub(super) enum Lease {
+    Stays,
+    Ends,
+}
+
+/// A command on one key.
 pub(super) struct Command {
     cmd: Cmd,
     script: Option<&'static Script>,
 }
 
 impl Command {
-    /// Reads the value, no more of it than shows that it is too large. Where there is none it is empty.
+    /// Reads the value, up to one byte more than the largest valid size. A missing value reads as empty.
     pub(super) fn get(key: &[u8]) -> Self {
         let mut command = Self::plain("GETRANGE", key);
         command.cmd.arg(0).arg(value::LARGEST);
         command
     }
 
-    /// Removes the key, whatever is in it.
+    /// Removes the key and its value of any type.
     pub(super) fn unlink(key: &[u8]) -> Self {
         Self::plain("UNLINK", key)
     }
 
-    /// Writes a record where no live one is: answers 1, or 0 if one is there.
+    /// Writes a record if no live one exists. Returns 1, or 0 if one exists.
     pub(super) fn create(key: &[u8], version: Version, write: &Write, now: Timestamp) -> Self {
-        let ttl = value::ttl(write.expires_at, now);
-        Self::write(&CREATE, key, version, write, ttl, now)
+        Self::write(&CREATE, key, version, write, now)
     }
 
-    /// Writes the record if the version is `expected`: answers 1, 0 if no live record is there, or the
-    /// value that is. A lease of the record stays.
+    /// Writes the record if its version is `expected`. Returns 1, 0 if no live record exists, or the value
+    /// of the current record. `lease` is whether a lease of the record stays.
     pub(super) fn replace(
         key: &[u8],
         expected: Version,
         version: Version,
         write: &Write,
+        lease: Lease,
         now: Timestamp,
     ) -> Self {
-        let ttl = value::ttl(write.expires_at, now);
-        let mut command = Self::write(&REPLACE, key, version, write, ttl, now);
+        let mut command = Self::write(&REPLACE, key, version, write, now);
         command.arg(expected.get().to_be_bytes());
-        command.arg(b"1");
+        command.arg(match lease {
+            Lease::Stays => b"1",
+            Lease::Ends => b"0",
+        });
         command
     }
 
-    /// Ends the record and its lease if the version is `expected`, leaving `leave` or nothing: answers as
-    /// `replace`.
-    ///
-    /// Nothing is a record that has ended already. The server keeps it for longer than any command is sent
-    /// again for, so that this one, sent again, finds its own work.
-    pub(super) fn leave(
-        key: &[u8],
-        expected: Version,
-        version: Version,
-        leave: Option<&Write>,
-        now: Timestamp,
-    ) -> Self {
-        const KEPT: u64 = 30_000;
-
-        let nothing = Write::new(Bytes::new(), Timestamp::from_millis(0));
-        let ttl = leave.map_or(KEPT, |leave| value::ttl(leave.expires_at, now));
-        let leave = leave.unwrap_or(&nothing);
-        let mut command = Self::write(&REPLACE, key, version, leave, ttl, now);
-        command.arg(expected.get().to_be_bytes());
-        command.arg(b"0");
-        command
-    }
-
-    /// Moves the expiry on if the version is `expected`: answers 1, or 0 if it is not.
+    /// Moves the expiry to a later time if the version is `expected`. Returns 1, or 0 if it is not.
     pub(super) fn touch(
         key: &[u8],
         expected: Version,
@@ -117,12 +101,7 @@ impl Command {
         command
     }
 
-    /// Ends a live record: answers 1, or 0 if none is there.
-    pub(super) fn delete(key: &[u8], now: Timestamp) -> Self {
-        Self::script(&DELETE, key, now.as_millis(), 0)
-    }
-
-    /// Takes or prolongs the lease: answers 1, 0 if no live record is there, or 2 if another holds it.
+    /// Acquires or extends the lease. Returns 1, 0 if no live record exists, or 2 if another owner holds it.
     pub(super) fn lock(key: &[u8], owner: LockOwner, until: Timestamp, now: Timestamp) -> Self {
         let mut command = Self::script(&LOCK, key, now.as_millis(), 0);
         command.arg(value::owner(owner));
@@ -131,19 +110,19 @@ impl Command {
         command
     }
 
-    /// Gives the lease back: answers 1, or 0 if `owner` does not hold it.
+    /// Releases the lease. Returns 1, or 0 if `owner` does not hold it.
     pub(super) fn unlock(key: &[u8], owner: LockOwner) -> Self {
         let mut command = Self::script(&UNLOCK, key, 0, 0);
         command.arg(value::owner(owner));
         command
     }
 
-    /// What to send.
+    /// Returns the command to send.
     pub(super) fn cmd(&self) -> &Cmd {
         &self.cmd
     }
 
-    /// What to send to a server that does not know the script: its text in place of its hash.
+    /// Returns the command with the script's text in place of its hash, or `None` if it is not a script.
     pub(super) fn with_text(&self) -> Option<Cmd> {
         let script = self.script?;
         let mut cmd = redis::cmd("EVAL");
@@ -163,7 +142,7 @@ impl Command {
     }
 
     fn script(script: &'static Script, key: &[u8], now: u64, data: usize) -> Self {
-        // Seven arguments of at most 24 bytes beside the key, the hash and the data.
+        // Besides the key, the hash and the data there are seven arguments of at most 24 bytes.
         let mut cmd = Cmd::with_capacity(10, 7 + script.hash.len() + key.len() + data + 7 * 24);
         cmd.arg("EVALSHA")
             .arg(&script.hash)
@@ -181,17 +160,16 @@ impl Command {
         key: &[u8],
         version: Version,
         write: &Write,
-        ttl: u64,
         now: Timestamp,
     ) -> Self {
         let mut command = Self::script(script, key, now.as_millis(), write.data.len());
         command.arg(value::header(version, write.expires_at));
         command.arg(&*write.data);
-        command.cmd.arg(ttl);
+        command.cmd.arg(value::ttl(write.expires_at, now));
         command
     }
 
-    /// `Cmd::arg` takes an array of bytes for many arguments.
+    /// Adds one argument. `Cmd::arg` would add each byte of an array as an argument.
     fn arg(&mut self, bytes: impl AsRef<[u8]>) {
         self.cmd.arg(bytes.as_ref());
     }
@@ -202,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_script_goes_as_its_hash_and_as_its_text_with_the_same_arguments() {
+    fn a_script_has_the_same_arguments_by_hash_and_by_text() {
         let now = Timestamp::from_millis(5);
         let write = Write::new(&b"\0data\r\n"[..], Timestamp::from_millis(1005));
         let command = Command::create(b"key", Version::FIRST, &write, now);

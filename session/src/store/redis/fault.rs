@@ -1,7 +1,7 @@
-//! What a failure means: whether the command can be sent again, and what the caller is told.
+//! Classifies failures: whether the command can be sent again, and which error the caller gets.
 //!
-//! What the client library says of a failure may contain addresses, keys and arguments. Only what is
-//! known to be harmless is passed on: the server's error code, and the kind of an I/O error.
+//! Error texts of the client library can contain addresses, keys and arguments. Only safe parts reach the
+//! caller: the server's error code and the kind of an I/O error.
 
 use std::{error::Error, fmt, io, sync::Arc};
 
@@ -12,19 +12,19 @@ use crate::store::{
     StoreErrorKind::{self, Corrupt, Full, Misconfigured, TimedOut, Unavailable},
 };
 
-/// Why a command failed. It still lacks what was being done.
+/// The failure of a command. [`during`](Self::during) adds the operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     kind: StoreErrorKind,
     cause: Cause,
-    /// The command has certainly changed nothing.
-    pub(super) refused: bool,
+    /// Whether the command was certainly not executed.
+    pub(super) not_executed: bool,
 }
 
-/// The cause that an error shows.
+/// The cause that the error's source displays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// The first word of the server's answer.
+    /// The error code of the server: the first word of its reply.
     Server(&'static str),
     Io(io::ErrorKind),
     Text(&'static str),
@@ -33,7 +33,7 @@ enum Cause {
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Server(code) => write!(f, "the server answered {code}"),
+            Self::Server(code) => write!(f, "the server returned {code}"),
             Self::Io(kind) => kind.fmt(f),
             Self::Text(text) => f.write_str(text),
         }
@@ -47,48 +47,48 @@ impl Fault {
         Self {
             kind,
             cause: Cause::Text(text),
-            refused: false,
+            not_executed: false,
         }
     }
 
-    pub(super) const TIMED_OUT: Self = Self::new(TimedOut, "no answer within the time limit");
+    pub(super) const TIMED_OUT: Self = Self::new(TimedOut, "no reply within the call timeout");
 
-    /// Something else lies under the key, and stays.
+    /// The value under the key is not a record. It stays unchanged.
     pub(super) const FOREIGN: Self = Self {
         kind: Corrupt,
         cause: Cause::Text("the value was not written by this store"),
-        refused: true,
+        not_executed: true,
     };
 
-    /// The answer is not one that the command can have.
-    pub(super) const NONSENSE: Self = Self::new(Unavailable, "the answer was not understood");
+    /// The reply is not one that the command can have.
+    pub(super) const UNEXPECTED: Self = Self::new(Unavailable, "the reply has an unexpected form");
 
-    /// The fault as the caller sees it, who asked for `action`.
+    /// Converts the fault to the error of the operation `action`.
     pub(super) fn during(self, action: &'static str) -> StoreError {
         StoreError::new(self.kind, action).with_source(self.cause)
     }
 }
 
-/// What can be done about a failure.
+/// The reaction to a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// The server does not know the script: send its text.
+    /// The server does not know the script. Send its text.
     SendText,
-    /// The key is on its way to another node of the Cluster: ask that one, this once.
+    /// The key is being moved to another node of the Cluster. Send this command to that node.
     Ask,
-    /// Refused by a node that is not in charge (any more): ask again, outside a Cluster over a new
+    /// The node is not, or no longer, responsible. Send the command again, outside a Cluster over a new
     /// connection.
     Elsewhere,
-    /// Unable to at the moment: ask again. A Cluster connection also says this to commands under way
-    /// when it cannot find out about its nodes, so that it does not mean "not executed".
+    /// The server cannot serve at the moment. Send the command again. A Cluster connection also returns this
+    /// for commands in progress when it cannot refresh its list of nodes, so the command may have been executed.
     Wait,
-    /// The connection broke: the command was executed or not.
+    /// The connection broke. The command may have been executed.
     Lost,
-    /// Nothing.
+    /// The command cannot succeed. Return the error.
     None,
 }
 
-/// The errors of a server that mean something to us, by their codes.
+/// The error codes of a server that need a specific reaction.
 const CODES: [(&str, Remedy, StoreErrorKind); 17] = [
     ("NOSCRIPT", Remedy::SendText, Unavailable),
     ("ASK", Remedy::Ask, Unavailable),
@@ -99,7 +99,7 @@ const CODES: [(&str, Remedy, StoreErrorKind); 17] = [
     ("MASTERDOWN", Remedy::Wait, Unavailable),
     ("LOADING", Remedy::Wait, Unavailable),
     ("BUSY", Remedy::Wait, Unavailable),
-    // Snapshots fail, too few replicas: it stays so until somebody repairs it.
+    // Snapshots fail, or too few replicas: the state lasts until an administrator repairs it.
     ("MISCONF", Remedy::None, Unavailable),
     ("NOREPLICAS", Remedy::None, Unavailable),
     ("WRONGTYPE", Remedy::None, Corrupt),
@@ -110,7 +110,7 @@ const CODES: [(&str, Remedy, StoreErrorKind); 17] = [
     ("NOPROTO", Remedy::None, Misconfigured),
 ];
 
-/// Those that have no code of their own, by a part of the text.
+/// Server errors without a code of their own, by a part of their text.
 const TEXTS: [(&str, Fault); 5] = [
     (
         "max number of clients",
@@ -118,7 +118,7 @@ const TEXTS: [(&str, Fault); 5] = [
     ),
     (
         "unknown command",
-        Fault::new(Misconfigured, "the server lacks a command that is needed"),
+        Fault::new(Misconfigured, "the server lacks a required command"),
     ),
     ("DB index is out of range", NO_DATABASE),
     ("SELECT is not allowed", NO_DATABASE),
@@ -128,42 +128,42 @@ const TEXTS: [(&str, Fault); 5] = [
     ),
 ];
 
-const NO_DATABASE: Fault = Fault::new(Misconfigured, "the server has no database of that number");
+const NO_DATABASE: Fault = Fault::new(Misconfigured, "the server has no database with that number");
 
 const IN_A_CLUSTER: Fault = Fault::new(
     Misconfigured,
     "the server is part of a Cluster: connect with redis+cluster://",
 );
 
-const NO_ENTRY: Fault = Fault::new(
+const LOGIN_FAILED: Fault = Fault::new(
     Misconfigured,
     "the server refused the user name or the password",
 );
 
 const NO_TLS: Fault = Fault::new(
     Misconfigured,
-    "the server's certificate is not trusted, or it does not speak TLS",
+    "the server's certificate is not trusted, or the server does not use TLS",
 );
 
-/// What `error` means for the command that it answers, sent to a Cluster or not.
-pub(super) fn judge(error: &RedisError, cluster: bool) -> (Remedy, Fault) {
+/// Classifies an error. `cluster` is whether the command was sent to a Cluster.
+pub(super) fn classify(error: &RedisError, cluster: bool) -> (Remedy, Fault) {
     if error.is_timeout() {
         return (Remedy::None, Fault::TIMED_OUT);
     }
     let detail = error.detail().unwrap_or_default();
     if let Some(code) = error.code() {
-        return refusal(code, detail, cluster);
+        return classify_reply(code, detail, cluster);
     }
-    // A Cluster connection that reached no node says why in the text alone.
+    // A Cluster connection that reached no node gives the reason only in the text.
     if error.kind() == ErrorKind::AuthenticationFailed
         || ["AuthenticationFailed", "NOAUTH", "NoAuth"]
             .iter()
             .any(|word| detail.contains(word))
     {
-        return (Remedy::None, NO_ENTRY);
+        return (Remedy::None, LOGIN_FAILED);
     }
     match error.kind() {
-        // Reading and writing know no such error: it is rustls that speaks.
+        // Reads and writes do not return this kind, so the error comes from rustls.
         ErrorKind::Io if io_kind(error) == Some(io::ErrorKind::InvalidData) => {
             (Remedy::Lost, NO_TLS)
         }
@@ -171,7 +171,7 @@ pub(super) fn judge(error: &RedisError, cluster: bool) -> (Remedy, Fault) {
             let fault = Fault {
                 kind: Unavailable,
                 cause: io_kind(error).map_or(Cause::Text("not connected"), Cause::Io),
-                refused: false,
+                not_executed: false,
             };
             (Remedy::Lost, fault)
         }
@@ -179,28 +179,28 @@ pub(super) fn judge(error: &RedisError, cluster: bool) -> (Remedy, Fault) {
             Remedy::Lost,
             Fault::new(Unavailable, "no connection to that part of the Cluster"),
         ),
-        // What comes after it on this connection cannot be trusted either.
-        ErrorKind::Parse => (Remedy::Lost, Fault::NONSENSE),
+        // Later replies on this connection cannot be trusted either.
+        ErrorKind::Parse => (Remedy::Lost, Fault::UNEXPECTED),
         ErrorKind::MasterNameNotFoundBySentinel => (
             Remedy::None,
             Fault::new(
                 Unavailable,
-                "the sentinels know no living master of that name",
+                "the sentinels know no reachable master of that name",
             ),
         ),
         ErrorKind::InvalidClientConfig
         | ErrorKind::EmptySentinelList
         | ErrorKind::RESP3NotSupported => (
             Remedy::None,
-            Fault::new(Misconfigured, "the address or its options are not right"),
+            Fault::new(Misconfigured, "the URL or its options are invalid"),
         ),
-        _ => (Remedy::None, Fault::NONSENSE),
+        _ => (Remedy::None, Fault::UNEXPECTED),
     }
 }
 
 fn io_kind(error: &RedisError) -> Option<io::ErrorKind> {
     let source = error.source()?;
-    // The client shares its causes, and shows the `Arc` as the source.
+    // The client shares its sources, so the source is an `Arc`.
     let shared = source.downcast_ref::<Arc<dyn Error + Send + Sync>>();
     let error = match shared {
         Some(shared) => shared.downcast_ref::<io::Error>(),
@@ -209,10 +209,10 @@ fn io_kind(error: &RedisError) -> Option<io::ErrorKind> {
     error.map(io::Error::kind)
 }
 
-/// What an error means that a server answered with.
-fn refusal(code: &str, detail: &str, cluster: bool) -> (Remedy, Fault) {
+/// Classifies an error that a server returned.
+fn classify_reply(code: &str, detail: &str, cluster: bool) -> (Remedy, Fault) {
     let known = |word: &str| CODES.iter().find(|(code, ..)| *code == word);
-    // Redis 6 hides the code of a failure inside a script in the text.
+    // Redis 6 puts the code of a failure inside a script into the text.
     let hidden = || {
         detail
             .split(|c: char| !c.is_ascii_uppercase())
@@ -220,12 +220,12 @@ fn refusal(code: &str, detail: &str, cluster: bool) -> (Remedy, Fault) {
     };
     let Some(&(code, remedy, kind)) = known(code).or_else(hidden) else {
         let text = TEXTS.iter().find(|(text, _)| detail.contains(text));
-        // Any other text could contain anything, a key for example.
+        // Other texts are not shown: they could contain a key, for example.
         let mut fault = text.map_or(
-            Fault::new(Unavailable, "the server answered with an error"),
+            Fault::new(Unavailable, "the server returned an error"),
             |(_, fault)| fault.clone(),
         );
-        fault.refused = true;
+        fault.not_executed = true;
         return (Remedy::None, fault);
     };
     if !cluster && matches!(code, "MOVED" | "ASK") {
@@ -234,7 +234,7 @@ fn refusal(code: &str, detail: &str, cluster: bool) -> (Remedy, Fault) {
     let fault = Fault {
         kind,
         cause: Cause::Server(code),
-        refused: remedy != Remedy::Wait,
+        not_executed: remedy != Remedy::Wait,
     };
     (remedy, fault)
 }
@@ -243,16 +243,16 @@ fn refusal(code: &str, detail: &str, cluster: bool) -> (Remedy, Fault) {
 mod tests {
     use super::*;
 
-    fn answered(line: &str, cluster: bool) -> (Remedy, StoreError) {
+    fn returned(line: &str, cluster: bool) -> (Remedy, StoreError) {
         let error = redis::parse_redis_value(format!("-{line}\r\n").as_bytes())
             .and_then(redis::Value::extract_error)
-            .expect_err("the server answered with an error");
-        let (remedy, fault) = judge(&error, cluster);
+            .expect_err("the reply is an error");
+        let (remedy, fault) = classify(&error, cluster);
         (remedy, fault.during("testing"))
     }
 
     #[test]
-    fn what_a_server_answers() {
+    fn each_server_error_has_a_remedy_and_a_kind() {
         for (line, remedy, kind) in [
             (
                 "NOSCRIPT No matching script.",
@@ -290,28 +290,28 @@ mod tests {
             ),
             ("NOTKNOWN whatever", Remedy::None, Unavailable),
         ] {
-            let (did, error) = answered(line, true);
-            assert_eq!((did, error.kind()), (remedy, kind), "{line}");
+            let (actual, error) = returned(line, true);
+            assert_eq!((actual, error.kind()), (remedy, kind), "{line}");
         }
-        let (remedy, error) = answered("MOVED 3999 10.9.8.7:6381", false);
+        let (remedy, error) = returned("MOVED 3999 10.9.8.7:6381", false);
         assert_eq!((remedy, error.kind()), (Remedy::None, Misconfigured));
     }
 
     #[test]
-    fn nothing_is_shown_that_names_a_server_or_a_key() {
+    fn errors_do_not_show_addresses_or_keys() {
         for line in [
             "MOVED 3999 10.9.8.7:6381",
             "ERR unknown command 'EVALSHA', with args beginning with: '10.9.8.7'",
             "10.9.8.7 is an odd code",
         ] {
-            let (_, error) = answered(line, true);
+            let (_, error) = returned(line, true);
             assert!(
                 !format!("{error} {error:?}").contains("10.9.8.7"),
                 "{error:?}"
             );
         }
         let io = io::Error::other("cannot reach 10.9.8.7");
-        let error = judge(&io.into(), false).1.during("testing");
+        let error = classify(&io.into(), false).1.during("testing");
         assert!(
             !format!("{error} {error:?}").contains("10.9.8.7"),
             "{error:?}"
@@ -319,9 +319,9 @@ mod tests {
     }
 
     #[test]
-    fn what_the_network_did_is_named() {
+    fn a_network_error_names_its_kind() {
         let error = io::Error::from(io::ErrorKind::ConnectionRefused);
-        let error = judge(&error.into(), false).1.during("testing");
+        let error = classify(&error.into(), false).1.during("testing");
         assert_eq!(error.kind(), Unavailable);
         assert!(
             format!("{error:?}").contains("connection refused"),
@@ -330,8 +330,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_refused_is_certain() {
-        for (error, refused) in [
+    fn a_lost_connection_does_not_mean_not_executed() {
+        for (error, not_executed) in [
             (
                 io::Error::from(io::ErrorKind::ConnectionReset).into(),
                 false,
@@ -341,10 +341,10 @@ mod tests {
                 false,
             ),
         ] {
-            let (remedy, fault) = judge(&error, true);
-            assert_eq!((remedy, fault.refused), (Remedy::Lost, refused));
+            let (remedy, fault) = classify(&error, true);
+            assert_eq!((remedy, fault.not_executed), (Remedy::Lost, not_executed));
         }
         let timeout: RedisError = io::Error::from(io::ErrorKind::TimedOut).into();
-        assert_eq!(judge(&timeout, true), (Remedy::None, Fault::TIMED_OUT));
+        assert_eq!(classify(&timeout, true), (Remedy::None, Fault::TIMED_OUT));
     }
 }

@@ -1,8 +1,8 @@
-//! The connection to the servers, kept alive.
+//! The connection to the servers, and its replacement when it breaks.
 //!
-//! All commands share one multiplexed connection (in a Cluster one to each node). When it breaks, the
-//! first command that needs it makes the next one and the others wait for that, so that an outage is
-//! met with one attempt at a time and an application recovers without anybody's help.
+//! All commands share one multiplexed connection (in a Cluster one per node). When it breaks, the first
+//! command that needs it opens a new one and the others wait. So there is one connection attempt at a time
+//! during an outage, and the application recovers by itself.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,17 +20,18 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Where connections come from.
+/// The source of connections.
+#[derive(Clone)]
 pub(super) enum Source {
     Server(Box<Client>),
     Cluster(Box<ClusterClient>),
-    /// Finding the master remembers connections to the sentinels, hence the lock.
-    Sentinel(Box<Mutex<SentinelClient>>),
-    /// From the application, which is in charge of it.
+    /// The lock is needed because the client keeps its connections to the sentinels.
+    Sentinel(Arc<Mutex<SentinelClient>>),
+    /// The application provides the connection, and that connection reconnects by itself.
     Application,
 }
 
-/// What commands are sent over. A clone shares it.
+/// A connection to send commands over. Clones share it.
 #[derive(Clone)]
 pub(super) enum Connection {
     Multiplexed(MultiplexedConnection),
@@ -43,7 +44,7 @@ impl Connection {
         matches!(self, Self::Cluster(_))
     }
 
-    /// Sends a command to the node that is in charge of its key.
+    /// Sends a command to the node that is responsible for its key.
     pub(super) async fn send(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         match self {
             Self::Multiplexed(connection) => cmd.query_async(connection).await,
@@ -52,9 +53,9 @@ impl Connection {
         }
     }
 
-    /// Follows a node's advice to ask another one for a key that is being moved there.
-    pub(super) async fn ask(&mut self, cmd: &Cmd, advice: &RedisError) -> RedisResult<Value> {
-        let node = advice.redirect_node().and_then(|(address, _slot)| {
+    /// Sends a command to the node that an `ASK` error names: the key is being moved to it.
+    pub(super) async fn ask(&mut self, cmd: &Cmd, error: &RedisError) -> RedisResult<Value> {
+        let node = error.redirect_node().and_then(|(address, _slot)| {
             let (host, port) = address.rsplit_once(':')?;
             let host = host
                 .trim_start_matches('[')
@@ -63,14 +64,14 @@ impl Connection {
             Some((host, port.parse().ok()?))
         });
         let (Self::Cluster(connection), Some((host, port))) = (self, node) else {
-            return Err(advice.clone());
+            return Err(error.clone());
         };
-        // `ASKING` holds for the next command of the connection, so the two must go together.
+        // `ASKING` applies to the next command on the connection, so both are sent as one pipeline.
         let mut both = redis::pipe();
         both.cmd("ASKING").add_command(cmd.clone());
         let node = SingleNodeRoutingInfo::ByAddress { host, port };
-        let answers = connection.route_pipeline(both, 0, 2, node).await?;
-        answers
+        let replies = connection.route_pipeline(both, 0, 2, node).await?;
+        replies
             .into_iter()
             .last()
             .unwrap_or_default()
@@ -78,34 +79,34 @@ impl Connection {
     }
 }
 
-/// The connection in use, and the way to the next one.
+/// The current connection and the source of the next one.
 pub(super) struct Link {
     source: Source,
-    limit: Duration,
+    call_timeout: Duration,
     current: RwLock<Current>,
-    /// Held while a connection is being made.
+    /// Held while a connection is being opened.
     connecting: Mutex<()>,
 }
 
 struct Current {
     connection: Option<Connection>,
-    /// Counts the connections, so that a broken one is given up once.
+    /// The number of the connection, so that a broken connection is discarded only once.
     number: u64,
     failed: Option<(Instant, RedisError)>,
 }
 
-/// How long a failed attempt to connect stands for all that come after it.
+/// The time after a failed connection attempt in which further attempts return the same error.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Link {
     pub(super) fn new(
         source: Source,
         connection: Option<Connection>,
-        limit: Duration,
+        call_timeout: Duration,
     ) -> Arc<Self> {
         Arc::new(Self {
             source,
-            limit,
+            call_timeout,
             current: RwLock::new(Current {
                 connection,
                 number: 0,
@@ -115,12 +116,12 @@ impl Link {
         })
     }
 
-    /// How long a command may take.
-    pub(super) fn limit(&self) -> Duration {
-        self.limit
+    /// Returns how long a call may take.
+    pub(super) fn call_timeout(&self) -> Duration {
+        self.call_timeout
     }
 
-    /// The name of the kind of installation.
+    /// Returns the kind of the source, for `Debug`.
     pub(super) fn kind(&self) -> &'static str {
         match &self.source {
             Source::Server(_) => "server",
@@ -130,14 +131,14 @@ impl Link {
         }
     }
 
-    /// The connection and its number; makes one where there is none.
+    /// Returns the connection and its number. Opens a connection if there is none.
     pub(super) async fn connection(&self) -> RedisResult<(u64, Connection)> {
         if let Some(found) = self.current.read().usable() {
             return Ok(found);
         }
         let _connecting = self.connecting.lock().await;
         {
-            // Another one may have made it, or failed to, while this one waited.
+            // Another call may have opened a connection, or failed to, while this call waited.
             let current = self.current.read();
             if let Some(found) = current.usable() {
                 return Ok(found);
@@ -148,9 +149,9 @@ impl Link {
                 return Err(error.clone());
             }
         }
-        let made = self.connect().await;
+        let connected = self.connect().await;
         let mut current = self.current.write();
-        match made {
+        match connected {
             Ok(connection) => Ok(current.put(connection)),
             Err(error) => {
                 current.failed = Some((Instant::now(), error.clone()));
@@ -159,11 +160,11 @@ impl Link {
         }
     }
 
-    /// Gives connection `number` up: it broke, does not answer, or leads to the wrong server.
+    /// Discards connection `number`: it broke, the server does not respond, or it is the wrong server.
     ///
-    /// That of a Cluster mends itself where a node is lost, and is needed for the others until a new one,
-    /// which knows the nodes of today, is there.
-    pub(super) fn give_up(self: &Arc<Self>, number: u64) {
+    /// The connection to a Cluster repairs itself after the loss of a node. It stays in use for the other
+    /// nodes until a new connection, which knows the current nodes, replaces it.
+    pub(super) fn discard(self: &Arc<Self>, number: u64) {
         match self.source {
             Source::Application => {}
             Source::Server(_) | Source::Sentinel(_) => {
@@ -190,10 +191,10 @@ impl Link {
     }
 
     async fn connect(&self) -> RedisResult<Connection> {
-        // Well within the limit of the command that waits, so that it is told why it failed.
+        // A third of the call timeout, so that the waiting command can still report why it failed.
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.limit / 3))
-            .set_response_timeout(Some(self.limit));
+            .set_connection_timeout(Some(self.call_timeout / 3))
+            .set_response_timeout(Some(self.call_timeout));
         let connect = async {
             match &self.source {
                 Source::Server(client) => client
@@ -214,7 +215,7 @@ impl Link {
                 }
             }
         };
-        timeout(self.limit, connect)
+        timeout(self.call_timeout, connect)
             .await
             .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
     }

@@ -1,4 +1,4 @@
-//! Redis and Valkey: one server, Sentinel, or Cluster.
+//! A store in Redis or Valkey: on one server, behind Sentinel, or in a Cluster.
 
 mod address;
 mod builder;
@@ -7,6 +7,7 @@ mod clear;
 mod command;
 mod fault;
 mod link;
+mod source;
 mod value;
 
 use std::{fmt, sync::Arc};
@@ -14,22 +15,21 @@ use std::{fmt, sync::Arc};
 use redis::Value;
 use tokio::time::Instant;
 
-pub use self::builder::{RedisClient, RedisConnection, RedisStoreBuilder};
+pub use self::{builder::RedisStoreBuilder, source::RedisSource};
 use self::{
-    command::Command,
+    command::{Command, Lease},
     fault::Fault,
     link::Link,
     value::{Foreign, first_version, key, next_version},
 };
 use super::{
-    Created, LockOwner, Locked, Replaced, SessionStore, StoreError,
+    Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreError,
     StoreErrorKind::{Corrupt, Unavailable},
     StoreFuture, Stored, Version, Write,
 };
 use crate::{clock::Timestamp, id::PublicId};
 
-/// Sessions in Redis (6.2 or later, no modules) or Valkey: on one server, behind Sentinel, or in a
-/// Cluster.
+/// A store in Redis (6.2 or later, no modules) or Valkey: on one server, behind Sentinel, or in a Cluster.
 ///
 /// Needs the Cargo feature `redis`, and `redis-tls` for TLS.
 ///
@@ -38,75 +38,72 @@ use crate::{clock::Timestamp, id::PublicId};
 ///
 /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = RedisStore::connect("redis://127.0.0.1").await?;
-/// let store = RedisStore::builder()
+/// let store = RedisStore::builder("redis+cluster://10.0.0.1:6379,10.0.0.2:6379")
 ///     .prefix("shop:")
-///     .connect("redis+cluster://10.0.0.1:6379,10.0.0.2:6379")
+///     .connect()
 ///     .await?;
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// # What is stored
-/// One string value a session, under the prefix and the session's [`PublicId`] in braces:
-/// `poem-session:{5f3a…}`. The server removes it when it expires; what is live is decided by the
-/// application's clock alone, so that the server's need not agree with it. A value under such a key
+/// # Keys and commands
+/// A session is one string value. Its key is the prefix and the session's [`PublicId`] in braces:
+/// `poem-session:{5f3a…}`. The server removes the value when it expires, but only the application's clock
+/// decides whether a record is live, so the server's clock need not agree with it. A value under such a key
 /// that the store did not write is an error ([`Corrupt`](super::StoreErrorKind::Corrupt)) and stays
-/// as it is. One that is empty is read as none, and refused to writes.
+/// unchanged. An empty value reads as no record, and a write to it is an error.
 ///
 /// | operation | commands |
 /// |---|---|
 /// | load | `GETRANGE` |
-/// | create, replace, touch, delete, lock, unlock | one script |
-/// | rename (regenerate, rotate) | two scripts; one more when another request was faster |
+/// | create, replace, touch, lock, unlock | one script |
+/// | rename (regenerate, rotate) | two scripts; one `UNLINK` more if a concurrent request wrote first |
 /// | clear | `SCAN` on every master, an `UNLINK` for each session |
 /// | delete expired | none |
 ///
-/// Each command names one key, so that all of it runs on a Cluster, also while slots move. Scripts
-/// travel as hashes (`EVALSHA`) and are sent whole to a server that does not know them. A user of the
-/// server needs no more rights than `~poem-session:* +get +getrange +set +setrange +pexpire +del +unlink +scan
-/// +eval +evalsha`; on a Cluster `+ping +asking +cluster|slots`, and behind Sentinel `+role`, too.
+/// Each command uses one key, so that all of them run on a Cluster, also while slots move. Scripts are sent
+/// as hashes (`EVALSHA`), and as text to a server that does not know them. A user of the server needs only
+/// the rights `~poem-session:* +get +getrange +set +setrange +pexpire +unlink +scan +eval +evalsha`; on a
+/// Cluster also `+ping +asking +cluster|slots`, and behind Sentinel also `+role`.
 ///
 /// # Memory
-/// A session takes its data and about 240 bytes, measured on Redis 7.0 with 20,000 sessions: 340
-/// bytes for 100 bytes of data, 433 for 200, 657 for 400, 1234 for 1000. Set `maxmemory-policy
-/// noeviction`: with any other, a server that is full signs users out at random. With it, a write
-/// fails with [`Full`](super::StoreErrorKind::Full), while reads and sign-outs go on.
+/// A session takes its data and about 240 bytes, measured on Redis 7.0 with 20,000 sessions: 340 bytes for
+/// 100 bytes of data, 433 for 200, 657 for 400, 1234 for 1000. Set `maxmemory-policy noeviction`: with any
+/// other policy, a full server signs users out at random. With `noeviction`, a write to a full server fails
+/// with [`Full`](super::StoreErrorKind::Full). Reads continue to work.
 ///
-/// # When something fails
-/// An operation ends within the [time limit](RedisStoreBuilder::time_limit), with an error at worst.
-/// All operations share one connection (in a Cluster one to each node). When it breaks, or does not
-/// answer within the limit, the next operation makes a new one; with Sentinel, to whichever server is
-/// the master then.
+/// # Failures
+/// A call ends within the [call timeout](RedisStoreBuilder::call_timeout), if necessary with an error. All
+/// calls share one connection, or in a Cluster one connection per node. If it breaks, or does not respond
+/// within the timeout, the next call opens a new one. With Sentinel, the new connection uses the current
+/// master.
 ///
-/// A command is sent again where the server refused it because another one is in charge, or cannot
-/// serve just yet, and where the connection broke before the answer came: once to a single server,
-/// some more times in a Cluster. That does no write twice. A write is recognised by its version, half
-/// of which is random; one that finds itself done already answers so. A replace that was sent again
-/// and finds another version cannot know whether it was overwritten or never done, and is an error
-/// instead of a conflict: the caller would make the same change once more. The client library's own
-/// repetition, which cannot tell, is switched off.
+/// The store sends a command again if the server refused it because another server is responsible or because
+/// it cannot serve at the moment, and if the connection broke before the reply arrived: once to a single
+/// server, several times in a Cluster. No write is applied twice. A script recognises its own earlier write
+/// by the version, half of which is random, and returns success. A repeated replace that finds another
+/// version cannot know whether its earlier attempt was executed and then overwritten. It returns an error
+/// instead of a conflict, because after a conflict the caller would apply the change again. The repetition of
+/// the client library, which cannot make that distinction, is off.
 ///
-/// # What can be lost
-/// Redis acknowledges a write before it is on disk, and before its replicas have it.
+/// # Data loss
+/// Redis acknowledges a write before the write is on disk and before replicas have it.
 ///
-/// - **One server** keeps what its configuration makes it keep. With `appendonly yes` it is all but
-///   the last second, when the machine fails, and with `appendfsync always` all. Without either it is
-///   what the last snapshot had.
-/// - **Sentinel and Cluster**: when a master dies, what it had acknowledged and not yet passed on is
-///   lost, and sessions are as they were before. Also a sign-out: that session is back. On one
-///   machine, a master killed under load lost none of 50,000 writes; one whose replica was held up
-///   for a moment lost 27 to 65 of some 130 records that were written meanwhile (6 MB).
-///   `min-replicas-to-write 1` with `min-replicas-max-lag` keeps a master from going on without a
-///   replica that follows, which bounds the loss; the writes it refuses are errors
-///   ([`Unavailable`](super::StoreErrorKind::Unavailable)).
+/// - **One server** keeps what its configuration makes it keep. If the machine fails, `appendonly yes` loses
+///   at most the last second, and `appendfsync always` nothing. Without either, the last snapshot remains.
+/// - **Sentinel and Cluster**: if a master fails, the writes that it acknowledged and did not replicate yet
+///   are lost, and sessions have their earlier state. This includes a sign-out: that session exists again. On
+///   one machine, a master killed under load lost none of 50,000 writes; one whose replica was paused for a
+///   moment lost 27 to 65 of about 130 records that were written meanwhile (6 MB). `min-replicas-to-write 1`
+///   with `min-replicas-max-lag` stops a master that has no up-to-date replica, which limits the loss. The
+///   writes that it refuses are errors ([`Unavailable`](super::StoreErrorKind::Unavailable)).
 ///
-/// No record is ever half written, and a request that had seen a version which was lost finds a
-/// conflict, and never overwrites what others have written since. A failover took three to seven
-/// seconds on one machine, with a node timeout of two; operations fail meanwhile where they cannot be
-/// done within their limit. The application needs no restart.
+/// No record is ever written partly. A request that has read a version which was lost gets a conflict, and
+/// never overwrites a later write. A failover took three to seven seconds on one machine with a node timeout
+/// of two seconds. Meanwhile a call fails if it cannot finish within its timeout. The application needs no
+/// restart.
 ///
-/// Where a session that has ended must never come back, use a database that acknowledges only what it
-/// keeps.
+/// If an ended session must never exist again, use a database that acknowledges only durable writes.
 #[derive(Clone)]
 pub struct RedisStore {
     link: Arc<Link>,
@@ -114,29 +111,29 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects by URL, with the default settings, and reads once to see whether it works.
+    /// Connects by URL with the default settings, and reads once to check the connection.
     ///
     /// - `redis://[[user]:password@]host[:port][/database]`: one server.
-    /// - `redis+unix:///path/to/socket[?db=database]`: the same on this machine.
+    /// - `redis+unix:///path/to/socket[?db=database]`: one server on this machine, by its Unix socket.
     /// - `redis+cluster://[[user]:password@]host[:port],host[:port],…`: a Cluster, by some of its nodes.
-    /// - `redis+sentinel://[[user]:password@]host[:port],host[:port],…/master[/database]`: the master that these
-    ///   sentinels watch by that name. User and password are the master's; those of the sentinels themselves
-    ///   follow as `?sentinel_username=…&sentinel_password=…`.
+    /// - `redis+sentinel://[[user]:password@]host[:port],host[:port],…/master[/database]`: the master that
+    ///   these sentinels monitor by that name. User and password are the master's. Those of the sentinels are
+    ///   given as `?sentinel_username=…&sentinel_password=…`.
     ///
-    /// `rediss`, `rediss+cluster` and `rediss+sentinel` are the same over TLS, certificates being checked
-    /// against the system's. `valkey` and `valkeys` stand for `redis` and `rediss`. `?protocol=resp3` chooses the
-    /// newer protocol. What is not a letter or digit in a user name or password is percent-encoded.
+    /// `rediss`, `rediss+cluster` and `rediss+sentinel` use TLS and check certificates against the system's
+    /// roots. `valkey` and `valkeys` are the same as `redis` and `rediss`. `?protocol=resp3` selects the newer
+    /// protocol. In a user name or password, percent-encode every character that is not a letter or a digit.
     ///
     /// # Errors
-    /// [`Misconfigured`](super::StoreErrorKind::Misconfigured) where the URL is none, or the server refuses the
-    /// credentials; any error of a read.
+    /// [`Misconfigured`](super::StoreErrorKind::Misconfigured) if the URL is invalid or the server refuses
+    /// the credentials, and any error of the read.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Self::builder().connect(url).await
+        Self::builder(url).connect().await
     }
 
-    /// A store with settings of its own.
-    pub fn builder() -> RedisStoreBuilder {
-        RedisStoreBuilder::default()
+    /// Returns a builder with the default settings for a URL, a client or a connection: see [`RedisSource`].
+    pub fn builder(source: impl Into<RedisSource>) -> RedisStoreBuilder {
+        RedisStoreBuilder::new(source.into())
     }
 
     fn key(&self, id: PublicId) -> Vec<u8> {
@@ -147,26 +144,15 @@ impl RedisStore {
         self.link.call(&command).await?.number()
     }
 
-    /// Calls a script that ends something, and answers whether it was there. What an earlier sending of
-    /// the command may have ended counts as having been there.
-    fn end(&self, action: &'static str, command: Command) -> StoreFuture<'_, bool> {
-        Box::pin(async move {
-            let answer = self.link.call(&command).await;
-            answer
-                .and_then(|answer| Ok(answer.number()? == 1 || !answer.certain))
-                .map_err(|fault| fault.during(action))
-        })
-    }
-
     async fn read(&self, key: PublicId, now: Timestamp) -> Result<Option<Stored>, Fault> {
         match self.link.call(&Command::get(&self.key(key))).await?.value {
             Value::BulkString(value) if value.is_empty() => Ok(None),
             Value::BulkString(value) => Ok(value::read(value, now)?),
-            _ => Err(Fault::NONSENSE),
+            _ => Err(Fault::UNEXPECTED),
         }
     }
 
-    /// Calls the script that writes `version` in place of the one that is expected.
+    /// Calls the script that writes `version` if the record has the expected version.
     async fn put(
         &self,
         deadline: Instant,
@@ -174,53 +160,51 @@ impl RedisStore {
         version: Version,
         now: Timestamp,
     ) -> Result<Replaced, Fault> {
-        let answer = self.link.call_by(deadline, &command).await?;
-        match answer.value {
-            Value::BulkString(_) if !answer.certain => Err(UNCERTAIN),
+        let reply = self.link.call_by(deadline, &command).await?;
+        match reply.value {
+            Value::BulkString(_) if !reply.sent_once => Err(UNCERTAIN),
             Value::BulkString(value) => Ok(match value::read(value, now)? {
                 Some(stored) => Replaced::Conflict(stored),
                 None => Replaced::Gone,
             }),
-            _ => Ok(match answer.number()? {
+            _ => Ok(match reply.number()? {
                 1 => Replaced::Replaced(version),
                 _ => Replaced::Gone,
             }),
         }
     }
 
-    /// Moves a record, which in a Cluster lies in another slot then: `to` is written before `from` ends, and
-    /// taken back where `from` has changed. Where it is not known whether `from` has ended both stay: the
-    /// client has not been told of `to`, so that nobody finds it before it expires.
-    async fn relocate(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> Result<Replaced, Fault> {
+    /// Writes `to`, then replaces `from`. In a Cluster the two keys can be on different nodes.
+    ///
+    /// If `from` has changed, `to` is removed again. If it is unknown whether `from` was replaced, both
+    /// records stay: no client knows the id of `to`, so nobody loads it before it expires.
+    async fn move_record(&self, rename: Rename, now: Timestamp) -> Result<Replaced, Fault> {
         let deadline = self.link.deadline();
-        let version = next_version(expected);
-        let create = Command::create(&self.key(to), version, &write, now);
+        let (from, to) = (self.key(rename.from), self.key(rename.to));
+        let version = next_version(rename.expected);
+        let create = Command::create(&to, version, &rename.write, now);
         if self.link.call_by(deadline, &create).await?.number()? != 1 {
-            return Err(TAKEN);
+            return Err(OCCUPIED);
         }
-        let leave = Command::leave(&self.key(from), expected, version, leave.as_ref(), now);
-        let ended = self.put(deadline, leave, version, now).await;
-        let take_back = match &ended {
+        let leave = Command::replace(
+            &from,
+            rename.expected,
+            version,
+            &rename.leave,
+            Lease::Ends,
+            now,
+        );
+        let replaced = self.put(deadline, leave, version, now).await;
+        let undo = match &replaced {
             Ok(Replaced::Replaced(_)) => false,
             Ok(Replaced::Conflict(_) | Replaced::Gone) => true,
-            Err(fault) => fault.refused,
+            Err(fault) => fault.not_executed,
         };
-        if take_back {
-            let delete = Command::delete(&self.key(to), now);
-            if let Err(fault) = self.link.call_by(deadline, &delete).await {
-                let error = fault.during(RENAMING);
-                tracing::warn!(%error, "a session record that nobody knows stays until it expires");
-            }
+        if undo && let Err(fault) = self.link.call_by(deadline, &Command::unlink(&to)).await {
+            let error = fault.during(RENAMING);
+            tracing::warn!(%error, "could not remove the record of a failed rename; it stays until it expires");
         }
-        ended
+        replaced
     }
 }
 
@@ -228,10 +212,10 @@ const RENAMING: &str = "renaming a session in Redis";
 
 const UNCERTAIN: Fault = Fault::new(
     Unavailable,
-    "the connection was lost, and the record has changed since: the write may be a part of that",
+    "the connection was lost and the record has changed since; the write may or may not have been executed",
 );
 
-const TAKEN: Fault = Fault::new(Corrupt, "another record has the new name already");
+const OCCUPIED: Fault = Fault::new(Corrupt, "a record already exists under the new key");
 
 impl From<Foreign> for Fault {
     fn from(Foreign: Foreign) -> Self {
@@ -267,8 +251,8 @@ impl SessionStore for RedisStore {
         now: Timestamp,
     ) -> StoreFuture<'_, Replaced> {
         Box::pin(async move {
-            let version = next_version(expected);
-            let command = Command::replace(&self.key(key), expected, version, &write, now);
+            let (key, version) = (self.key(key), next_version(expected));
+            let command = Command::replace(&key, expected, version, &write, Lease::Stays, now);
             let replaced = self.put(self.link.deadline(), command, version, now).await;
             replaced.map_err(|fault| fault.during("replacing a session in Redis"))
         })
@@ -281,29 +265,21 @@ impl SessionStore for RedisStore {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> StoreFuture<'_, bool> {
-        let command = Command::touch(&self.key(key), expected, expires_at, now);
         Box::pin(async move {
+            let command = Command::touch(&self.key(key), expected, expires_at, now);
             let number = self.number(command).await;
             number
                 .map(|number| number == 1)
-                .map_err(|fault| fault.during("prolonging a session in Redis"))
+                .map_err(|fault| fault.during("touching a session in Redis"))
         })
     }
 
-    fn rename(
-        &self,
-        from: PublicId,
-        expected: Version,
-        to: PublicId,
-        write: Write,
-        leave: Option<Write>,
-        now: Timestamp,
-    ) -> StoreFuture<'_, Replaced> {
+    fn rename(&self, rename: Rename, now: Timestamp) -> StoreFuture<'_, Replaced> {
         let store = self.clone();
         Box::pin(async move {
-            // Two commands: a caller who loses interest in between must not leave the job half done.
+            // A task of its own: if the caller drops the future, the second command is still sent.
             let job = async move {
-                let renamed = store.relocate(from, expected, to, write, leave, now).await;
+                let renamed = store.move_record(rename, now).await;
                 renamed.map_err(|fault| fault.during(RENAMING))
             };
             match tokio::spawn(job).await {
@@ -313,12 +289,7 @@ impl SessionStore for RedisStore {
         })
     }
 
-    fn delete(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, bool> {
-        let command = Command::delete(&self.key(key), now);
-        self.end("deleting a session in Redis", command)
-    }
-
-    /// Answers 0: the server removes what has expired by itself.
+    /// Returns 0: the server removes expired records by itself.
     fn delete_expired(&self, _limit: usize, _now: Timestamp) -> StoreFuture<'_, usize> {
         Box::pin(async { Ok(0) })
     }
@@ -326,7 +297,7 @@ impl SessionStore for RedisStore {
     fn clear(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let cleared = clear::clear(&self.link, &self.prefix).await;
-            cleared.map_err(|fault| fault.during("clearing the sessions in Redis"))
+            cleared.map_err(|fault| fault.during("deleting all sessions from Redis"))
         })
     }
 
@@ -348,13 +319,21 @@ impl SessionStore for RedisStore {
         })
     }
 
+    /// Returns true also if an earlier sending of the command may have released the lease.
     fn unlock(&self, key: PublicId, owner: LockOwner) -> StoreFuture<'_, bool> {
-        let command = Command::unlock(&self.key(key), owner);
-        self.end("unlocking a session in Redis", command)
+        Box::pin(async move {
+            let reply = self
+                .link
+                .call(&Command::unlock(&self.key(key), owner))
+                .await;
+            reply
+                .and_then(|reply| Ok(reply.number()? == 1 || !reply.sent_once))
+                .map_err(|fault| fault.during("unlocking a session in Redis"))
+        })
     }
 }
 
-/// Addresses and credentials are not shown.
+/// Shows neither addresses nor credentials.
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisStore")

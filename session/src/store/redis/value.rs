@@ -1,22 +1,23 @@
-//! How a record lies in its key: one string value, read with one `GETRANGE`.
+//! The layout of a record: one string value, read with one `GETRANGE`.
 //!
-//! | offset | bytes | what |
+//! | offset | bytes | content |
 //! |---|---|---|
-//! | 0 | 1 | `F5`, a byte that no text contains |
-//! | 1 | 1 | what follows: 1 the data, 2 a lease and the data |
+//! | 0 | 1 | `F5`, a byte that UTF-8 text never contains |
+//! | 1 | 1 | 1: the data follows; 2: a lease and the data follow |
 //! | 2 | 8 | the version |
 //! | 10 | 8 | the expiry, in milliseconds since the Unix epoch |
-//! | 18 | 24 | the lease, where there is one: its owner (16) and its end (8) |
+//! | 18 | 24 | the lease, if any: its owner (16) and its end (8) |
 //! | 18 or 42 | | the data |
 //!
 //! Numbers are big-endian. The scripts read the same layout.
 //!
 //! # Versions
-//! The upper half of a version counts the record's writes, the lower half is random, so that no two
-//! writes ever give the same version. That makes three things certain: a command that is sent again
-//! after its answer was lost knows its own work; a write that was built on a version which a failover
-//! has lost is a conflict and not a silent overwrite; a record that was removed and made anew is not
-//! mistaken for the old one.
+//! The upper half of a version counts the record's writes and the lower half is random, so no two writes have
+//! the same version. This has three effects:
+//!
+//! - A command that is sent again after its reply was lost recognises its own earlier write.
+//! - A write based on a version that a failover lost is a conflict and not a silent overwrite.
+//! - A record that was removed and created again is not mistaken for the old one.
 
 use bytes::Bytes;
 
@@ -26,45 +27,46 @@ use crate::{
     store::{LockOwner, MAX_RECORD, Stored, Version},
 };
 
-/// Where the data of a record without a lease begins.
+/// The offset of the data in a record without a lease.
 pub(super) const HEADER: usize = 18;
 const LEASE: usize = 24;
-/// No value is larger: a record of the largest size, with a lease.
+/// The size of the largest value: a record of the largest size, with a lease.
 pub(super) const LARGEST: usize = HEADER + LEASE + MAX_RECORD;
 
 const MAGIC: u8 = 0xF5;
 const RECORD: u8 = 1;
 const LEASED: u8 = 2;
 
-/// Longer than any session: Redis refuses a time to live whose end it cannot represent.
+/// The longest time to live in milliseconds: 100 years. Redis refuses a time to live whose end it cannot
+/// represent.
 const LONGEST_TTL: u64 = 100 * 365 * 24 * 60 * 60 * 1000;
 
-/// The value is not one of ours.
+/// The value was not written by this store.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Foreign;
 
-/// The key of a record. The name is in braces, which makes it all that a Cluster hashes: whatever is
-/// kept beside a record one day can lie in its slot.
+/// Returns the key of a record. A Cluster hashes only the part in braces, so that other values of the same
+/// session can be stored in the same slot in the future.
 pub(super) fn key(prefix: &str, id: PublicId) -> Vec<u8> {
     use std::io::Write as _;
 
     let mut key = Vec::with_capacity(prefix.len() + 66);
-    write!(key, "{prefix}{{{id}}}").expect("a vector takes all that is written to it");
+    write!(key, "{prefix}{{{id}}}").expect("writing to a vector never fails");
     key
 }
 
-/// The version of a record's first write.
+/// Returns a version for a record's first write.
 pub(super) fn first_version() -> Version {
     next_version(Version::new(0))
 }
 
-/// The version of the write after `version`.
+/// Returns a version for the write after `version`.
 pub(super) fn next_version(version: Version) -> Version {
     let count = (version.get() >> 32).wrapping_add(1);
     Version::new(count << 32 | u64::from(rand::random::<u32>()))
 }
 
-/// What the value of a record without a lease begins with.
+/// Returns the header of a record without a lease.
 pub(super) fn header(version: Version, expires_at: Timestamp) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[0] = MAGIC;
@@ -75,25 +77,29 @@ pub(super) fn header(version: Version, expires_at: Timestamp) -> [u8; HEADER] {
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
-    u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes are eight"))
+    u64::from_be_bytes(
+        bytes[at..at + 8]
+            .try_into()
+            .expect("the range has eight bytes"),
+    )
 }
 
-/// The bytes that stand for an owner in a lease.
+/// Returns the bytes of an owner in a lease.
 pub(super) fn owner(owner: LockOwner) -> [u8; 16] {
     owner.get().to_be_bytes()
 }
 
-/// How long the server is to keep what ends at `expires_at`, in milliseconds. The server's clock has no
-/// part in this: it only measures how long that is.
+/// Returns the time to live of a record that expires at `expires_at`, in milliseconds. The server's time of
+/// day is not used.
 pub(super) fn ttl(expires_at: Timestamp, now: Timestamp) -> u64 {
-    // Zero would be refused. What is over already is gone for the scripts, whatever the server does.
+    // Redis refuses zero. The scripts treat an expired record as missing even if the server still has it.
     expires_at
         .as_millis()
         .saturating_sub(now.as_millis())
         .clamp(1, LONGEST_TTL)
 }
 
-/// Reads a value: the record in it, if it is one and has not ended.
+/// Reads the record in a value. Returns `None` if it has expired.
 pub(super) fn read(value: Vec<u8>, now: Timestamp) -> Result<Option<Stored>, Foreign> {
     let (&MAGIC, &kind) = (value.first().ok_or(Foreign)?, value.get(1).ok_or(Foreign)?) else {
         return Err(Foreign);
@@ -137,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layout_is_what_the_scripts_read() {
+    fn the_layout_is_the_one_that_the_scripts_read() {
         let header = header(
             Version::new(0x0102_0304_0506_0708),
             Timestamp::from_millis(9),
@@ -162,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn a_record_ends_at_its_expiry() {
+    fn a_record_is_gone_from_its_expiry_on() {
         assert!(read(value(RECORD, b"", b"x"), at(9)).unwrap().is_some());
         assert_eq!(read(value(RECORD, b"", b"x"), at(10)), Ok(None));
     }
 
     #[test]
-    fn what_is_not_ours_is_refused_at_every_length() {
+    fn a_foreign_value_of_any_length_is_refused() {
         let leased = value(LEASED, &[0; LEASE], b"");
         for length in 0..leased.len() {
             assert_eq!(
@@ -186,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_go_up_and_never_meet() {
+    fn versions_increase_and_are_unique() {
         let first = first_version();
         let (a, b) = (next_version(first), next_version(first));
         assert!(a > first && b > first);
@@ -195,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_to_live_is_one_that_redis_takes() {
+    fn a_time_to_live_is_in_the_range_that_redis_accepts() {
         assert_eq!(ttl(at(1500), NOW), 1500);
         assert_eq!(ttl(NOW, NOW), 1);
         assert_eq!(ttl(NOW, at(5)), 1);
@@ -203,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_hashes_by_its_name_alone() {
+    fn only_the_id_of_a_key_is_in_braces() {
         let key = key("shop:", PublicId::from_bytes([0xAB; 32]));
         assert_eq!(key, format!("shop:{{{}}}", "ab".repeat(32)).into_bytes());
     }

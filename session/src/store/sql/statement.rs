@@ -1,4 +1,4 @@
-//! The statements, written once for all databases.
+//! SQL statements, and those that all databases share.
 
 use std::sync::Arc;
 
@@ -6,41 +6,41 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use super::Value;
 
-/// The statement that creates a record or puts it in the place of an expired one, where the database
-/// knows `ON CONFLICT` and `RETURNING`.
+/// Creates a record or overwrites an expired one, in databases with `ON CONFLICT` and `RETURNING`.
 ///
-/// The version goes on from that of the expired record: a write that still speaks of that one must not
-/// take this one for it.
+/// The version continues from that of the expired record, so that a late write which expects the expired record
+/// does not replace the new one.
 pub(in crate::store) const UPSERT: &str = "\
     INSERT INTO {table} AS old (id, data, version, expires_at) VALUES ($1, $3, 1, $4) \
     ON CONFLICT (id) DO UPDATE SET data = excluded.data, version = old.version + 1, \
     expires_at = excluded.expires_at, lock_owner = NULL, lock_until = NULL \
     WHERE old.expires_at <= $2 RETURNING version, NULL, NULL";
 
-/// The data of a record, or `NULL` where it is larger than [`MAX_RECORD`](crate::store::MAX_RECORD): that
-/// is looked at before it is sent.
+/// The column with a record's data, or `NULL` if it is larger than [`MAX_RECORD`](crate::store::MAX_RECORD).
+/// The database checks the size before it sends the data.
 pub(in crate::store) const DATA: &str =
     "CASE WHEN octet_length(data) <= 8388608 THEN data END AS data";
 
-/// How a database marks the places of values.
+/// The form of placeholders for values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum Placeholders {
-    /// `$1`, `$2`: a value may have several places.
+pub enum Placeholders {
+    /// `$1`, `$2`: a value can be used several times.
     Numbered,
-    /// `?`, one value each.
+    /// `?`: each placeholder has a value of its own.
     Positional,
 }
 
-/// A statement, ready to be prepared.
+/// The text of a statement and the order of its values.
 #[derive(Debug)]
-pub(in crate::store) struct Statement {
+pub struct Statement {
     text: Arc<str>,
-    /// Which value goes to which place, counted from 0.
+    /// The index of the value for each placeholder.
     order: Vec<usize>,
 }
 
 impl Statement {
-    /// `template` numbers its values as `$1` to `$9`, and has `{table}` for the table's quoted name.
+    /// Creates a statement from a template with the values `$1` to `$9` and `{table}` for the quoted name of
+    /// the table.
     pub(in crate::store) fn new(template: &str, table: &str, placeholders: Placeholders) -> Self {
         let mut parts = template.split('$');
         let mut text = parts.next().unwrap_or_default().to_owned();
@@ -52,7 +52,7 @@ impl Statement {
                 Placeholders::Numbered => {
                     text.push('$');
                     text.push_str(number);
-                    // In the order of the numbers, with those that this statement leaves out.
+                    // Numbers that the template leaves out are bound too.
                     order.extend(order.len()..=value);
                 }
                 Placeholders::Positional => {
@@ -62,18 +62,18 @@ impl Statement {
             }
             text.push_str(rest);
         }
-        // Last, as a name may hold anything.
+        // The table's name is inserted last, because it may contain any character.
         let text = text.replace("{table}", table).into();
         Self { text, order }
     }
 
-    /// The text for the driver.
+    /// Returns the text for the driver.
     pub(in crate::store) fn sql(&self) -> SqlStr {
-        // Nothing in it came from outside but the table's name, which `TableName` has quoted.
+        // The only part that comes from the application is the table's name, which `TableName` has quoted.
         AssertSqlSafe(Arc::clone(&self.text)).into_sql_str()
     }
 
-    /// The values in the order of their places.
+    /// Returns the values in the order of the placeholders.
     pub(in crate::store) fn places<'a>(
         &self,
         values: &[Value<'a>],
@@ -82,34 +82,32 @@ impl Statement {
     }
 }
 
-/// What every database is asked in the same words. `$1` is the key and `$2` the time, but where said.
+/// The statements that are the same for every database. `$1` is the key and `$2` the time, unless noted.
 #[derive(Debug)]
 pub(in crate::store) struct Statements {
-    /// Nothing, from all columns: whether the table is one that a store made.
+    /// Selects no row. It fails if the table lacks a column.
     pub(in crate::store) columns: Statement,
-    /// Version, data and expiry of the live record.
+    /// Selects version, data and expiry of the live record.
     pub(in crate::store) load: Statement,
-    /// The version of the live record.
+    /// Selects the version of the live record.
     pub(in crate::store) exists: Statement,
-    /// `$3` the expected version, `$4` data, `$5` expiry.
+    /// `$3` is the expected version, `$4` the data, `$5` the expiry.
     pub(in crate::store) replace: Statement,
-    /// `$3` the expected version, `$4` expiry.
+    /// `$3` is the expected version, `$4` the expiry.
     pub(in crate::store) touch: Statement,
-    /// `$3` the expected version, `$4` data, `$5` expiry, `$6` the new key.
-    pub(in crate::store) rename: Statement,
-    pub(in crate::store) delete: Statement,
-    /// Deletes an expired record.
-    pub(in crate::store) make_way: Statement,
+    /// Deletes the record under the key if it has expired.
+    pub(in crate::store) delete_one_expired: Statement,
+    /// Deletes all records.
     pub(in crate::store) clear: Statement,
-    /// `$3` the owner, `$4` the end of the lease.
+    /// `$3` is the owner, `$4` the end of the lease.
     pub(in crate::store) lock: Statement,
-    /// `$2` the owner.
+    /// `$2` is the owner.
     pub(in crate::store) unlock: Statement,
 }
 
 impl Statements {
-    /// The statements on the table of this quoted name. Where the database can return the current
-    /// record from a write that lost, `or_current` makes it do so.
+    /// Creates the statements for the table of this quoted name. `or_current` extends a conditional update so
+    /// that it returns the current record if it writes nothing, in databases that can do so.
     pub(in crate::store) fn new(
         table: &str,
         placeholders: Placeholders,
@@ -134,16 +132,9 @@ impl Statements {
                 "UPDATE {table} SET expires_at = CASE WHEN expires_at < $4 THEN $4 ELSE expires_at END \
                  WHERE id = $1 AND version = $3 AND expires_at > $2",
             ),
-            // One row changes its key: at no moment are there two, or none.
-            rename: statement(&or_current(
-                "UPDATE {table} SET id = $6, data = $4, version = version + 1, expires_at = $5, \
-                 lock_owner = NULL, lock_until = NULL \
-                 WHERE id = $1 AND version = $3 AND expires_at > $2",
-            )),
-            delete: statement("DELETE FROM {table} WHERE id = $1 AND expires_at > $2"),
-            make_way: statement("DELETE FROM {table} WHERE id = $1 AND expires_at <= $2"),
+            delete_one_expired: statement("DELETE FROM {table} WHERE id = $1 AND expires_at <= $2"),
             clear: statement("DELETE FROM {table}"),
-            // The version first: MySQL sets one column after the other.
+            // The version is set first, because MySQL assigns columns in order.
             lock: statement(
                 "UPDATE {table} SET \
                  version = version + CASE WHEN lock_owner <> $3 THEN 1 ELSE 0 END, \
@@ -167,13 +158,13 @@ mod tests {
         let values: Vec<_> = values.iter().map(|n| Value::Integer(*n)).collect();
         let places = statement.places(&values).map(|value| match value {
             Value::Integer(n) => n,
-            Value::Bytes(_) => panic!("all are integers"),
+            Value::Bytes(_) => panic!("all values are integers"),
         });
         places.collect()
     }
 
     #[test]
-    fn positions_repeat_what_numbers_name_once() {
+    fn a_value_used_twice_has_two_positional_placeholders() {
         let template = "SELECT $3 FROM {table} WHERE a = $1 AND b < $3";
         let numbered = Statement::new(template, "\"t\"", Placeholders::Numbered);
         assert_eq!(
@@ -188,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_not_taken_for_a_place() {
+    fn a_table_name_is_not_read_as_a_placeholder() {
         let statement = Statement::new("DELETE FROM {table}", "`$1?`", Placeholders::Positional);
         assert_eq!(&*statement.text, "DELETE FROM `$1?`");
         assert!(statement.order.is_empty());

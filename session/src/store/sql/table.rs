@@ -1,11 +1,12 @@
-//! The name of the table that sessions are kept in.
+//! The name of the session table.
 
 use super::misconfigured;
 use crate::store::StoreError;
 
-/// The name of the table that a SQL store keeps its sessions in: one application's, and nothing else's.
+/// The name of a SQL store's table. Each application needs a table of its own.
 ///
-/// It is quoted wherever it is used, so that it may hold any characters; upper and lower case count.
+/// The name is always quoted, so it may contain any characters except control characters. It is case-sensitive.
+/// The default is `poem_sessions`.
 ///
 /// ```
 /// use poem_session::store::TableName;
@@ -20,17 +21,17 @@ pub struct TableName {
     table: String,
 }
 
-/// Leaves room for `_expires_at`, the name of the index, within the 63 bytes that PostgreSQL keeps of
-/// a name.
+/// The largest length of a name in bytes. PostgreSQL cuts names after 63 bytes, and the name of the index adds
+/// `_expires_at`.
 const LONGEST: usize = 50;
-const ACTION: &str = "naming the table of sessions";
+const ACTION: &str = "naming the session table";
 
 impl TableName {
-    /// A table of this name, where the database looks for tables by itself.
+    /// Creates a name without a schema. The database's search path or current database applies.
     ///
     /// # Errors
-    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if it is empty, longer than 50 bytes, or
-    /// holds a control character.
+    /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if the name is empty, longer than 50
+    /// bytes, or contains a control character.
     pub fn new(table: impl Into<String>) -> Result<Self, StoreError> {
         Ok(Self {
             schema: None,
@@ -38,10 +39,10 @@ impl TableName {
         })
     }
 
-    /// The table in this schema of PostgreSQL, or this database of MySQL.
+    /// Adds a schema: for PostgreSQL a schema, for MySQL and MariaDB a database. SQLite has no schemas.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// See [`new`](Self::new).
     pub fn in_schema(mut self, schema: impl Into<String>) -> Result<Self, StoreError> {
         self.schema = Some(checked(schema.into())?);
         Ok(self)
@@ -51,7 +52,7 @@ impl TableName {
         self.schema.as_deref()
     }
 
-    /// The whole name, quoted.
+    /// Returns the full name, quoted.
     pub(in crate::store) fn quoted(&self, quote: char) -> String {
         match &self.schema {
             Some(schema) => format!("{}.{}", quoted(schema, quote), quoted(&self.table, quote)),
@@ -59,13 +60,12 @@ impl TableName {
         }
     }
 
-    /// The name of the table's index on the expiry, quoted.
+    /// Returns the quoted name of the table's index on the expiry.
     pub(in crate::store) fn quoted_index(&self, quote: char) -> String {
         quoted(&format!("{}_expires_at", self.table), quote)
     }
 }
 
-/// `poem_sessions`, where the database looks for tables by itself.
 impl Default for TableName {
     fn default() -> Self {
         Self {
@@ -77,13 +77,13 @@ impl Default for TableName {
 
 fn checked(name: String) -> Result<String, StoreError> {
     if name.is_empty() || name.len() > LONGEST || name.chars().any(char::is_control) {
-        let rule = format!("a name has 1 to {LONGEST} bytes and no control characters");
+        let rule = format!("a name must have 1 to {LONGEST} bytes and no control characters");
         return Err(misconfigured(ACTION, rule));
     }
     Ok(name)
 }
 
-/// The name between quotes, with those in it doubled.
+/// Quotes a name and doubles the quotation marks in it.
 pub(in crate::store) fn quoted(name: &str, quote: char) -> String {
     let doubled: String = [quote, quote].iter().collect();
     format!("{quote}{}{quote}", name.replace(quote, &doubled))
@@ -94,15 +94,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quotes_are_doubled() {
-        let table = TableName::new("a\"; DROP TABLE b; --").expect("any characters");
+    fn quotation_marks_are_doubled() {
+        let table = TableName::new("a\"; DROP TABLE b; --").expect("any characters are allowed");
         assert_eq!(table.quoted('"'), "\"a\"\"; DROP TABLE b; --\"");
         let table = TableName::new("a`b").and_then(|table| table.in_schema("c`"));
-        assert_eq!(table.expect("any characters").quoted('`'), "`c```.`a``b`");
+        assert_eq!(
+            table.expect("any characters are allowed").quoted('`'),
+            "`c```.`a``b`"
+        );
     }
 
     #[test]
-    fn what_databases_would_cut_or_refuse_is_refused() {
+    fn a_name_that_a_database_cuts_or_refuses_is_refused() {
         for name in ["", "a\0b", "a\nb", &"a".repeat(51)] {
             assert!(TableName::new(name).is_err(), "{name:?}");
             assert!(TableName::default().in_schema(name).is_err(), "{name:?}");

@@ -7,12 +7,12 @@ use super::*;
 use crate::{
     clock::Timestamp,
     id::{PublicId, SessionId},
-    store::{Created, SessionStore as _, Write},
+    store::{Created, Replaced, SessionStore as _, Version, Write},
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
-/// Settings with which a slow machine reaches no time limit.
+/// Settings whose time limits a slow machine does not reach.
 fn patient(path: impl AsRef<std::path::Path>) -> SqliteStoreBuilder {
     let patience = Duration::from_mins(5);
     SqliteStore::builder(path)
@@ -49,7 +49,7 @@ fn said(error: &StoreError) -> String {
 }
 
 #[tokio::test]
-async fn sessions_outlive_the_store() {
+async fn sessions_survive_the_store() {
     let directory = directory();
     let path = directory.path().join("sessions.db");
     let store = patient(&path).open().await.expect("a new file");
@@ -60,19 +60,19 @@ async fn sessions_outlive_the_store() {
 }
 
 #[tokio::test]
-async fn two_stores_see_the_same_sessions() {
+async fn two_stores_share_the_sessions_of_a_file() {
     let directory = directory();
     let path = directory.path().join("sessions.db");
     let one = patient(&path).open().await.expect("a new file");
     let other = patient(&path).open().await.expect("the same file");
     let key = create(&one, "shared").await.expect("create");
     assert_eq!(load(&other, key).await.as_deref(), Some(&b"shared"[..]));
-    assert!(other.delete(key, NOW).await.expect("delete"));
+    other.clear().await.expect("clear");
     assert_eq!(load(&one, key).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_may_create_the_file_together() {
+async fn concurrent_processes_can_create_the_file() {
     for _ in 0..5 {
         let directory = directory();
         let path = directory.path().join("sessions.db");
@@ -90,7 +90,7 @@ async fn many_may_create_the_file_together() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_files_are_for_their_owner_only() {
+async fn the_files_are_readable_only_for_their_owner() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let directory = directory();
@@ -108,7 +108,7 @@ async fn the_files_are_for_their_owner_only() {
 }
 
 #[tokio::test]
-async fn what_is_no_database_is_refused() {
+async fn a_file_that_is_not_a_database_is_refused() {
     let directory = directory();
     let path = directory.path().join("notes.txt");
     std::fs::write(
@@ -117,7 +117,7 @@ async fn what_is_no_database_is_refused() {
     )
     .expect("a file");
     let before = std::fs::read(&path).expect("the file");
-    let error = SqliteStore::open(&path).await.expect_err("a text");
+    let error = SqliteStore::open(&path).await.expect_err("a text file");
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{error:?}");
     assert_eq!(std::fs::read(&path).expect("the file"), before);
 }
@@ -129,9 +129,9 @@ async fn a_database_in_memory_is_refused() {
     assert!(said(&error).contains("MemoryStore"), "{error:?}");
 }
 
-/// SQLite would take these for something else than the names of files.
+/// SQLite would read this name as a URI.
 #[tokio::test]
-async fn names_that_look_like_addresses_are_names() {
+async fn a_file_name_that_looks_like_a_uri_is_a_file_name() {
     let directory = directory();
     let path = directory.path().join("file:sessions.db?mode=memory");
     let store = patient(&path).open().await.expect("a file");
@@ -140,7 +140,7 @@ async fn names_that_look_like_addresses_are_names() {
 }
 
 #[tokio::test]
-async fn a_pool_without_the_table_is_told_so() {
+async fn a_missing_table_is_an_error_that_names_migrate() {
     let directory = directory();
     let options = SqliteConnectOptions::new()
         .filename(directory.path().join("app.db"))
@@ -169,7 +169,7 @@ async fn a_pool_without_the_table_is_told_so() {
 }
 
 #[tokio::test]
-async fn schemas_are_refused() {
+async fn a_table_in_a_schema_is_refused() {
     let directory = directory();
     let table = TableName::default().in_schema("app").expect("a name");
     let builder = SqliteStore::builder(directory.path().join("sessions.db")).table(table);
@@ -178,7 +178,7 @@ async fn schemas_are_refused() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_an_error_that_passes() {
+async fn a_full_disk_is_an_error_until_there_is_space() {
     let directory = directory();
     let options = SqliteConnectOptions::new()
         .filename(directory.path().join("sessions.db"))
@@ -198,7 +198,7 @@ async fn a_full_disk_is_an_error_that_passes() {
     let error = store
         .create(super::tests::key(), big.clone(), NOW)
         .await
-        .expect_err("no room");
+        .expect_err("the disk is full");
     assert_eq!(error.kind(), StoreErrorKind::Full, "{error:?}");
     assert!(said(&error).contains("full"), "{error:?}");
     assert_eq!(load(&store, key).await.as_deref(), Some(&b"kept"[..]));
@@ -209,7 +209,7 @@ async fn a_full_disk_is_an_error_that_passes() {
 }
 
 #[tokio::test]
-async fn a_file_that_another_holds_is_waited_for_and_then_an_error() {
+async fn a_write_waits_for_a_locked_file_and_then_fails() {
     let directory = directory();
     let path = directory.path().join("sessions.db");
     let waits = Duration::from_millis(200);
@@ -221,22 +221,25 @@ async fn a_file_that_another_holds_is_waited_for_and_then_an_error() {
     let held = other.begin_with("BEGIN IMMEDIATE").await.expect("the lock");
 
     let began = Instant::now();
-    let error = store.delete(key, NOW).await.expect_err("a lock elsewhere");
+    let replace = || store.replace(key, Version::FIRST, write("changed"), NOW);
+    let error = replace()
+        .await
+        .expect_err("another connection has the lock");
     assert_eq!(error.kind(), StoreErrorKind::TimedOut, "{error:?}");
     assert!(began.elapsed() >= waits, "{:?}", began.elapsed());
-    assert!(load(&store, key).await.is_some(), "reading needs no lock");
+    assert!(load(&store, key).await.is_some(), "a read needs no lock");
 
-    held.rollback().await.expect("the lock given back");
-    assert!(store.delete(key, NOW).await.expect("delete"));
+    held.rollback().await.expect("the lock is released");
+    assert!(matches!(replace().await, Ok(Replaced::Replaced(_))));
 }
 
 #[tokio::test]
-async fn a_row_that_no_store_wrote_is_corrupt() {
+async fn a_row_that_the_store_did_not_write_is_corrupt() {
     let directory = directory();
     let store = patient(directory.path().join("sessions.db")).open();
     let store = store.await.expect("a new file");
     let key = create(&store, "ours").await.expect("create");
-    // Strict tables keep other types out, so the table is another one.
+    // The store's strict table refuses other types, so the test replaces the table.
     for statement in [
         "DROP TABLE poem_sessions",
         "CREATE TABLE poem_sessions (id, data, version, expires_at, lock_owner, lock_until)",
@@ -258,7 +261,7 @@ async fn a_row_that_no_store_wrote_is_corrupt() {
 }
 
 #[tokio::test]
-async fn nothing_printed_tells_the_path() {
+async fn debug_and_errors_do_not_show_the_path() {
     let directory = directory();
     let path = directory.path().join("secret-place.db");
     let store = patient(&path).open().await.expect("a new file");

@@ -66,8 +66,9 @@ async fn in_sqlite() -> Option<Backend> {
 
 async fn in_redis() -> Option<Backend> {
     let server = redis::shared().await?;
-    let store = RedisStore::builder().time_limit(PATIENCE);
-    let store = store.connect(&server.new_database().await).await;
+    let url = server.new_database().await;
+    let store = RedisStore::builder(url).call_timeout(PATIENCE);
+    let store = store.connect().await;
     Some(Backend::new("Redis", store.expect("it answers"), server))
 }
 

@@ -2,7 +2,7 @@
 if not live then return 0 end
 if kind == LEASED and string.sub(value, 19, 34) ~= ARGV[2] then
   if moment(value, 35) > tonumber(ARGV[1]) then return 2 end
-  -- Taken over: the next version, as value.rs makes it.
+  -- The lease is taken over: assign the next version, like next_version in value.rs.
   local count = struct.unpack('>I4', version)
   version = struct.pack('>I4', (count + 1) % 2 ^ 32) .. ARGV[4]
 end

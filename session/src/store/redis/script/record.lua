@@ -1,8 +1,8 @@
--- The beginning of every script: reads the record under KEYS[1]. ARGV[1] is the application's time
--- in milliseconds. The layout is described, and written, in value.rs.
+-- The first part of every script. It reads the record under KEYS[1]. ARGV[1] is the application's time in
+-- milliseconds since the Unix epoch. value.rs documents the layout.
 --
--- Sixty-four bits do not fit into a Lua number, so versions are only compared for equality, as
--- bytes. A moment is a number here: exact for the next 280,000 years, and "never" is still later.
+-- A Lua number cannot hold 64 bits, so versions are compared for equality only, as bytes. A time is a number:
+-- it is exact for the next 280,000 years, and the largest time is still later than all others.
 local RECORD, LEASED = 1, 2
 local LARGEST = 8388608 + 42
 
@@ -11,7 +11,7 @@ local function moment(bytes, at)
   return ((((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f) * 256 + g) * 256 + h
 end
 
--- An error is returned by hand: what `redis.call` raises loses its code on Redis 6.
+-- Returns an error instead of raising it: on Redis 6, an error raised by `redis.call` loses its code.
 local function answer(reply, good)
   if type(reply) == 'table' and reply.err then return reply end
   return good
@@ -30,7 +30,7 @@ if value then
   live = moment(value, 11) > tonumber(ARGV[1])
 end
 
--- Whether this record is there already: then the command was sent before, and its answer got lost.
+-- Returns whether this record is stored already: the command was sent before and its reply was lost.
 local function done(header, data)
   return value and string.sub(value, 3, 18) == string.sub(header, 3, 18)
     and string.sub(value, kind == LEASED and 43 or 19) == data

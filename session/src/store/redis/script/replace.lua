@@ -1,5 +1,5 @@
 -- now, header, data, ttl, expected version, whether a lease stays (1 or 0)
--- -> 1 replaced, 0 gone, or the record that is there
+-- -> 1 replaced, 0 gone, or the value of the current record
 if done(ARGV[2], ARGV[3]) then return 1 end
 if not live then return 0 end
 if version ~= ARGV[5] then return value end

@@ -1,4 +1,4 @@
--- now, expected version, expiry, ttl -> 1 that version is there, 0 it is not
+-- now, expected version, expiry, ttl -> 1 a record of that version exists, 0 it does not
 if not live or version ~= ARGV[2] then return 0 end
 if moment(ARGV[3], 1) <= moment(value, 11) then return 1 end
 local set = redis.pcall('SETRANGE', KEYS[1], 10, ARGV[3])

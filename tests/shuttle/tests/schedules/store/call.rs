@@ -4,7 +4,8 @@ use poem_session::{
     clock::Timestamp,
     id::PublicId,
     store::{
-        Created, LockOwner, Locked, Replaced, SessionStore, StoreErrorKind, Stored, Version, Write,
+        Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreErrorKind, Stored,
+        Version, Write,
     },
 };
 
@@ -52,9 +53,8 @@ pub(crate) enum Call {
         expected: Version,
         to: Key,
         data: &'static str,
-        leave: Option<&'static str>,
+        leave: &'static str,
     },
-    Delete(Key),
     Lock(Key, u128),
     Unlock(Key, u128),
     /// Removes what has expired.
@@ -68,7 +68,7 @@ pub(crate) enum Answer {
     Loaded(Option<Stored>),
     Created(Created),
     Replaced(Replaced),
-    /// Of a touch, a deletion or an unlock.
+    /// Of a touch or an unlock.
     Was(bool),
     Locked(Locked),
     /// A rename onto a live record.
@@ -103,9 +103,9 @@ impl Call {
                 data,
                 leave,
             } => {
-                let (write, leave) = (write(data), leave.map(write));
-                let renamed = store.rename(from.id(), expected, to.id(), write, leave, NOW);
-                match renamed.await {
+                let (write, leave) = (write(data), write(leave));
+                let rename = Rename::new(from.id(), expected, to.id(), write, leave);
+                match store.rename(rename, NOW).await {
                     Ok(replaced) => Answer::Replaced(replaced),
                     Err(error) => {
                         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
@@ -113,7 +113,6 @@ impl Call {
                     }
                 }
             }
-            Self::Delete(key) => Answer::Was(store.delete(key.id(), NOW).await.expect("memory")),
             Self::Lock(key, owner) => {
                 let locked = store.lock(key.id(), LockOwner::new(owner), after(30), NOW);
                 Answer::Locked(locked.await.expect("memory"))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use poem_session::store::{
-    Created, MemoryStore, OnFull, SessionStore as _, StoreErrorKind, Version, Write,
+    Created, MemoryStore, OnFull, Rename, SessionStore as _, StoreErrorKind, Version, Write,
 };
 use shuttle::future::spawn;
 
@@ -101,16 +101,13 @@ fn the_count_is_of_what_is_held() {
                 spawn(async move {
                     let write = || Write::new("moved", after(60));
                     let (from, to) = (Key::A.id(), Key::B.id());
-                    let leave = Some(write());
-                    // Moved, gone, in the way or full.
-                    let _any = one
-                        .rename(from, Version::FIRST, to, write(), leave, NOW)
-                        .await;
-                    one.delete(to, NOW).await.expect("memory");
+                    let rename = Rename::new(from, Version::FIRST, to, write(), write());
+                    // Every result is possible, also that a record exists under `to` or the store is full.
+                    let _any = one.rename(rename, NOW).await;
                 }),
                 spawn(async move {
                     create(&two, Key::BesideA).await;
-                    two.delete(Key::A.id(), NOW).await.expect("memory");
+                    two.clear().await.expect("memory");
                     create(&two, Key::B).await;
                 }),
                 spawn(async move {

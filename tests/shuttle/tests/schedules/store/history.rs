@@ -87,15 +87,11 @@ impl Model {
                     if self.0.contains_key(&to) {
                         return false;
                     }
-                    self.0.remove(&from);
                     self.put(to, data, *version);
-                    if let Some(left) = leave {
-                        self.put(from, left, expected.next());
-                    }
+                    self.put(from, leave, expected.next());
                 }
                 true
             }
-            (Call::Delete(key), Answer::Was(there)) => self.0.remove(&key).is_some() == *there,
             (Call::Lock(key, owner), Answer::Locked(locked)) => self.lock(key, owner) == *locked,
             (Call::Unlock(key, owner), Answer::Was(unlocked)) => {
                 let held = self.0.get_mut(&key);

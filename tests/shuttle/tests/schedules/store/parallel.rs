@@ -112,12 +112,12 @@ async fn check(start: Start, tasks: Vec<Vec<Call>>) {
 /// Calls that have to do with the key A, which was written once.
 fn calls(data: &'static str) -> Vec<Call> {
     let (first, second) = (Version::FIRST, Version::FIRST.next());
-    let rename = |from, to, leave| Call::Rename {
+    let rename = |from, to| Call::Rename {
         from,
         expected: first,
         to,
         data,
-        leave,
+        leave: "left",
     };
     vec![
         Call::Load(Key::A),
@@ -126,14 +126,12 @@ fn calls(data: &'static str) -> Vec<Call> {
         Call::Replace(Key::A, first, data),
         Call::Replace(Key::A, second, data),
         Call::Touch(Key::A, first, after(90)),
-        Call::Delete(Key::A),
         Call::Lock(Key::A, 1),
         Call::Lock(Key::A, 2),
         Call::Unlock(Key::A, 1),
-        rename(Key::A, Key::B, None),
-        rename(Key::A, Key::B, Some("left")),
-        rename(Key::A, Key::BesideA, Some("left")),
-        rename(Key::B, Key::A, None),
+        rename(Key::A, Key::B),
+        rename(Key::A, Key::BesideA),
+        rename(Key::B, Key::A),
         Call::Clear,
     ]
 }
@@ -177,7 +175,7 @@ fn any_call() -> Call {
     let expected = one_of(&[1, 1, 1, 2, 2, 3].map(Version::new));
     let data = one_of(&["one", "two", "three"]);
     let owner = one_of(&[1, 2]);
-    match one_of(&[0, 1, 2, 2, 3, 4, 4, 5, 6, 7, 8, 9]) {
+    match one_of(&[0, 1, 2, 2, 3, 4, 4, 6, 7, 8, 9]) {
         0 => Call::Load(key),
         1 => Call::Create(key, data),
         2 => Call::Replace(key, expected, data),
@@ -187,10 +185,9 @@ fn any_call() -> Call {
             expected,
             to,
             data,
-            leave: one_of(&[None, Some("left")]),
+            leave: "left",
         },
-        4 | 5 => Call::Delete(key),
-        6 => Call::Lock(key, owner),
+        4..=6 => Call::Lock(key, owner),
         7 => Call::Unlock(key, owner),
         8 => Call::Sweep,
         _ => Call::Clear,

@@ -1,106 +1,108 @@
-//! What an error of the driver is to a session.
+//! Converts driver errors to store errors.
 
 use std::io;
 
-use super::Backend;
+use super::SqlDatabase;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// An error met while a statement ran.
+/// Converts an error of a statement.
 ///
-/// The driver's error goes along as the source. It quotes the database, which names tables and users;
-/// values are bound, so no key or record is in a statement, and where one may be in what is said about it,
-/// that is left out.
-pub(in crate::store) fn store_error<B: Backend>(
+/// The driver's error becomes the source. It quotes the database's message, which names tables and users.
+/// Statements contain no keys or records, because values are bound. If the message may contain a value, it is
+/// left out.
+pub(in crate::store) fn store_error<DB: SqlDatabase>(
     action: &'static str,
     error: sqlx::Error,
 ) -> StoreError {
-    let kind = kind_of::<B>(&error);
-    let failed = StoreError::new(kind, action);
+    let kind = kind_of::<DB>(&error);
+    let failure = StoreError::new(kind, action);
     match (&error, advice(&error)) {
-        (sqlx::Error::Database(said), _) if B::quotes_values(&**said) => {
-            let code = said.code().unwrap_or_default();
-            failed.with_source(format!("{code}: a value does not fit; {OTHER_TABLE}"))
+        (sqlx::Error::Database(source), _) if DB::quotes_values(&**source) => {
+            let code = source.code().unwrap_or_default();
+            failure.with_source(format!(
+                "{code}: a value does not fit its column; {OTHER_TABLE}"
+            ))
         }
-        (sqlx::Error::PoolTimedOut, _) => failed.with_source(NO_CONNECTION),
-        (error, Some(advice)) => failed.with_source(format!("{error}; {advice}")),
-        _ => failed.with_source(error),
+        (sqlx::Error::PoolTimedOut, _) => failure.with_source(NO_CONNECTION),
+        (error, Some(advice)) => failure.with_source(format!("{error}; {advice}")),
+        _ => failure.with_source(error),
     }
 }
 
 const NO_TABLE: &str = "`migrate` creates the table";
 const OTHER_TABLE: &str = "the table is not the one that `migrate` creates";
 const NO_CONNECTION: &str =
-    "no connection within the time to wait for one: all are in use, or the server accepts none";
+    "no connection within the acquire timeout: all are in use, or the server accepts none";
 
-/// What the database cannot know about its own complaint: where the table should have come from.
+/// Returns advice about the table that the database's message lacks.
 fn advice(error: &sqlx::Error) -> Option<&'static str> {
-    let said = match error {
-        sqlx::Error::Database(said) => said,
+    let source = match error {
+        sqlx::Error::Database(source) => source,
         sqlx::Error::ColumnDecode { .. } => return Some(OTHER_TABLE),
         _ => return None,
     };
-    let code = said.code()?;
+    let code = source.code()?;
     if code.len() < 5 {
-        return advice_of_sqlite(&code, said.message());
+        return sqlite_advice(&code, source.message());
     }
     match &*code {
         "42P01" | "42S02" => Some(NO_TABLE),
-        // No such column, or one of another type.
+        // A column is missing or has another type.
         "42703" | "42804" | "42883" | "42S22" => Some(OTHER_TABLE),
-        // A rule that our rows do not keep.
+        // The table has a constraint that the store's rows violate.
         state => state.starts_with("23").then_some(OTHER_TABLE),
     }
 }
 
-/// SQLite has numbers where others have five letters, and one number for many things.
-fn advice_of_sqlite(code: &str, message: &str) -> Option<&'static str> {
+/// The advice for SQLite, which has numeric codes with few distinctions instead of five-character codes.
+fn sqlite_advice(code: &str, message: &str) -> Option<&'static str> {
     match code.parse::<u32>().ok()? & 0xff {
         1 if message.starts_with("no such table") => Some(NO_TABLE),
         1 => message.contains("column").then_some(OTHER_TABLE),
-        // A rule that our rows do not keep; another type than that of the key.
+        // The table has a constraint that the store's rows violate, or another type of key.
         19 | 20 => Some(OTHER_TABLE),
         _ => None,
     }
 }
 
-fn kind_of<B: Backend>(error: &sqlx::Error) -> StoreErrorKind {
+fn kind_of<DB: SqlDatabase>(error: &sqlx::Error) -> StoreErrorKind {
     match error {
         sqlx::Error::PoolTimedOut => StoreErrorKind::TimedOut,
-        sqlx::Error::Database(error) => B::kind_of(&**error),
+        sqlx::Error::Database(error) => DB::kind_of(&**error),
         sqlx::Error::Decode(_) => StoreErrorKind::Corrupt,
-        sqlx::Error::ColumnDecode { .. } => B::OF_ANOTHER_TYPE,
+        sqlx::Error::ColumnDecode { .. } => DB::WRONG_TYPE,
         sqlx::Error::Configuration(_)
         | sqlx::Error::InvalidArgument(_)
         | sqlx::Error::Encode(_)
         | sqlx::Error::TypeNotFound { .. }
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::ColumnIndexOutOfBounds { .. } => StoreErrorKind::Misconfigured,
-        // Connections that break, a server that is not there, a pool that was closed.
+        // The connection broke, the server cannot be reached, or the pool was closed.
         _ => StoreErrorKind::Unavailable,
     }
 }
 
-/// An error met while a connection was set up.
-pub(in crate::store) fn connect_error<B: Backend>(error: sqlx::Error) -> StoreError {
-    let action = B::ACTIONS.open;
+/// Converts an error of opening a connection.
+pub(in crate::store) fn connect_error<DB: SqlDatabase>(error: sqlx::Error) -> StoreError {
+    let action = DB::ACTIONS.open;
     match error {
-        // It may quote a part of the address.
-        sqlx::Error::Configuration(_) => misconfigured(action, "the address cannot be understood"),
-        error => store_error::<B>(action, error),
+        // The message may quote a part of the address.
+        sqlx::Error::Configuration(_) => misconfigured(action, "the URL is invalid"),
+        error => store_error::<DB>(action, error),
     }
 }
 
-/// The store cannot be used as it is set up; `why` is for whoever set it up.
+/// Creates an error about the store's configuration.
 pub(in crate::store) fn misconfigured(action: &'static str, why: impl Into<String>) -> StoreError {
     StoreError::new(StoreErrorKind::Misconfigured, action).with_source(why.into())
 }
 
-/// Whether the connection that a statement was to go over is no longer there.
+/// Returns whether the error means that the connection is broken.
 pub(in crate::store) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
-        // What a server says when it ends the connection: PostgreSQL shuts down or has crashed; MySQL
-        // has lost it or was told to end it.
+        // Messages of a server that closes the connection: PostgreSQL shuts down or has crashed; MySQL has
+        // lost the connection or was told to end it.
         sqlx::Error::Database(error) => {
             matches!(
                 error.code().as_deref(),
@@ -111,15 +113,15 @@ pub(in crate::store) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// What an SQLSTATE says, for the databases that have them.
+/// Returns the kind of an error by its SQLSTATE.
 pub(in crate::store) fn by_sqlstate(state: &str) -> StoreErrorKind {
     match state.get(..2) {
-        // A value or a row that the table does not take; not allowed to connect; no such database, no
-        // such schema; no such table or column, or no right to it.
+        // A value or row that the table refuses; a user that may not connect; a missing database or schema;
+        // a missing table, column or privilege.
         Some("22" | "23" | "28" | "3D" | "3F" | "42") => StoreErrorKind::Misconfigured,
-        // A disk.
+        // The disk is full.
         _ if state == "53100" => StoreErrorKind::Full,
-        // A statement or a wait for a lock that was cut off.
+        // A statement or a wait for a lock was cancelled.
         _ if matches!(state, "57014" | "55P03") => StoreErrorKind::TimedOut,
         _ => StoreErrorKind::Unavailable,
     }
@@ -131,26 +133,26 @@ mod tests {
     use StoreErrorKind::{Full, Misconfigured, TimedOut, Unavailable};
 
     #[test]
-    fn each_state_is_the_trouble_that_it_says() {
+    fn each_sqlstate_has_a_kind() {
         for (state, kind) in [
             // No space on the device; too many connections; out of memory.
             ("53100", Full),
             ("53300", Unavailable),
             ("53200", Unavailable),
-            // For reading only; shutting down; a file that could not be written.
+            // Read-only; shutting down; a file that could not be written.
             ("25006", Unavailable),
             ("57P01", Unavailable),
             ("58030", Unavailable),
-            // Cancelled; a lock that was not to be had.
+            // A cancelled statement; a lock that is not available.
             ("57014", TimedOut),
             ("55P03", TimedOut),
-            // A wrong password; no such database; no such table; no right to it; no such column.
+            // A wrong password; a missing database, table, privilege or column.
             ("28P01", Misconfigured),
             ("3D000", Misconfigured),
             ("42P01", Misconfigured),
             ("42501", Misconfigured),
             ("42703", Misconfigured),
-            // Too long for the column; a column that has to be given.
+            // A value that is too long for its column; a missing value of a required column.
             ("22001", Misconfigured),
             ("23502", Misconfigured),
             ("", Unavailable),

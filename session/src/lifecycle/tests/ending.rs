@@ -1,0 +1,189 @@
+//! Ending a session, and sessions that have ended.
+
+use super::*;
+
+#[test]
+fn changes_of_an_ended_session_are_refused() {
+    type Change = fn(&mut Lifecycle);
+    let changes: [Change; 4] = [
+        |session| set(session, A, 2),
+        |session| session.put(A, None, &rules()).unwrap(),
+        |session| session.regenerate(),
+        |session| session.reset(),
+    ];
+    for change in changes {
+        for reason in [EndReason::Destroyed, EndReason::Replaced] {
+            let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+            change(&mut session);
+            let merged = save_after(&mut session, &rules, Resolution::Ended(reason));
+            assert!(matches!(merged, Err(SaveError::Ended)), "{merged:?}");
+            assert_eq!(session.take_update(), None);
+            // A later attempt is refused as well: nothing writes over the tombstone.
+            let again = session.plan(&rules, NOW, true);
+            assert!(matches!(again, Err(SaveError::Ended)), "{again:?}");
+
+            let mut late = load(Resolution::Ended(reason));
+            change(&mut late);
+            let planned = late.plan(&rules, NOW, true);
+            let has_changes = !matches!(planned, Ok(None));
+            assert!(!has_changes || matches!(planned, Err(SaveError::Ended)));
+        }
+    }
+}
+
+#[test]
+fn a_write_to_a_record_that_is_gone_is_refused() {
+    let (mut session, rules) = (loaded(&[]), rules());
+    set(&mut session, A, 1);
+    let op = plan(&mut session, &rules, NOW).unwrap();
+    let applied = session.apply(op, Reply::Gone);
+    assert!(matches!(applied, Err(SaveError::Ended)));
+}
+
+#[test]
+fn an_ended_session_that_was_only_read_is_no_error() {
+    for reason in [EndReason::Destroyed, EndReason::Replaced] {
+        let mut session = load(Resolution::Ended(reason));
+        assert!(plan(&mut session, &rules(), NOW).is_none());
+        assert_eq!(session.take_update(), None);
+    }
+}
+
+#[test]
+fn destroy_leaves_a_tombstone_and_clears_the_id() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    session.destroy();
+    assert_eq!(session.value(A), None);
+    let op = plan(&mut session, &rules, NOW).unwrap();
+    let Call::Replace { key, write, .. } = op.call() else {
+        panic!("{op:?}");
+    };
+    assert_eq!(key, known_key());
+    assert!(is_tombstone(&write, EndReason::Destroyed));
+    assert_eq!(write.expires_at, NOW.saturating_add(rules.retired_for));
+    let transition = session.apply(op, written(2)).unwrap();
+    assert!(matches!(transition, Transition::Saved { left: Some(key) } if key == known_key()));
+    assert_eq!(session.take_update(), Some(ClientUpdate::ClearId));
+    assert!(session.has_signed_out());
+    assert_eq!(session.generation(), 1);
+}
+
+#[test]
+fn a_value_set_after_a_destroy_starts_a_new_session() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    session.destroy();
+    set(&mut session, NOTICE, 5);
+    let op = plan(&mut session, &rules, later(5)).unwrap();
+    let Call::Move { write, leave, .. } = op.call() else {
+        panic!("{op:?}");
+    };
+    assert_eq!(values(&write), [pair(NOTICE, 5)]);
+    assert!(is_tombstone(&leave, EndReason::Destroyed));
+    session.apply(op, written(1)).unwrap();
+    assert_eq!(session.created_at(), Some(later(5)));
+    let update = session.take_update();
+    assert!(
+        matches!(update, Some(ClientUpdate::SetId { id, refresh: false, .. }) if id != known_id())
+    );
+}
+
+#[test]
+fn a_second_destroy_succeeds_and_leaves_the_client_to_the_first() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    session.destroy();
+    set(&mut session, NOTICE, 5);
+    let merged = save_after(
+        &mut session,
+        &rules,
+        Resolution::Ended(EndReason::Destroyed),
+    );
+    assert!(matches!(merged, Ok(Transition::Saved { left: None })));
+    assert_eq!(session.take_update(), None);
+
+    let (mut session, rules) = (loaded(&[(A, 1)]), self::rules());
+    session.destroy();
+    set(&mut session, A, 5);
+    let merged = save_after(
+        &mut session,
+        &rules,
+        Resolution::Ended(EndReason::Destroyed),
+    );
+    assert!(
+        matches!(merged, Err(SaveError::Ended)),
+        "data would be lost"
+    );
+}
+
+#[test]
+fn regenerate_keeps_the_data_and_the_creation_under_a_new_id() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    session.regenerate();
+    let op = plan(&mut session, &rules, later(5)).unwrap();
+    let Call::Move {
+        from,
+        to,
+        write,
+        leave,
+        ..
+    } = op.call()
+    else {
+        panic!("{op:?}");
+    };
+    assert_eq!(from, known_key());
+    assert_ne!(to, from);
+    assert_eq!(values(&write), [pair(A, 1)]);
+    assert!(is_tombstone(&leave, EndReason::Replaced));
+    session.apply(op, written(1)).unwrap();
+    assert_eq!(session.created_at(), Some(NOW));
+    assert_eq!(session.public_id(&rules), to);
+    assert_eq!(session.generation(), 0);
+}
+
+#[test]
+fn each_move_draws_a_new_id() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    let mut keys = vec![known_key()];
+    for version in 1..5 {
+        session.regenerate();
+        let op = plan(&mut session, &rules, NOW).unwrap();
+        let Call::Move { to, .. } = op.call() else {
+            panic!("{op:?}");
+        };
+        assert!(!keys.contains(&to), "the id of move {version} is spent");
+        keys.push(to);
+        // A move whose reply is lost may have been done, so that its id is spent as well.
+        if version % 2 == 0 {
+            session.write_failed(&op);
+        } else {
+            session.apply(op, written(version)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn reset_starts_an_empty_session_with_a_new_deadline() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    session.reset();
+    assert!(session.is_new());
+    let op = plan(&mut session, &rules, later(5)).unwrap();
+    let Call::Move { write, leave, .. } = op.call() else {
+        panic!("{op:?}");
+    };
+    assert_eq!(values(&write), []);
+    assert!(is_tombstone(&leave, EndReason::Replaced));
+    session.apply(op, written(1)).unwrap();
+    assert_eq!(session.created_at(), Some(later(5)));
+    assert_eq!(session.generation(), 1);
+}
+
+#[test]
+fn a_record_past_its_absolute_deadline_is_missing() {
+    let config = SessionConfig {
+        absolute_timeout: Some(Duration::from_hours(1)),
+        ..SessionConfig::default()
+    };
+    let rules = Rules::new(&config, Arc::new(SessionId::random));
+    let at = |minutes| live(&[], 1).within_deadline(&rules, later(minutes));
+    assert!(matches!(at(59), Resolution::Live(_)));
+    assert!(matches!(at(60), Resolution::Missing));
+}

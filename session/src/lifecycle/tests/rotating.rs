@@ -1,0 +1,123 @@
+//! Rotation of ids on a schedule.
+
+use super::*;
+
+#[test]
+fn an_old_id_is_rotated_and_leaves_a_forward() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    assert!(!session.wants_rotation(&rules, later(9)));
+    assert!(session.wants_rotation(&rules, later(10)));
+    let op = plan(&mut session, &rules, later(10)).unwrap();
+    let Call::Move {
+        to, write, leave, ..
+    } = op.call()
+    else {
+        panic!("{op:?}");
+    };
+    assert_eq!(values(&write), [pair(A, 1)]);
+    let forward = RecordKind::parse(leave.data.clone()).unwrap();
+    let grace = rules.rotation.unwrap().grace;
+    let expected = later(10).saturating_add(grace);
+    assert!(
+        matches!(forward, RecordKind::Forward { to: key, until } if key == to && until == expected)
+    );
+    assert_eq!(
+        leave.expires_at, write.expires_at,
+        "kept as long as the session"
+    );
+    session.apply(op, written(1)).unwrap();
+    assert!(!session.wants_rotation(&rules, later(19)));
+    assert!(session.wants_rotation(&rules, later(20)));
+}
+
+#[test]
+fn an_id_is_rotated_only_with_a_permit_and_a_client_that_can_be_sent_it() {
+    let rules = rules();
+    let mut session = loaded(&[(A, 1)]);
+    let op = session.plan(&rules, later(10), false).unwrap().unwrap();
+    assert!(op.is_touch(), "without a permit");
+
+    let mut session = loaded(&[(A, 1)]);
+    session.set_phase(Phase::Answered);
+    assert!(!session.wants_rotation(&rules, later(10)));
+
+    let mut session = Lifecycle::default();
+    let bearer = Presented {
+        replaceable: false,
+        ..cookie()
+    };
+    session.loaded(bearer, known_key(), live(&[], 1));
+    assert!(!session.wants_rotation(&rules, later(10)));
+}
+
+#[test]
+fn a_request_that_arrives_by_a_forward_does_not_send_its_old_id() {
+    let rules = rules();
+    let mut session = Lifecycle::default();
+    session.loaded(cookie(), known_key(), {
+        let mut newer = stored(&record(&[(A, 1)]), 1);
+        newer.key = id(200).public();
+        Resolution::Live(newer)
+    });
+    assert!(!session.wants_rotation(&rules, later(10)));
+    set(&mut session, A, 2);
+    let op = plan(&mut session, &rules, later(10)).unwrap();
+    assert_eq!(op.key(), Some(id(200).public()));
+    session.apply(op, written(2)).unwrap();
+    assert_eq!(session.take_update(), None);
+}
+
+#[test]
+fn a_merge_with_a_rotated_session_does_not_send_the_old_id() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    set(&mut session, A, 2);
+    let mut newer = stored(&record(&[(A, 1)]), 5);
+    newer.key = id(200).public();
+    save_after(&mut session, &rules, Resolution::Live(newer)).unwrap();
+    let op = plan(&mut session, &rules, NOW).unwrap();
+    assert_eq!(op.key(), Some(id(200).public()));
+    session.apply(op, written(6)).unwrap();
+    assert_eq!(session.take_update(), None);
+}
+
+#[test]
+fn a_refused_rotation_of_a_session_that_was_only_read_is_no_error() {
+    for newer in [
+        Resolution::Ended(EndReason::Destroyed),
+        Resolution::Ended(EndReason::Replaced),
+        Resolution::Missing,
+    ] {
+        let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+        let op = plan(&mut session, &rules, later(10)).unwrap();
+        let Transition::Conflict { covers, .. } = session.apply(op, conflict()).unwrap() else {
+            panic!("not a conflict");
+        };
+        let merged = session.merge(newer, covers);
+        assert!(matches!(merged, Ok(Transition::Saved { left: None })));
+    }
+}
+
+#[test]
+fn a_refresh_of_an_id_that_is_due_for_rotation_is_dropped() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    set(&mut session, A, 2);
+    let op = plan(&mut session, &rules, later(9)).unwrap();
+    session.apply(op, written(2)).unwrap();
+    session.drop_refresh_of_due_id(&rules, later(10));
+    assert_eq!(session.take_update(), None);
+}
+
+#[test]
+fn each_rotation_draws_a_new_id() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    let mut keys = vec![known_key()];
+    for number in 1..4 {
+        let op = plan(&mut session, &rules, later(10 * number)).unwrap();
+        let Call::Move { to, .. } = op.call() else {
+            panic!("{op:?}");
+        };
+        assert!(!keys.contains(&to), "the id of rotation {number} is spent");
+        keys.push(to);
+        session.apply(op, written(number)).unwrap();
+    }
+}

@@ -1,0 +1,155 @@
+//! Runs a [`Statement`] on a connection of any driver.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Row as _, Type};
+
+use super::statement::Statement;
+use crate::{
+    clock::Timestamp,
+    store::{Stored, Version},
+};
+
+/// A value to bind.
+#[derive(Clone, Copy)]
+pub enum Value<'a> {
+    /// An id, an owner or a record's data.
+    Bytes(&'a [u8]),
+    /// A version, a time in milliseconds or a limit.
+    Integer(i64),
+}
+
+/// A row of a result. Every statement that returns rows returns these columns, in this order.
+pub struct Row {
+    pub(in crate::store) version: i64,
+    /// The data and the expiry, if the statement returns more than a version.
+    pub(in crate::store) record: Option<(Vec<u8>, i64)>,
+}
+
+/// The future of a call to a driver.
+pub(in crate::store) type DriverFuture<'c, T> =
+    Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'c>>;
+
+/// A driver that can bind a [`Value`] and read a [`Row`].
+///
+/// It is implemented for every database whose driver supports these types, so that the bounds are written
+/// once.
+pub trait Driver: Database {
+    /// Runs a statement that returns no rows.
+    fn execute<'c>(
+        connection: &'c mut Self::Connection,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> DriverFuture<'c, Self::QueryResult>;
+
+    /// Runs a statement that returns at most one row.
+    fn fetch<'c>(
+        connection: &'c mut Self::Connection,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> DriverFuture<'c, Option<Row>>;
+}
+
+impl<DB> Driver for DB
+where
+    DB: Database,
+    DB::Arguments: IntoArguments<DB>,
+    for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
+    for<'v> &'v [u8]: Encode<'v, DB> + Type<DB>,
+    for<'v> i64: Encode<'v, DB> + Decode<'v, DB> + Type<DB>,
+    for<'v> Vec<u8>: Decode<'v, DB> + Type<DB>,
+    usize: ColumnIndex<DB::Row>,
+{
+    fn execute<'c>(
+        connection: &'c mut DB::Connection,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> DriverFuture<'c, DB::QueryResult> {
+        connection.execute(bind(statement, values))
+    }
+
+    fn fetch<'c>(
+        connection: &'c mut DB::Connection,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> DriverFuture<'c, Option<Row>> {
+        // All rows are fetched, not only the first: a write may fail to commit after its first row.
+        let rows = connection.fetch_all(bind(statement, values));
+        Box::pin(async move {
+            let rows = rows.await?;
+            rows.first()
+                .map(|row| Row::new(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+                .transpose()
+        })
+    }
+}
+
+fn bind<DB>(
+    statement: &Statement,
+    values: &[Value<'_>],
+) -> sqlx::query::Query<'static, DB, DB::Arguments>
+where
+    DB: Database,
+    for<'v> &'v [u8]: Encode<'v, DB> + Type<DB>,
+    for<'v> i64: Encode<'v, DB> + Type<DB>,
+{
+    let query = sqlx::query(statement.sql());
+    statement
+        .places(values)
+        .fold(query, |query, value| match value {
+            Value::Bytes(bytes) => query.bind(bytes),
+            Value::Integer(integer) => query.bind(integer),
+        })
+}
+
+impl Row {
+    /// Creates a row from its columns. Returns an error if no store can have written it.
+    fn new(version: i64, data: Option<Vec<u8>>, expires_at: Option<i64>) -> sqlx::Result<Self> {
+        let record = match (data, expires_at) {
+            (Some(data), Some(expires_at)) => Some((data, expires_at)),
+            (None, None) => None,
+            _ => {
+                return Err(foreign(
+                    "it has no data or no expiry, or is larger than 8 MiB",
+                ));
+            }
+        };
+        if version < 1 {
+            return Err(foreign("its version is below 1"));
+        }
+        Ok(Self { version, record })
+    }
+
+    pub(in crate::store) fn into_stored(self) -> Option<Stored> {
+        let version = version_from(self.version);
+        self.record.map(|(data, expires_at)| Stored {
+            data: Bytes::from(data),
+            version,
+            expires_at: Timestamp::from_millis(u64::try_from(expires_at).unwrap_or(0)),
+        })
+    }
+}
+
+/// Creates the error of a record that no store wrote.
+fn foreign(why: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(why.into())
+}
+
+/// Returns a time as the table stores it. A time beyond the largest number is stored as that number.
+pub(super) fn millis(time: Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn time<'a>(time: Timestamp) -> Value<'a> {
+    Value::Integer(millis(time))
+}
+
+/// Returns the value of a version. A version that the table cannot contain becomes -1, which matches none.
+pub(super) fn version<'a>(version: Version) -> Value<'a> {
+    Value::Integer(i64::try_from(version.get()).unwrap_or(-1))
+}
+
+pub(super) fn version_from(number: i64) -> Version {
+    Version::new(u64::try_from(number).unwrap_or(0))
+}

@@ -237,7 +237,6 @@ pub(crate) fn key(call: Call) -> PublicId {
         | Call::Replace(key)
         | Call::Touch(key)
         | Call::Rename(key, _)
-        | Call::Delete(key)
         | Call::Lock(key)
         | Call::Unlock(key) => key,
         Call::Clear | Call::DeleteExpired => panic!("no request calls {call:?}"),

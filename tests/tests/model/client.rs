@@ -8,16 +8,18 @@ use crate::ledger::{Ledger, Record};
 pub(crate) struct Client {
     /// The key of the id that the client knows.
     knows: Option<PublicId>,
-    owed: Option<Update>,
+    owed: Update,
     /// The update that is owed once the reply of the current call arrives.
-    on_reply: Option<Option<Update>>,
+    on_reply: Option<Update>,
     /// Whether the request has asked the store, after its changes were saved, if the client has a newer id by
     /// now. The reply may be late, as the response itself may be.
     has_confirmed: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Update {
+    #[default]
+    Nothing,
     SetId {
         key: PublicId,
         /// Whether this response is the first that sends the id.
@@ -43,33 +45,34 @@ impl Client {
     /// The session is used under this key: the client may keep the id for longer.
     pub(crate) fn may_keep(&mut self, key: PublicId, confirmed: bool) {
         if self.knows == Some(key) {
-            let first = matches!(self.owed, Some(Update::SetId { key: owed, first: true, .. }) if owed == key);
-            self.on_reply = Some(Some(Update::SetId {
+            let is_new = matches!(self.owed, Update::SetId { first: true, .. });
+            let first = is_new && self.is_owed(key);
+            self.on_reply = Some(Update::SetId {
                 key,
                 first,
                 confirmed: first || confirmed,
-            }));
+            });
         }
     }
 
     /// The session has a new key.
     pub(crate) fn must_learn(&mut self, key: PublicId) {
         self.knows = Some(key);
-        self.on_reply = Some(Some(Update::SetId {
+        self.on_reply = Some(Update::SetId {
             key,
             first: true,
             confirmed: true,
-        }));
+        });
     }
 
     /// The session has ended, as the handler asked.
     pub(crate) fn must_forget(&mut self) {
-        self.on_reply = Some(Some(Update::ClearId));
+        self.on_reply = Some(Update::ClearId);
     }
 
     /// The session has ended elsewhere: the client may have a newer id.
     pub(crate) fn may_know_better(&mut self) {
-        self.on_reply = Some(None);
+        self.on_reply = Some(Update::Nothing);
     }
 
     /// The reply to the current call has arrived.
@@ -86,12 +89,12 @@ impl Client {
 
     /// Whether a read of the record under this key shows if the owed id is the newest.
     pub(crate) fn is_owed(&self, key: PublicId) -> bool {
-        matches!(self.owed, Some(Update::SetId { key: owed, .. }) if owed == key)
+        matches!(self.owed, Update::SetId { key: owed, .. } if owed == key)
     }
 
     /// Whether the client is owed an id that it knows already.
     pub(crate) fn is_owed_a_refresh(&self) -> bool {
-        matches!(self.owed, Some(Update::SetId { first: false, .. }))
+        matches!(self.owed, Update::SetId { first: false, .. })
     }
 
     pub(crate) fn has_confirmed(&self) -> bool {
@@ -119,8 +122,8 @@ impl Client {
         now: u64,
     ) -> Result<(), String> {
         match (update, self.owed) {
-            (None, None) | (Some(ClientUpdate::ClearId), Some(Update::ClearId)) => Ok(()),
-            (None, Some(Update::SetId { key, first, .. })) => {
+            (None, Update::Nothing) | (Some(ClientUpdate::ClearId), Update::ClearId) => Ok(()),
+            (None, Update::SetId { key, first, .. }) => {
                 if first && ledger.is_live(key, now) {
                     return Err("the client does not learn its new id".to_owned());
                 }
@@ -128,11 +131,11 @@ impl Client {
             }
             (
                 Some(ClientUpdate::SetId { id, refresh, .. }),
-                Some(Update::SetId {
+                Update::SetId {
                     key,
                     first,
                     confirmed,
-                }),
+                },
             ) if id.public() == key && refresh != first => {
                 // Known fault: a request that learns in a later save that its id was rotated sends the older
                 // id of an earlier save all the same.

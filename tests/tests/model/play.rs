@@ -426,9 +426,8 @@ impl Play {
                     .responds(&response, &self.ledger, self.minute)?;
                 let is_browser = known.role == (Role::Visit { of_browser: true });
                 match response.update {
-                    None => {}
                     Some(ClientUpdate::ClearId) if is_browser => self.browser = None,
-                    Some(ClientUpdate::ClearId) => {}
+                    None | Some(ClientUpdate::ClearId) => {}
                     Some(ClientUpdate::SetId { id, .. }) => {
                         if is_browser {
                             self.browser = Some(id);

@@ -16,6 +16,10 @@ use crate::{
 };
 
 #[derive(Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact that goes with any of the others"
+)]
 pub(crate) struct Request {
     stage: Stage,
     parts: Vec<Vec<Op>>,

@@ -1,20 +1,59 @@
-//! What the tests of `poem-session` run on: real servers, a network that misbehaves on request, a
-//! record of what reaches a server, the example programs, and an HTTP client.
+//! The test harness of `poem-session`.
 //!
-//! - [`servers`]: Redis (also Cluster and Sentinel), PostgreSQL, MariaDB, a browser.
-//! - [`proxy`]: cuts, refuses and stalls connections.
-//! - [`monitor`]: the commands and statements that a server was given.
-//! - [`process`]: the workspace's own programs.
-//! - [`http`]: clients with cookies, over a real socket.
-//! - [`watched`]: a store whose calls a test can delay or fail, before or after they are carried out.
+//! - [`servers`]: Redis (alone, as a Cluster, with Sentinel), PostgreSQL, MariaDB and a browser.
+//! - [`proxy`]: a TCP proxy that cuts, refuses and stalls connections.
+//! - [`monitor`]: records the commands and statements that reach a server.
+//! - [`process`]: runs the workspace's own programs.
+//! - [`http`]: HTTP clients with cookies, over a real socket.
+//! - [`records`] and [`load`]: direct calls of a store, and continuous writes to it.
+//! - [`watched`]: a store whose calls can be delayed, refused, or made to lose their results.
 //! - [`front_end`]: serves requests with sessions without a web framework.
 //!
-//! A failure of the harness itself is a panic: the test cannot go on. All of it needs Linux.
+//! The harness panics if it fails itself. It needs Linux.
+
+use std::time::{Duration, Instant};
 
 pub mod front_end;
 pub mod http;
+pub mod load;
 pub mod monitor;
 pub mod process;
 pub mod proxy;
+pub mod records;
 pub mod servers;
 pub mod watched;
+
+/// The longest wait for something that must happen. It is long because the machine may be busy.
+pub const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The pause between two polls.
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// Polls until `poll` returns a value.
+///
+/// # Panics
+///
+/// Panics with `expected` after [`PATIENCE`].
+pub async fn eventually<T>(expected: &str, mut poll: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = poll().await {
+            return value;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited in vain: {expected}");
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+/// Polls until `poll` returns a value, and blocks the thread meanwhile. Panics with `failure` after
+/// [`PATIENCE`].
+fn poll_blocking<T>(mut poll: impl FnMut() -> Option<T>, failure: impl Fn() -> String) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = poll() {
+            return value;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}", failure());
+        std::thread::sleep(INTERVAL);
+    }
+}

@@ -1,10 +1,9 @@
-//! A TCP proxy in front of a server, to take the network away.
+//! A TCP proxy in front of a server, to simulate network failures.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -14,9 +13,9 @@ use tokio::task::JoinHandle;
 
 use crate::servers::free_port;
 
-/// A proxy on a port of its own, which passes everything on until told otherwise.
+/// A proxy on a free port. It forwards everything until another mode is set.
 ///
-/// It works while the runtime that it was started on does, and ends when it is dropped.
+/// It runs on the runtime that started it, until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     state: Arc<State>,
@@ -29,22 +28,24 @@ struct State {
     server: SocketAddr,
     mode: watch::Sender<Mode>,
     listens: watch::Sender<bool>,
-    /// Its changes cut the connections.
+    /// A change cuts the connections.
     cuts: watch::Sender<u64>,
-    accepted: AtomicUsize,
     open: AtomicUsize,
+    /// The number of replies until the lost one. Zero if no reply is to be lost.
+    countdown: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mode {
     Pass,
+    Hold,
     Stall,
     Refuse,
 }
 
 impl Proxy {
-    /// Starts a proxy in front of the server at this address. While the server is down, connections
-    /// are accepted and closed at once.
+    /// Starts a proxy in front of the server at this address. While the server is down, the proxy accepts
+    /// connections and closes them.
     pub async fn start(server: SocketAddr) -> Self {
         let (listener, address) = loop {
             let address = (Ipv4Addr::LOCALHOST, free_port()).into();
@@ -57,8 +58,8 @@ impl Proxy {
             mode: watch::Sender::new(Mode::Pass),
             listens: watch::Sender::new(true),
             cuts: watch::Sender::new(0),
-            accepted: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
+            countdown: AtomicUsize::new(0),
         });
         let accepting = tokio::spawn(accept(Arc::clone(&state), listener));
         Self {
@@ -68,57 +69,67 @@ impl Proxy {
         }
     }
 
-    /// Where it listens.
+    /// The address that the proxy listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL of the server, changed to lead through the proxy.
+    /// Replaces the address of the server in a URL with that of the proxy.
     pub fn url(&self, server: &str) -> String {
         let to = self.state.server.to_string();
         assert!(
             server.contains(&to),
-            "the URL does not lead to the server behind the proxy"
+            "the URL does not name the server behind the proxy"
         );
         server.replace(&to, &self.address.to_string())
     }
 
-    /// Passes everything on, as at the start.
+    /// Forwards everything, as at the start.
     pub async fn pass(&self) {
         self.enter(Mode::Pass).await;
     }
 
-    /// Ends all open connections with a reset. New ones pass.
-    pub fn cut(&self) {
+    /// Resets all open connections, and waits until they are closed. New connections work.
+    pub async fn cut(&self) {
+        self.begin_cut();
+        while self.state.open.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(crate::INTERVAL).await;
+        }
+    }
+
+    fn begin_cut(&self) {
         self.state.cuts.send_modify(|count| *count += 1);
     }
 
-    /// Refuses new connections, as a port does that nobody listens on. Open ones go on.
+    /// Refuses new connections, as a port without a listener does. Open connections keep working.
     pub async fn refuse(&self) {
         self.enter(Mode::Refuse).await;
     }
 
-    /// Holds back every byte in both directions; connections stay open and new ones are accepted.
-    /// Nothing is lost: [`pass`](Self::pass) lets all of it go on.
+    /// Delays every byte in both directions until [`pass`](Self::pass). Connections stay open, and new
+    /// ones are accepted.
     pub async fn stall(&self) {
         self.enter(Mode::Stall).await;
     }
 
-    /// Stalls for a while, and then passes unless told otherwise meanwhile. Returns when the stall
-    /// has begun.
-    pub async fn stall_for(&self, duration: Duration) {
-        self.stall().await;
-        let state = Arc::clone(&self.state);
-        tokio::spawn(async move {
-            tokio::time::sleep(duration).await;
-            state.mode.send_if_modified(|mode| {
-                let stalled = *mode == Mode::Stall;
-                if stalled {
-                    *mode = Mode::Pass;
-                }
-                stalled
-            });
-        });
+    /// Drops the reply with this number, counted from now, together with its connection. Only replies to the
+    /// scripts of Redis count.
+    pub fn lose_reply(&self, number: usize) {
+        self.state.countdown.store(number, Ordering::SeqCst);
+    }
+
+    /// Waits until the reply is lost.
+    pub async fn reply_is_lost(&self) {
+        crate::eventually("a reply is lost", async || {
+            (self.state.countdown.load(Ordering::SeqCst) == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Accepts new connections, but does not serve them until [`pass`](Self::pass). Open connections keep
+    /// working.
+    pub async fn hold(&self) {
+        self.enter(Mode::Hold).await;
     }
 
     async fn enter(&self, mode: Mode) {
@@ -126,22 +137,20 @@ impl Proxy {
         let mut listens = self.state.listens.subscribe();
         reaches(&mut listens, |listens| listens == (mode != Mode::Refuse)).await;
     }
-
-    /// How many connections there have been.
-    pub fn accepted(&self) -> usize {
-        self.state.accepted.load(Ordering::SeqCst)
-    }
-
-    /// How many connections are open.
-    pub fn open(&self) -> usize {
-        self.state.open.load(Ordering::SeqCst)
-    }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.cut();
+        self.begin_cut();
+    }
+}
+
+impl State {
+    fn loses_reply(&self) -> bool {
+        let less = |left: usize| left.checked_sub(1);
+        let order = Ordering::SeqCst;
+        self.countdown.fetch_update(order, order, less) == Ok(1)
     }
 }
 
@@ -151,12 +160,11 @@ async fn accept(state: Arc<State>, mut listener: TcpListener) {
     loop {
         tokio::select! {
             Ok((client, _)) = listener.accept() => {
-                state.accepted.fetch_add(1, Ordering::SeqCst);
                 let cuts = state.cuts.subscribe();
                 tokio::spawn(serve(Arc::clone(&state), client, cuts));
             }
             true = reaches(&mut mode, |mode| mode == Mode::Refuse) => {
-                // The kernel refuses, so that it looks like the real thing.
+                // Without a listener, the kernel refuses connections.
                 drop(listener);
                 state.listens.send_replace(false);
                 reaches(&mut mode, |mode| mode != Mode::Refuse).await;
@@ -167,13 +175,14 @@ async fn accept(state: Arc<State>, mut listener: TcpListener) {
     }
 }
 
-/// Waits until a value is one that is wanted; `false` if nobody can change it any more.
+/// Waits until a value is wanted. Returns `false` if its sender is gone.
 async fn reaches<T: Copy>(value: &mut watch::Receiver<T>, wanted: impl Fn(T) -> bool) -> bool {
     value.wait_for(|value| wanted(*value)).await.is_ok()
 }
 
-/// Carries one connection until both ends have closed it, one has failed, or it is cut.
+/// Forwards one connection until both ends have closed it, one has failed, or it is cut.
 async fn serve(state: Arc<State>, mut client: TcpStream, mut cuts: watch::Receiver<u64>) {
+    reaches(&mut state.mode.subscribe(), |mode| mode != Mode::Hold).await;
     let Ok(mut server) = TcpStream::connect(state.server).await else {
         return;
     };
@@ -181,17 +190,24 @@ async fn serve(state: Arc<State>, mut client: TcpStream, mut cuts: watch::Receiv
     let is_cut = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
+        let is_script = AtomicBool::new(false);
+        let request = |bytes: &[u8]| {
+            let found = bytes.windows(7).any(|word| word == b"EVALSHA");
+            is_script.store(found, Ordering::SeqCst);
+            true
+        };
+        let reply = |_: &[u8]| !(is_script.load(Ordering::SeqCst) && state.loses_reply());
         let mode = state.mode.subscribe();
         tokio::select! {
             _ = async { tokio::try_join!(
-                carry(from_client, to_server, mode.clone()),
-                carry(from_server, to_client, mode),
+                carry(from_client, to_server, mode.clone(), request),
+                carry(from_server, to_client, mode, reply),
             ) } => false,
             _ = cuts.changed() => true,
         }
     };
     if is_cut {
-        // Makes the close a reset. An orderly end must not be one: it discards what is under way.
+        // The close becomes a reset, which discards bytes that were not delivered.
         let _ = (client.set_zero_linger(), server.set_zero_linger());
     }
     drop((client, server));
@@ -202,6 +218,7 @@ async fn carry(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     mut mode: watch::Receiver<Mode>,
+    passes: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -209,6 +226,9 @@ async fn carry(
         reaches(&mut mode, |mode| mode != Mode::Stall).await;
         if length == 0 {
             return to.shutdown().await;
+        }
+        if !passes(&buffer[..length]) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
         }
         to.write_all(&buffer[..length]).await?;
     }

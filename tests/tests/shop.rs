@@ -1,4 +1,4 @@
-//! The demo shop, as a customer uses it: real processes, real sockets, and every store behind them.
+//! The demo shop as processes on each store, used over sockets.
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,10 @@ use poem_session_tests::{
 };
 use tokio::task::JoinSet;
 
-/// How long anything may take that has to happen, on a machine that is busy with other things.
+/// The time limit of a test on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The shop sells at most twenty of each to a customer.
+/// A customer can buy at most twenty of each.
 const PRODUCTS: [&str; 9] = [
     "day-book",
     "heron-pen",
@@ -38,8 +38,8 @@ async fn add(client: &Client, product: &str) -> Response {
 
 async fn items(client: &Client) -> u64 {
     let request = client.get("/cart").header("accept", "application/json");
-    let answer = request.send().await.json();
-    answer["items"].as_u64().expect("a number of items")
+    let cart = request.send().await.json();
+    cart["items"].as_u64().expect("a number of items")
 }
 
 async fn sign_in(client: &Client) -> Response {
@@ -47,11 +47,11 @@ async fn sign_in(client: &Client) -> Response {
     client.post("/login").form(&form).send().await
 }
 
-/// What any customer may expect of the shop.
+/// Uses the shop from the first visit to the sign-out.
 async fn buy_and_leave(client: &Client) {
     let home = client.get("/").send().await;
     assert_eq!(home.status, 200);
-    assert!(home.set_cookies().is_empty(), "a visitor who only looks");
+    assert!(!home.sets_cookies(), "the session is unchanged");
     assert_eq!(add(client, "heron-pen").await.json()["items"], 1);
     assert_eq!(add(client, "iron-blue").await.json()["items"], 2);
     let before = client.cookie("id").expect("a session");
@@ -61,9 +61,9 @@ async fn buy_and_leave(client: &Client) {
     assert_eq!(turned_away.header("location"), Some("/login"));
     assert_eq!(sign_in(client).await.status, 303);
     let after = client.cookie("id").expect("a session");
-    assert_ne!(before, after, "signing in gives a new id");
+    assert_ne!(before, after, "a sign-in gives a new id");
     assert_eq!(client.get("/dashboard").send().await.status, 200);
-    assert_eq!(items(client).await, 2, "the cart came along");
+    assert_eq!(items(client).await, 2, "the cart is kept");
 
     let message = [
         ("name", "A. Customer"),
@@ -72,29 +72,28 @@ async fn buy_and_leave(client: &Client) {
     ];
     let sent = client.post("/contact").form(&message).send().await;
     assert_eq!(sent.status, 303, "{}", sent.text());
-    let page = client.follow(&sent).await.text();
-    let again = client.get("/contact").send().await.text();
-    assert_ne!(page, again, "the message is shown once");
+    let page = client.follow(&sent).await;
+    let again = client.get("/contact").send().await;
+    assert_ne!(page.text(), again.text(), "the notice is shown once");
 
     assert_eq!(client.post("/logout").send().await.status, 303);
     assert_eq!(items(client).await, 0);
-    let thief = client.fork();
-    thief.clear_cookies();
-    let dashboard = thief
+    let dashboard = client
+        .stranger()
         .get("/dashboard")
-        .header("cookie", format!("id={after}"));
-    assert_eq!(dashboard.send().await.status, 303, "the id is dead");
+        .header("cookie", &format!("id={after}"));
+    assert_eq!(dashboard.send().await.status, 303, "the id has ended");
 }
 
 #[tokio::test]
-async fn a_customer_shops_on_the_memory_store() {
+async fn a_customer_uses_the_shop_on_the_memory_store() {
     let shop = shop("memory").await;
     buy_and_leave(&Client::new(shop.address())).await;
     assert!(shop.interrupt().await.success(), "Ctrl-C stops it cleanly");
 }
 
 #[tokio::test]
-async fn a_cart_on_sqlite_is_still_there_after_a_restart_and_after_a_kill() {
+async fn a_cart_on_sqlite_survives_a_restart_and_a_kill() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = format!("sqlite:{}", directory.path().join("shop.db").display());
     let first = shop(&store).await;
@@ -123,8 +122,7 @@ async fn two_processes_count_together(store: &str) {
     }
 }
 
-/// `false` if the store needed longer for a request than the shop waits, as on a busy machine: nobody knows
-/// whether that request has counted.
+/// Returns `false` if a store call has timed out, as on a busy machine. It is unknown whether that request has counted.
 async fn count_together(shops: &[App; 2], store: &str) -> bool {
     let client = Client::new(shops[0].address());
     add(&client, PRODUCTS[0]).await;
@@ -134,12 +132,12 @@ async fn count_together(shops: &[App; 2], store: &str) -> bool {
         let product = PRODUCTS[number % PRODUCTS.len()];
         requests.spawn(async move { add(&client, product).await.status.as_u16() });
     }
-    let answers = requests.join_all().await;
+    let statuses = requests.join_all().await;
     let is_late = |shop: &App| shop.output().contains("did not answer in time");
-    if answers.contains(&503) && shops.iter().any(is_late) {
+    if statuses.contains(&503) && shops.iter().any(is_late) {
         return false;
     }
-    assert_eq!(answers, [200; 100], "{store}");
+    assert_eq!(statuses, [200; 100], "{store}");
     assert_eq!(items(&client).await, 101, "each request counts");
     assert_eq!(items(&client.at(shops[1].address())).await, 101);
     true
@@ -180,13 +178,13 @@ async fn two_shops_on_one_mariadb_count_together() {
     }
 }
 
-/// What a request costs in calls of the store.
+/// Counts the calls that reach the server at each request.
 async fn calls_of_each_request(server: &Server, store: &str, regenerate: usize) {
     let shop = shop(store).await;
     let client = Client::new(shop.address());
-    // Connections are made, and scripts sent whole, once.
+    // Opens the connections, and sends each script whole, which happens once.
     buy_and_leave(&client).await;
-    client.clear_cookies();
+    let client = client.stranger();
 
     let monitor = Monitor::start(server).await;
     client.get("/").send().await;
@@ -215,14 +213,14 @@ async fn assert_calls(monitor: Monitor, expected: usize, what: &str) {
 }
 
 #[tokio::test]
-async fn redis_sees_no_more_commands_than_needed() {
+async fn redis_receives_no_unnecessary_commands() {
     if let Some(server) = servers::redis::private(Options::new()).await {
         calls_of_each_request(&server, &server.url(), 3).await;
     }
 }
 
 #[tokio::test]
-async fn postgres_sees_no_more_statements_than_needed() {
+async fn postgres_receives_no_unnecessary_statements() {
     if let Some(server) = servers::postgres::private(Options::new().log_statements()).await {
         let database = server.new_database().await;
         calls_of_each_request(&server, &database, 2).await;
@@ -230,7 +228,7 @@ async fn postgres_sees_no_more_statements_than_needed() {
 }
 
 #[tokio::test]
-async fn mariadb_sees_no_more_statements_than_needed() {
+async fn mariadb_receives_no_unnecessary_statements() {
     if let Some(server) = servers::mariadb::private(Options::new().log_statements()).await {
         let database = server.new_database().await;
         calls_of_each_request(&server, &database, 3).await;

@@ -1,4 +1,4 @@
-//! A process that is killed in the middle of its writes has lost none that it was told are done.
+//! A process that is killed while it writes loses no acknowledged write.
 
 use std::{
     collections::BTreeMap,
@@ -12,16 +12,17 @@ use std::{
 use poem_session::{
     PublicId,
     clock::{Clock as _, SystemClock, Timestamp},
-    store::{Created, Rename, Replaced, SessionStore as _, SqliteStore, Version, Write},
+    store::{Created, Rename, SessionStore as _, SqliteStore, Version, Write},
 };
+use poem_session_tests::{PATIENCE, records::replaced};
 
-/// Where the child writes, and which of its lives this is.
+/// The file that the child process writes, and the number of the round.
 const FILE: &str = "POEM_SESSION_CRASH_FILE";
 const ROUND: &str = "POEM_SESSION_CRASH_ROUND";
 const ROUNDS: u8 = 6;
 const TASKS: u8 = 4;
 
-/// The last version of each key that the child reported as written.
+/// The last acknowledged version of each key.
 type Acknowledged = BTreeMap<PublicId, Version>;
 
 fn key(round: u8, task: u8, number: u32, moved: bool) -> PublicId {
@@ -33,7 +34,7 @@ fn key(round: u8, task: u8, number: u32, moved: bool) -> PublicId {
     PublicId::from_bytes(bytes)
 }
 
-/// The only bytes that this key may have at this version: parts of two writes are never these.
+/// The data of this key at this version. Every write has other data, so that a mixture of two is noticed.
 fn content(key: PublicId, version: Version) -> Vec<u8> {
     format!("{key} {version:?}\n").repeat(30).into_bytes()
 }
@@ -46,12 +47,11 @@ fn write(key: PublicId, version: Version) -> Write {
     Write::new(content(key, version), far_off())
 }
 
-/// The file, which may be busy for as long as the machine is.
+/// Opens the file without a time limit.
 async fn open(file: &Path) -> SqliteStore {
-    let patience = Duration::from_mins(5);
-    let store = SqliteStore::builder(file).busy_timeout(patience);
-    let store = store.acquire_timeout(patience).open().await;
-    store.expect("a file, new or left behind")
+    let store = SqliteStore::builder(file).busy_timeout(PATIENCE);
+    let store = store.acquire_timeout(PATIENCE).open().await;
+    store.expect("a file")
 }
 
 /// Conformance 6.10
@@ -62,11 +62,11 @@ async fn sqlite_loses_no_acknowledged_write_to_a_kill() {
     let mut acknowledged = Acknowledged::new();
     for round in 0..ROUNDS {
         let before = acknowledged.len();
-        // Long enough to get into the work, and another moment of it each time.
+        // The kill meets another moment of the work in each round.
         let life = Duration::from_millis(150 + 37 * u64::from(round));
         write_and_be_killed(&file, round, life, &mut acknowledged);
         let keys = acknowledged.len() - before;
-        assert!(keys > 0, "round {round} was over before it began");
+        assert!(keys > 0, "round {round}: no write was acknowledged");
 
         let store = open(&file).await;
         for (key, version) in &acknowledged {
@@ -82,16 +82,16 @@ async fn check(store: &SqliteStore, key: PublicId, version: Version) {
     let Some(stored) = found else {
         panic!("{key}: {version:?} is lost");
     };
-    // The last write may have been executed and not reported.
+    // The child may have been killed before it reported the last write.
     assert!(stored.version >= version, "{key}: {version:?} was undone");
     assert!(
         stored.data == content(key, stored.version),
-        "{key}: {:?} is not whole",
+        "{key}: {:?} is incomplete",
         stored.version
     );
 }
 
-/// Runs this program again as a writer, and kills it while it writes.
+/// Starts this program as a writer, and kills it while it writes.
 fn write_and_be_killed(file: &Path, round: u8, life: Duration, acknowledged: &mut Acknowledged) {
     let mut child = Command::new(env::current_exe().expect("this program"))
         .args(["--exact", "the_writer", "--ignored", "--nocapture"])
@@ -99,10 +99,10 @@ fn write_and_be_killed(file: &Path, round: u8, life: Duration, acknowledged: &mu
         .env(ROUND, round.to_string())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("this program once more");
+        .expect("a child process");
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     let mut began = None;
-    // The rest of what it said is still to be read after it was killed.
+    // After the kill, the rest of the output is read.
     while let Some(line) = lines.next().transpose().expect("its output") {
         let Some((key, version)) = line
             .strip_prefix("done ")
@@ -114,11 +114,11 @@ fn write_and_be_killed(file: &Path, round: u8, life: Duration, acknowledged: &mu
         acknowledged.insert(key.parse().expect("a key"), version);
         let began = *began.get_or_insert_with(Instant::now);
         if began.elapsed() >= life {
-            child.kill().expect("a child that is still there");
+            child.kill().expect("a running child process");
         }
     }
-    let status = child.wait().expect("the child");
-    assert_eq!(status.code(), None, "it should have been killed: {status}");
+    let status = child.wait().expect("the child process");
+    assert_eq!(status.code(), None, "the child was not killed: {status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,31 +146,24 @@ async fn write_one(store: &SqliteStore, round: u8, task: u8, number: u32) {
     let now = SystemClock.now();
     let created = store.create(from, write(from, Version::FIRST), now).await;
     let Ok(Created::Created(mut version)) = created else {
-        panic!("create: {created:?}");
+        panic!("create returned {created:?}");
     };
-    say(from, version);
+    report(from, version);
     for _ in 0..2 {
         let next = write(from, version.next());
         version = replaced(store.replace(from, version, next, now).await);
-        say(from, version);
+        report(from, version);
     }
     let to = key(round, task, number, true);
     let (moved, left) = (write(to, version.next()), write(from, version.next()));
     let rename = Rename::new(from, version, to, moved, left);
     version = replaced(store.rename(rename, now).await);
-    say(to, version);
-    say(from, version);
+    report(to, version);
+    report(from, version);
 }
 
-fn replaced(answer: Result<Replaced, poem_session::store::StoreError>) -> Version {
-    match answer {
-        Ok(Replaced::Replaced(version)) => version,
-        other => panic!("the only writer was answered {other:?}"),
-    }
-}
-
-/// Tells the parent that a write is done. One call, so that a line is whole or not there.
-fn say(key: PublicId, version: Version) {
+/// Reports an acknowledged write to the parent. One call writes the line, so that it is complete or missing.
+fn report(key: PublicId, version: Version) {
     let version = version.get();
     let line = format!("done {key} {version}\n");
     let mut out = std::io::stdout().lock();

@@ -21,6 +21,8 @@ pub(crate) struct ActiveSession {
     loaded: OnceCell<()>,
     /// Held during a save, so that one task at a time writes the changes.
     saving: tokio::sync::Mutex<()>,
+    /// Held while the session is being locked, so that tasks of one request share one lease.
+    locking: tokio::sync::Mutex<()>,
     lifecycle: Mutex<Lifecycle>,
     leases: Mutex<Leases>,
 }
@@ -31,6 +33,7 @@ impl ActiveSession {
             engine,
             loaded: OnceCell::new(),
             saving: tokio::sync::Mutex::new(()),
+            locking: tokio::sync::Mutex::new(()),
             lifecycle: Mutex::default(),
             leases: Mutex::default(),
         }
@@ -50,6 +53,10 @@ impl ActiveSession {
 
     pub(super) fn saving(&self) -> &tokio::sync::Mutex<()> {
         &self.saving
+    }
+
+    pub(super) fn locking(&self) -> &tokio::sync::Mutex<()> {
+        &self.locking
     }
 
     /// Whether the session was asked for. If not, there is nothing to save.

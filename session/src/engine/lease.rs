@@ -218,6 +218,8 @@ pub(crate) fn unlock_request(session: &ActiveSession) {
 }
 
 async fn lock_in_turn(session: &ActiveSession) -> Result<SessionLock, LockError> {
+    // Otherwise another task of this request could wait in the queue for the lease that this one takes.
+    let _one_at_a_time = session.locking().lock().await;
     loop {
         let key = {
             let lifecycle = session.lifecycle();

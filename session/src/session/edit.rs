@@ -45,7 +45,11 @@ impl<S: SessionData> Edit<S> {
         }
         Ok(())
     }
+}
 
+// Without the bound, so that a struct which is not session data is one error.
+#[doc(hidden)]
+impl<S> Edit<S> {
     pub fn value(&mut self) -> &mut S {
         &mut self.value
     }

@@ -1,4 +1,4 @@
-//! A record of what a server was asked to do, to count round trips.
+//! Records the commands that reach a server, to count round trips.
 //!
 //! ```no_run
 //! use poem_session_tests::monitor::Monitor;
@@ -7,7 +7,7 @@
 //! # async fn test() {
 //! let Some(server) = redis::private(Options::new()).await else { return };
 //! let monitor = Monitor::start(&server).await;
-//! // … what is to be counted …
+//! // … the calls to count …
 //! let seen = monitor.finish().await;
 //! assert_eq!(seen.len(), 1, "{seen:#?}");
 //! # }
@@ -20,17 +20,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::servers::{Server, blocking};
 
-/// One thing that a client asked of a server.
+/// A command or statement that a client sent to a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// Which connection it came on, in the server's own words.
+    /// The connection that it came on, as the server names it.
     pub client: String,
-    /// The statement, or the command and its arguments separated by spaces.
+    /// The first line of the statement, or the command and its arguments separated by spaces.
     pub text: String,
 }
 
 impl Command {
-    /// Its first word in capitals: `GET`, `EVALSHA`, `SELECT`.
+    fn new(client: &str, text: &str) -> Self {
+        Self {
+            client: client.to_owned(),
+            text: text.to_owned(),
+        }
+    }
+
+    /// The first word in capitals: `GET`, `EVALSHA`, `SELECT`.
     pub fn name(&self) -> String {
         self.text
             .split_whitespace()
@@ -40,11 +47,9 @@ impl Command {
     }
 }
 
-/// Records until [`finish`](Self::finish).
+/// Records until [`finish`](Self::finish) is called.
 #[derive(Debug)]
-pub struct Monitor {
-    recordings: Vec<Recording>,
-}
+pub struct Monitor(Recording);
 
 #[derive(Debug)]
 enum Recording {
@@ -53,48 +58,34 @@ enum Recording {
 }
 
 impl Monitor {
-    /// Records what reaches this server from now on. A PostgreSQL or MariaDB has to be one that was
-    /// started with [`log_statements`](crate::servers::Options::log_statements).
+    /// Starts to record. PostgreSQL and MariaDB must have been started with
+    /// [`log_statements`](crate::servers::Options::log_statements).
     ///
-    /// On a shared server that includes what other tests send.
+    /// On a shared server, this also records the commands of other tests.
     pub async fn start(server: &Server) -> Self {
-        Self::start_all(std::slice::from_ref(server)).await
+        let server = server.clone();
+        let recording = blocking(move || match server.engine_name() {
+            "redis" => Recording::Redis(redis::Recording::start(server)),
+            _ => Recording::Sql(sql::Recording::start(server)),
+        });
+        Self(recording.await)
     }
 
-    /// Records what reaches any of these servers, such as the masters of a Cluster.
-    pub async fn start_all(servers: &[Server]) -> Self {
-        let servers = servers.to_vec();
-        let recordings = blocking(move || servers.iter().map(Recording::start).collect()).await;
-        Self { recordings }
-    }
-
-    /// Everything that was asked between the start and now, in order for each server.
+    /// Returns the commands since the start, in order.
     ///
-    /// Not in it are what a script does inside Redis (the call of the script is), and what sets a
-    /// connection up: the handshake, a Redis client's look at its cluster, SQL's `SET`.
+    /// Leaves out the commands that a script runs inside Redis, and those that set up a connection: the
+    /// handshake, and SQL's `SET`.
     pub async fn finish(self) -> Vec<Command> {
-        blocking(move || {
-            let finish = |recording| match recording {
-                Recording::Redis(recording) => redis::Recording::finish(recording),
-                Recording::Sql(recording) => sql::Recording::finish(&recording),
-            };
-            self.recordings.into_iter().flat_map(finish).collect()
+        blocking(move || match self.0 {
+            Recording::Redis(recording) => recording.finish(),
+            Recording::Sql(recording) => recording.finish(),
         })
         .await
     }
 }
 
-impl Recording {
-    fn start(server: &Server) -> Self {
-        match server.engine_name() {
-            "redis" => Self::Redis(redis::Recording::start(server.clone())),
-            _ => Self::Sql(sql::Recording::start(server.clone())),
-        }
-    }
-}
-
-/// A word that nothing else sends: the server is given it at the end of a recording, and all that
-/// came earlier is known to be in when it shows up there.
+/// A unique word. A recording sends it to the server as its last command: when the word shows up in
+/// the record, everything before it is there too.
 fn marker() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);

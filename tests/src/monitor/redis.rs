@@ -1,4 +1,4 @@
-//! Recording through `MONITOR`.
+//! Records with the command `MONITOR`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::{Command, marker};
 use crate::servers::Server;
 
-/// Commands that a client gives once a connection, or to learn of its cluster, and not for a request.
-/// `PING` is none of them: a pool that sends one before each request doubles its round trips.
+/// Commands that set up a connection. `PING` counts: a pool that sends one before each request doubles
+/// its round trips.
 const SET_UP: [&str; 7] = [
     "AUTH", "CLIENT", "CLUSTER", "COMMAND", "HELLO", "READONLY", "SELECT",
 ];
 
-/// A connection that the server tells every command to.
+/// A connection on which the server reports every command.
 #[derive(Debug)]
 pub(super) struct Recording {
     server: Server,
@@ -41,8 +41,8 @@ impl Recording {
         let mut commands = Vec::new();
         loop {
             let line = self.next_line();
-            let command = parse(&line).unwrap_or_else(|| panic!("no line of MONITOR: {line}"));
-            // redis-cli may ask for the commands' descriptions before it sends the marker.
+            let command = parse(&line).unwrap_or_else(|| panic!("not a line of MONITOR: {line}"));
+            // redis-cli may request the descriptions of the commands before it sends the marker.
             if command.text.ends_with(&marker) {
                 commands.retain(|earlier: &Command| earlier.client != command.client);
                 return commands;
@@ -57,39 +57,16 @@ impl Recording {
         let mut bytes = Vec::new();
         self.lines
             .read_until(b'\n', &mut bytes)
-            .expect("the server goes on to tell");
+            .expect("the server reports commands");
         String::from_utf8_lossy(&bytes).trim_end().to_owned()
     }
 }
 
-/// `+1700000000.123456 [0 127.0.0.1:5000] "get" "some key"`; a script is the client `lua`.
+/// `+1700000000.123456 [0 127.0.0.1:5000] "get" "some key"`; the client of a script is `lua`.
 fn parse(line: &str) -> Option<Command> {
     let (_, rest) = line.split_once(" [")?;
     let (source, words) = rest.split_once("] ")?;
     let (_database, client) = source.split_once(' ')?;
     let quoted = words.strip_prefix('"')?.strip_suffix('"')?;
-    Some(Command {
-        client: client.to_owned(),
-        text: quoted.replace("\" \"", " "),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_gives_client_and_words() {
-        let command = parse(r#"+1700000000.1 [0 127.0.0.1:5000] "set" "key" "a \"b\"""#).unwrap();
-        assert_eq!(command.client, "127.0.0.1:5000");
-        assert_eq!(command.text, r#"set key a \"b\""#);
-        assert_eq!(command.name(), "SET");
-        assert_eq!(
-            parse(r#"+1700000000.1 [0 lua] "get" "key""#)
-                .unwrap()
-                .client,
-            "lua"
-        );
-        assert_eq!(parse("+OK"), None);
-    }
+    Some(Command::new(client, &quoted.replace("\" \"", " ")))
 }

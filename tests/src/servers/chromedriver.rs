@@ -1,27 +1,22 @@
-//! Chromium, driven from outside by the `WebDriver` protocol.
+//! Chromium, driven by the `WebDriver` protocol.
 
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::daemon::{Daemon, Launch, log_file};
+use super::daemon::{Daemon, Launch};
 use super::need::BROWSER;
 use super::reaper::new_directory;
-use super::require::{is_present, program};
-use super::server::blocking;
+use super::require::{program, start_if_installed};
+use crate::PATIENCE;
 
-/// How long it may take to say its port, and the browser to start. Generous: others use the machine too.
-const PATIENCE: Duration = Duration::from_mins(5);
-
-/// What Chromium is told, besides where its profile is.
+/// The arguments of Chromium, besides the directory of its profile.
 const ARGUMENTS: [&str; 12] = [
     "--headless",
-    // It refuses to be root inside of its sandbox.
+    // Chromium does not run as root in its sandbox.
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -30,15 +25,15 @@ const ARGUMENTS: [&str; 12] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    // Timers of a tab in the background would wait for the next second.
+    // Otherwise timers of a background tab run once a second.
     "--disable-background-timer-throttling",
-    // Nothing leaves this machine, and what a page fetches from elsewhere is an error that can be seen.
+    // Requests to other machines fail with an error in the log.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
-    // By a pipe and not by a port: when the driver has ended, in whatever way, Chromium ends too.
+    // With a pipe instead of a port, Chromium ends when the driver does.
     "--remote-debugging-pipe",
 ];
 
-/// A program that starts and drives browsers. When it is dropped, it and they are gone.
+/// A program that starts and drives browsers. Dropping it ends it and its browsers.
 pub struct Chromedriver {
     daemon: Daemon,
     directory: PathBuf,
@@ -46,12 +41,9 @@ pub struct Chromedriver {
     profiles: AtomicU32,
 }
 
-/// A driver of the test's own.
+/// Starts a driver for one test.
 pub async fn private() -> Option<Chromedriver> {
-    if !is_present(&BROWSER) {
-        return None;
-    }
-    Some(blocking(Chromedriver::start).await)
+    start_if_installed(&BROWSER, Chromedriver::start).await
 }
 
 impl Chromedriver {
@@ -59,18 +51,7 @@ impl Chromedriver {
         let directory = new_directory("chromedriver");
         let mut launch = Launch::new(program("chromedriver"));
         launch.arg("--port=0");
-        let mut daemon = Daemon::start(&launch, &directory).expect("a shell starts");
-        let deadline = Instant::now() + PATIENCE;
-        let port = loop {
-            let output = fs::read_to_string(log_file(&directory)).unwrap_or_default();
-            if let Some(port) = printed_port(&output) {
-                break port;
-            }
-            assert!(daemon.ended().is_none(), "chromedriver ended: {output}");
-            let in_time = Instant::now() < deadline;
-            assert!(in_time, "chromedriver gives no port: {output}");
-            sleep(Duration::from_millis(5));
-        };
+        let (daemon, port) = Daemon::start_and_parse(&launch, &directory, printed_port);
         Self {
             daemon,
             directory,
@@ -79,18 +60,13 @@ impl Chromedriver {
         }
     }
 
-    /// Where a `WebDriver` client connects.
+    /// The URL for a `WebDriver` client.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Its process.
-    pub fn pid(&self) -> u32 {
-        self.daemon.pid()
-    }
-
-    /// What a client asks for to be given a browser that nobody has used before, and that keeps a log
-    /// of the errors in its pages.
+    /// The capabilities that a client requests: a browser with a new profile, which logs the errors of its
+    /// pages.
     pub fn capabilities(&self) -> Value {
         let number = self.profiles.fetch_add(1, Ordering::Relaxed);
         let profile = self.directory.join(format!("profile-{number}"));
@@ -117,31 +93,13 @@ impl fmt::Debug for Chromedriver {
 impl Drop for Chromedriver {
     fn drop(&mut self) {
         self.daemon.kill();
-        // The reaper removes what is left.
+        // If this fails, the reaper removes the directory.
         let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
-/// The port in the line that says that it is ready.
+/// Returns the port in the line that reports that the driver is ready.
 fn printed_port(output: &str) -> Option<u16> {
     let (_, rest) = output.split_once("started successfully on port ")?;
     rest.split_once(".\n")?.0.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_is_read_from_a_whole_line() {
-        let first = "Starting ChromeDriver 150.0 on port 0\n";
-        let port = |text: &str| printed_port(&format!("{first}{text}"));
-        assert_eq!(port(""), None);
-        assert_eq!(
-            port("ChromeDriver was started successfully on port 44"),
-            None
-        );
-        let whole = "ChromeDriver was started successfully on port 44049.\n";
-        assert_eq!(port(whole), Some(44049));
-    }
 }

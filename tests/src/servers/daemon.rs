@@ -1,5 +1,4 @@
-//! A program that runs beside the tests: started, signalled with all its processes, and gone at the
-//! end.
+//! A program that runs beside the tests, with its child processes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -15,13 +14,14 @@ use nix::unistd::Pid;
 
 use super::reaper::{PAUSED_FILE, PID_FILE};
 use super::user::{User, become_user};
+use crate::{PATIENCE, poll_blocking};
 
-/// The file in a daemon's directory that takes its output.
+/// The file in a daemon's directory for its output.
 const LOG_FILE: &str = "log";
 
-/// Writes the pid file and becomes the program: the file is there before the program is, so that
-/// the reaper knows of it whenever this process dies. A write past the limit of file sizes is to be an
-/// error, and not the end of a program that did not think of the signal.
+/// Writes the pid file and then becomes the program, so that the reaper can end the program whenever this
+/// process dies. Ignores SIGXFSZ, so that a write past the limit of file sizes returns an error instead of
+/// ending the program.
 const BECOME: &str = r#"
 file=$1 signal=$2 limit=$3
 shift 3
@@ -34,16 +34,16 @@ fi
 exec "$@"
 "#;
 
-/// What to start, and how.
+/// How to start a program.
 #[derive(Debug)]
 pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
-    /// The user to become, where that can be chosen.
+    /// The user to run as, if the tests may choose one.
     pub(crate) user: Option<User>,
-    /// The signal that ends it and all its processes at once, and leaves nothing behind.
+    /// The signal that ends the program and its children at once.
     pub(crate) end: Signal,
-    /// The largest file that it may write, in bytes.
+    /// The maximum size of the files that it writes, in bytes.
     pub(crate) file_limit: Option<u64>,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it, with its output appended to the log in the directory.
+    /// Starts the program. Its output is appended to the log in the directory.
     pub(crate) fn start(launch: &Launch, directory: &Path) -> io::Result<Self> {
         let log = File::options()
             .create(true)
@@ -102,7 +102,7 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // Ctrl-C is for the tests; the reaper ends what they started.
+            // Ctrl-C does not reach another process group. The reaper ends this one.
             .process_group(0);
         become_user(&mut command, launch.user);
         let child = command.spawn()?;
@@ -114,15 +114,39 @@ impl Daemon {
         })
     }
 
+    /// Starts the program and waits until `parse` finds a value in its output.
+    pub(crate) fn start_and_parse<T>(
+        launch: &Launch,
+        directory: &Path,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> (Self, T) {
+        let mut daemon = Self::start(launch, directory).expect("a shell starts");
+        let name = launch.program.display();
+        let output = || {
+            let bytes = fs::read(log_file(directory)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let value = poll_blocking(
+            || {
+                let ended = daemon.ended().is_some();
+                let value = parse(&output());
+                assert!(value.is_some() || !ended, "{name} ended: {}", output());
+                value
+            },
+            || format!("{name} is not ready: {}", output()),
+        );
+        (daemon, value)
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the program has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child
             .try_wait()
-            .expect("one's own child can be waited for")
+            .expect("a child process can be waited for")
     }
 
     /// Sends a signal to the program alone, not to its children.
@@ -132,7 +156,7 @@ impl Daemon {
         }
     }
 
-    /// Waits for its end, up to a limit.
+    /// Waits for the end of the program, up to a limit.
     pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let deadline = Instant::now() + limit;
         loop {
@@ -147,31 +171,30 @@ impl Daemon {
         }
     }
 
-    /// Ends it and its children with no chance to write anything more, and returns when all are gone.
-    pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
+    /// Kills the program and its children, and waits until all have ended.
+    pub(crate) fn kill(&mut self) {
         let children = self.freeze();
         for pid in &children {
             send(*pid, Signal::SIGKILL);
         }
         let _ = self.child.kill();
-        let status = self.wait(Duration::from_mins(5));
+        self.wait(PATIENCE);
         let _ = fs::remove_file(self.directory.join(PAUSED_FILE));
         while children.iter().any(|pid| is_alive(*pid)) {
             sleep(Duration::from_millis(2));
         }
-        status
     }
 
-    /// Stops it and its children where they are.
+    /// Stops the program and its children with SIGSTOP.
     pub(crate) fn pause(&mut self) {
         let children = self.freeze();
-        // For the reaper, whose signals they would not heed otherwise.
+        // The reaper continues these processes, because a stopped one does not handle its signal.
         let list: Vec<String> = children.iter().map(u32::to_string).collect();
         fs::write(self.directory.join(PAUSED_FILE), list.join(" "))
             .expect("the directory takes a file");
     }
 
-    /// Lets it and its children go on.
+    /// Continues the program and its children.
     pub(crate) fn resume(&mut self) {
         for pid in descendants(self.pid()) {
             send(pid, Signal::SIGCONT);
@@ -180,12 +203,12 @@ impl Daemon {
         let _ = fs::remove_file(self.directory.join(PAUSED_FILE));
     }
 
-    /// Takes away the limit of file sizes from it and its children.
+    /// Removes the limit of file sizes from the program and its children.
     pub(crate) fn lift_file_limit(&mut self) {
         let mut processes = descendants(self.pid());
         processes.push(self.pid());
         for pid in processes {
-            // The processes are that user's, and root may not do all that it may elsewhere.
+            // In a container, root may not change the limits of another user's process.
             let mut prlimit = Command::new("prlimit");
             prlimit.args(["--pid", &pid.to_string(), "--fsize=unlimited:"]);
             become_user(&mut prlimit, self.user);
@@ -194,9 +217,8 @@ impl Daemon {
         }
     }
 
-    /// Stops it and its children, and says which those are.
-    ///
-    /// PostgreSQL has a process for each connection, in a group of its own.
+    /// Stops the program and its children, and returns the children. A signal to the process group would
+    /// miss some: PostgreSQL puts the process of each connection into its own group.
     fn freeze(&mut self) -> Vec<u32> {
         if self.ended().is_some() {
             return Vec::new();
@@ -205,8 +227,8 @@ impl Daemon {
         let mut frozen = Vec::new();
         loop {
             let found = descendants(self.pid());
-            let fresh = |pid: &u32| !frozen.contains(pid);
-            let new: Vec<u32> = found.into_iter().filter(fresh).collect();
+            let is_new = |pid: &u32| !frozen.contains(pid);
+            let new: Vec<u32> = found.into_iter().filter(is_new).collect();
             if new.is_empty() {
                 return frozen;
             }
@@ -229,35 +251,32 @@ impl Drop for Daemon {
     }
 }
 
-/// Where a daemon in this directory writes its output.
+/// Returns the file for the output of a daemon in this directory.
 pub(crate) fn log_file(directory: &Path) -> PathBuf {
     directory.join(LOG_FILE)
 }
 
-/// Whether a process runs: exists, and is not only waiting to be reaped.
-pub(crate) fn is_alive(pid: u32) -> bool {
+/// Returns whether a process exists and is not a zombie.
+fn is_alive(pid: u32) -> bool {
     status(pid).is_some_and(|(state, _)| state != 'Z')
 }
 
-/// A process that has just ended takes no signal, and needs none.
+/// Sends a signal. Ignores that the process may have ended.
 fn send(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).expect("Linux numbers processes up to 2^22");
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
-/// Stops a process, and waits until each of its threads has stopped: one that is running can serve a request
-/// after the signal was sent.
+/// Stops a process and waits until its threads have stopped, because a running one can still serve a request.
 fn stop(pid: u32) {
     send(pid, Signal::SIGSTOP);
-    let begun = Instant::now();
-    while is_running(pid) {
-        let waits = begun.elapsed() < Duration::from_mins(1);
-        assert!(waits, "process {pid} does not stop");
-        sleep(Duration::from_millis(1));
-    }
+    poll_blocking(
+        || (!is_running(pid)).then_some(()),
+        || format!("process {pid} does not stop"),
+    );
 }
 
-/// Whether one of a process's threads has neither stopped nor ended.
+/// Returns whether a thread of the process has neither stopped nor ended.
 fn is_running(pid: u32) -> bool {
     let tasks = fs::read_dir(format!("/proc/{pid}/task"));
     let mut tasks = tasks.into_iter().flatten().flatten();
@@ -267,7 +286,7 @@ fn is_running(pid: u32) -> bool {
     })
 }
 
-/// The processes that a process has started, and those that these have started.
+/// Returns the children of a process, and their children.
 fn descendants(root: u32) -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -287,14 +306,14 @@ fn descendants(root: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
-/// The state of a process and its parent.
+/// Returns the state and the parent of a process.
 fn status(pid: u32) -> Option<(char, u32)> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The state and the parent in the kernel's line about a process or a thread: `PID (NAME) STATE PARENT …`.
+/// Parses the `stat` line of a process or a thread: `PID (NAME) STATE PARENT …`.
 fn parse_stat(line: &str) -> Option<(char, u32)> {
-    // A name may hold spaces and parentheses.
+    // A name may contain spaces and parentheses.
     let (_, rest) = line.rsplit_once(") ")?;
     let mut fields = rest.split(' ');
     let state = fields.next()?.chars().next()?;

@@ -10,32 +10,27 @@ use nix::sys::signal::Signal;
 
 use super::need::MARIADB;
 use super::postgres::run_as;
-use super::require::{is_present, program};
-use super::server::{Engine, Place, Server, blocking};
+use super::require::{program, start_if_installed};
+use super::server::{Engine, Place, Server};
 use super::{Launch, Options};
 
-/// The user and the database that the tests find there.
+/// The administrator and the first database.
 const USER: &str = "sessions";
 const PASSWORD: &str = "maria-password";
 const DATABASE: &str = "sessions";
 
-/// The one instance for all tests of this program.
+/// Returns the instance that all tests of the program share.
 pub async fn shared() -> Option<Server> {
     static SHARED: OnceLock<Server> = OnceLock::new();
-    if !is_present(&MARIADB) {
-        return None;
-    }
     let options = Options::new().fast();
     let start = || Server::start(Box::new(MariaDb { options }));
-    Some(blocking(move || SHARED.get_or_init(start).clone()).await)
+    start_if_installed(&MARIADB, move || SHARED.get_or_init(start).clone()).await
 }
 
-/// An instance of the test's own, with the log flushed to disk at each commit.
+/// Starts an instance for one test. It flushes its log to disk at each commit.
 pub async fn private(options: Options) -> Option<Server> {
-    if !is_present(&MARIADB) {
-        return None;
-    }
-    Some(blocking(move || Server::start(Box::new(MariaDb { options }))).await)
+    let start = || Server::start(Box::new(MariaDb { options }));
+    start_if_installed(&MARIADB, start).await
 }
 
 #[derive(Debug)]
@@ -43,7 +38,7 @@ struct MariaDb {
     options: Options,
 }
 
-/// A log of the default 96 MiB would be most of the time that the set-up takes.
+/// The set-up takes most of its time for a log of the default size of 96 MiB.
 const LOG_SIZE: &str = "--innodb-log-file-size=16M";
 
 impl Engine for MariaDb {
@@ -56,7 +51,7 @@ impl Engine for MariaDb {
     }
 
     fn prepare(&self, place: &Place) -> Result<(), String> {
-        // One statement a line; the server reads it at each start.
+        // The server runs this file at each start. Each line is one statement.
         let statements = format!(
             "CREATE USER IF NOT EXISTS '{USER}'@'127.0.0.1' IDENTIFIED BY '{PASSWORD}';\n\
              GRANT ALL ON *.* TO '{USER}'@'127.0.0.1' WITH GRANT OPTION;\n\
@@ -72,7 +67,7 @@ impl Engine for MariaDb {
                 "--skip-test-db",
             ])
             .args([&format!("--datadir={}", place.path("data")), LOG_SIZE])
-            // In a shared one, a server that starts removes the temporary tables of others.
+            // A server that starts in a shared directory removes the temporary tables of others.
             .arg(format!("--tmpdir={}", place.path("")))
             .current_dir(&place.directory);
         run_as(install, place.user)

@@ -1,9 +1,10 @@
-//! Real servers: started for the tests on free ports of 127.0.0.1, with data in a temporary
-//! directory, and gone when the tests are.
+//! Starts real servers for the tests, on free ports of 127.0.0.1 and with their data in a temporary
+//! directory. They end with the tests.
 //!
-//! Each module has `shared()`, one instance for all tests of the program, and `private(options)`, one
-//! for a test that stops it, breaks it or counts what reaches it. Both give `None`, and report the
-//! test as not run, where the server is not installed; under `cargo xtask test` that is a failure.
+//! Each module has a function `shared()`, which returns one instance for all tests of the program, and a
+//! function `private(options)`, for a test that stops the server, breaks it or counts its commands. If the
+//! server is not installed, both report the test as not run and return `None`. Under `cargo xtask test`,
+//! the test fails then.
 //!
 //! ```no_run
 //! use poem_session_tests::servers::{Options, postgres};
@@ -11,7 +12,7 @@
 //! # async fn test() {
 //! let Some(server) = postgres::private(Options::new()).await else { return };
 //! let url = server.new_database().await;
-//! server.kill().await; // as a power cut would
+//! server.kill().await; // as in a power cut
 //! server.restart().await; // same port, same data
 //! # }
 //! ```

@@ -1,24 +1,23 @@
-//! What the tests run besides themselves: the programs of each server, where those are looked for,
-//! and the Debian packages that bring them.
+//! The programs that the tests need, their directories, and the Debian packages that contain them.
 //!
-//! `cargo xtask test` compiles this file too, so that what it installs is what the tests ask for.
+//! `cargo xtask test` compiles this file too, so that it installs what the tests need.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A server or tool that is installed by the system and not by Cargo.
+/// A server or tool that the system installs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
-    /// How people call it.
+    /// The name for people.
     pub(crate) name: &'static str,
-    /// The programs that are run.
+    /// The programs that the tests run.
     pub(crate) programs: &'static [&'static str],
-    /// The packages of Debian and Ubuntu that hold them.
+    /// The packages of Debian and Ubuntu that contain them.
     pub(crate) packages: &'static [&'static str],
 }
 
-/// Redis, alone, as Cluster and with Sentinel.
+/// Redis: alone, as a Cluster and with Sentinel.
 pub(crate) const REDIS: Need = Need {
     name: "Redis",
     programs: &["redis-server", "redis-cli"],
@@ -39,7 +38,7 @@ pub(crate) const MARIADB: Need = Need {
     packages: &["mariadb-server"],
 };
 
-/// A browser, and the program that drives it.
+/// A browser and its driver.
 pub(crate) const BROWSER: Need = Need {
     name: "Chromium",
     programs: &["chromium", "chromedriver"],
@@ -47,18 +46,18 @@ pub(crate) const BROWSER: Need = Need {
 };
 
 impl Need {
-    /// The programs that were looked for and not found.
+    /// Returns the programs that are not installed.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
         let absent = |name: &&str| program(name).is_none();
         self.programs.iter().copied().filter(absent).collect()
     }
 }
 
-/// The full path of a program.
+/// Returns the full path of a program.
 ///
-/// Debian keeps PostgreSQL's server programs in a directory a version, outside `PATH`, and `psql` in
-/// `PATH` is a slow wrapper around the one there: those directories come first. A user's `PATH` often
-/// lacks the `sbin` directories, where the servers are.
+/// Debian installs the programs of PostgreSQL in a directory for each version, outside of `PATH`. The `psql`
+/// in `PATH` is a slow wrapper, so those directories come first. The servers are in `sbin` directories,
+/// which a user's `PATH` often lacks.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let fixed = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -70,7 +69,7 @@ pub(crate) fn program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// `/usr/lib/postgresql/*/bin`, newest version first.
+/// Returns `/usr/lib/postgresql/*/bin`, newest version first.
 fn postgres_directories() -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir("/usr/lib/postgresql") else {
         return Vec::new();

@@ -1,7 +1,7 @@
-//! How a server is to be started.
+//! The options of a server.
 
-/// Choices for a server of one's own. Without any it runs as in production: what it acknowledges is
-/// on disk, as far as that engine promises it.
+/// The options of a private server. By default it runs as in production: an acknowledged write is on disk,
+/// as far as the server promises that.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub(crate) arguments: Vec<String>,
@@ -11,37 +11,35 @@ pub struct Options {
 }
 
 impl Options {
-    /// As in production.
+    /// Returns the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// More arguments for the server's command line, in its own form: `["--maxmemory", "4mb"]` for
-    /// Redis, `["-c", "max_connections=5"]` for PostgreSQL, `["--max-connections=5"]` for MariaDB.
+    /// Adds arguments to the command line of the server: `["--maxmemory", "4mb"]` for Redis,
+    /// `["-c", "max_connections=5"]` for PostgreSQL, `["--max-connections=5"]` for MariaDB.
     #[must_use]
     pub fn arguments<const N: usize>(mut self, arguments: [&str; N]) -> Self {
         self.arguments.extend(arguments.map(str::to_owned));
         self
     }
 
-    /// Makes the disk full for the server, in effect: no file of it can grow past this many bytes.
-    /// What is there at the start has to fit. [`Server::lift_file_limit`](super::Server::lift_file_limit)
-    /// makes room again.
+    /// Limits the size of each file, which simulates a full disk. The files that exist at the start must
+    /// fit. [`Server::lift_file_limit`](super::Server::lift_file_limit) removes the limit.
     #[must_use]
     pub fn file_limit(mut self, bytes: u64) -> Self {
         self.file_limit = Some(bytes);
         self
     }
 
-    /// Writes every statement to a log, for [`Monitor`](crate::monitor::Monitor). Redis needs no such
-    /// preparation.
+    /// Logs every statement, for [`Monitor`](crate::monitor::Monitor). Redis does not need this.
     #[must_use]
     pub fn log_statements(mut self) -> Self {
         self.log_statements = true;
         self
     }
 
-    /// Acknowledges writes before they are on disk. For tests that kill nothing.
+    /// Acknowledges writes before they are on disk. For tests that do not kill the server.
     #[must_use]
     pub fn fast(mut self) -> Self {
         self.fast = true;

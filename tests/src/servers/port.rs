@@ -1,20 +1,17 @@
-//! Free ports on loopback.
+//! Finds free ports on 127.0.0.1.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
 
-/// The ports that servers are started on. They and the cluster bus ports, 10,000 above, stay below
-/// those that Linux gives to outgoing connections (from 32,768 on): a server that is down for a while
-/// finds its port free again.
+/// The ports of the servers. Linux uses the ports from 32,768 on for outgoing connections. These ports and
+/// those of the cluster bus, 10,000 above, are lower, so that a server can start again on its port.
 const RANGE: std::ops::Range<u16> = 10_500..22_500;
 
-/// How far a Redis Cluster node's second port is from its first.
+/// The distance between the two ports of a Redis Cluster node.
 const BUS: u16 = 10_000;
 
-/// A port that [`is_free`].
-///
-/// Random, because several test programs run at once; whoever starts a server is ready to try again,
-/// because another program may take the port first.
+/// Returns a random port that [`is_free`]. Another test program may take it first, so that a caller must be
+/// ready to try again.
 pub(crate) fn free() -> u16 {
     let random = RandomState::new();
     (0_u32..1000)
@@ -27,7 +24,7 @@ pub(crate) fn free() -> u16 {
         .expect("one of a thousand ports is free")
 }
 
-/// Whether nothing listens on a port, and nothing on its cluster bus port.
+/// Returns whether no program listens on a port and on its cluster bus port.
 pub(crate) fn is_free(port: u16) -> bool {
     [port, port + BUS]
         .into_iter()

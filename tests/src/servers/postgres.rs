@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use nix::sys::signal::Signal;
 
 use super::need::POSTGRES;
-use super::require::{is_present, program};
-use super::server::{Engine, Place, Server, blocking};
+use super::require::{program, start_if_installed};
+use super::server::{Engine, Place, Server};
 use super::user::{User, become_user};
 use super::{Launch, Options, log_file};
 
@@ -17,28 +17,23 @@ use super::{Launch, Options, log_file};
 const USER: &str = "sessions";
 const PASSWORD: &str = "pg-password";
 
-/// The password as the server keeps it (SCRAM-SHA-256, RFC 5803), hashed once instead of 4096 times, which
-/// take a client that is not optimised the better part of a tenth of a second for each connection.
+/// The password as the server stores it (SCRAM-SHA-256, RFC 5803), with one iteration instead of 4096: an
+/// unoptimised client needs almost 0.1 s for those at each connection.
 const VERIFIER: &str = "SCRAM-SHA-256$1:cG9lbS1zZXNzaW9uLXRlcw==\
     $cmuWgrkg+crmSJzpdOAPo5aOykrLv9/BR5KWXpBb+s0=:k1VTnQF0TCGi0Wd3OlHjOeilMYcKRQ8ZSHNuf6/b58g=";
 
-/// The one instance for all tests of this program.
+/// Returns the instance that all tests of the program share.
 pub async fn shared() -> Option<Server> {
     static SHARED: OnceLock<Server> = OnceLock::new();
-    if !is_present(&POSTGRES) {
-        return None;
-    }
     let options = Options::new().fast();
     let start = || Server::start(Box::new(Postgres { options }));
-    Some(blocking(move || SHARED.get_or_init(start).clone()).await)
+    start_if_installed(&POSTGRES, move || SHARED.get_or_init(start).clone()).await
 }
 
-/// An instance of the test's own, with `fsync` and `synchronous_commit` on.
+/// Starts an instance for one test, with `fsync` and `synchronous_commit` on.
 pub async fn private(options: Options) -> Option<Server> {
-    if !is_present(&POSTGRES) {
-        return None;
-    }
-    Some(blocking(move || Server::start(Box::new(Postgres { options }))).await)
+    let start = || Server::start(Box::new(Postgres { options }));
+    start_if_installed(&POSTGRES, start).await
 }
 
 #[derive(Debug)]
@@ -68,7 +63,7 @@ impl Engine for Postgres {
                 "scram-sha-256",
             ])
             .args(["--encoding", "UTF8", "--locale", "C"])
-            // Small segments leave room below a limit of file sizes; the first files need no sync.
+            // Small segments stay below a limit of file sizes. The first files need no sync.
             .args(["--wal-segsize", "1", "--no-sync"])
             .current_dir(&place.directory);
         run_as(initdb, place.user)
@@ -78,7 +73,7 @@ impl Engine for Postgres {
         let mut launch = Launch::new(program("postgres"));
         launch.user = place.user;
         launch.file_limit = self.options.file_limit;
-        // Its immediate shutdown: takes its children along and gives shared memory back.
+        // An immediate shutdown, which ends the children and frees shared memory.
         launch.end = Signal::SIGQUIT;
         launch.args(&["-D", &place.path("data"), "-p", &place.port.to_string()]);
         let durable = if self.options.fast { "off" } else { "on" };
@@ -91,7 +86,7 @@ impl Engine for Postgres {
             ("listen_addresses", "127.0.0.1"),
             ("unix_socket_directories", ""),
             ("shared_buffers", "32MB"),
-            // In the directory, where it goes with everything else after a crash.
+            // In the directory, which is removed even after a crash.
             ("dynamic_shared_memory_type", "mmap"),
             ("fsync", durable),
             ("synchronous_commit", durable),
@@ -109,7 +104,7 @@ impl Engine for Postgres {
     }
 
     fn is_ready(&self, place: &Place, pid: u32, _log: &str) -> bool {
-        // The first line is the process, the eighth its state.
+        // The first line is the process id, the eighth the state.
         let file = place.directory.join("data/postmaster.pid");
         let text = fs::read_to_string(file).unwrap_or_default();
         let line = |number| text.lines().nth(number).map(str::trim);
@@ -117,7 +112,7 @@ impl Engine for Postgres {
     }
 
     fn stop_signal(&self) -> Signal {
-        // Its fast shutdown: open connections are ended and not waited for.
+        // A fast shutdown, which does not wait for the clients.
         Signal::SIGINT
     }
 
@@ -149,7 +144,7 @@ impl Engine for Postgres {
     }
 }
 
-/// Runs a set-up program as the server's user.
+/// Runs a set-up program as the user of the server.
 pub(super) fn run_as(mut command: Command, user: Option<User>) -> Result<(), String> {
     become_user(&mut command, user);
     let output = command.output().map_err(|error| error.to_string())?;

@@ -1,10 +1,9 @@
-//! Nothing that the tests start outlives them.
+//! Ends every program that the tests have started, however the tests end.
 //!
-//! Statics are never dropped, a failing test may abort, and a test run may be killed outright: so the
-//! tests' own process cannot be trusted to clean up. A small shell script does it. It reads a pipe
-//! whose other end this process holds and never writes to; the pipe ends when this process does, in
-//! whatever way. The kernel's parent-death signal would not do: it follows the death of the *thread*
-//! that started a child, and each test is a thread.
+//! The process of the tests cannot do that itself: it does not drop statics, and it may abort or be killed.
+//! A shell script does it. The script reads from a pipe whose other end this process holds, and the pipe
+//! closes when this process ends. The parent-death signal of Linux does not work here, because it follows
+//! the *thread* that started a child, and each test is a thread.
 
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
@@ -15,16 +14,16 @@ use std::process::{Child, Command, Stdio, id};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where a daemon's directory says what to end: `SIGNAL PID STAT`, with the kernel's line about the
-/// process as of its start.
+/// The file in a daemon's directory with the process to end: `SIGNAL PID STAT`, where `STAT` is the `stat`
+/// line of the process at its start.
 pub(crate) const PID_FILE: &str = "pid";
 
-/// Where a paused daemon's directory lists the processes that were stopped.
+/// The file in a paused daemon's directory with its stopped child processes.
 pub(crate) const PAUSED_FILE: &str = "paused";
 
-/// Waits for the end of the tests' process, ends every daemon named in the run's directory, and
-/// removes that directory. Field 22 of `/proc/PID/stat`, the time of the start, tells a daemon from a
-/// stranger that was given its number later; field 3 is `Z` for one that has ended already.
+/// Waits for the end of the tests' process, ends every daemon in the run's directory, and removes that
+/// directory. Field 22 of `/proc/PID/stat` is the start time, which differs if another process got the same
+/// id later. Field 3 is `Z` for a zombie.
 const SCRIPT: &str = r#"
 run=$1
 while read -r _; do :; done
@@ -43,7 +42,7 @@ each() {
 }
 end() {
     kill -s "$signal" "$pid"
-    # A driver that is killed cannot end its browser any more: both are in the group that it leads.
+    # A killed driver cannot end its browser, which is in the same process group.
     [ "$signal" != KILL ] || kill -s KILL -- "-$pid"
     for paused in $(cat "${file%pid}paused"); do kill -s CONT "$paused"; done
     kill -s CONT "$pid"
@@ -52,7 +51,7 @@ force() { kill -s KILL "$pid"; }
 {
     each end
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do each : || break; sleep 0.1; done
-    # A daemon that was starting just now cannot write its pid file any more, and gives up.
+    # A daemon that is just starting gives up, because it cannot write its pid file any more.
     n=0
     while [ $n -lt 600 ]; do each force; rm -rf "$run"; [ -e "$run" ] || break; sleep 0.1; n=$((n + 1)); done
 } >/dev/null 2>&1
@@ -60,19 +59,19 @@ force() { kill -s KILL "$pid"; }
 
 struct Run {
     directory: PathBuf,
-    /// Holds the pipe.
+    /// Owns the pipe.
     _watcher: Child,
 }
 
-/// A new directory in this run's own, which is removed at the end of this process together with
-/// every daemon started in it.
+/// Creates a directory for a daemon. When this process ends, the reaper ends the daemon and removes the
+/// directory.
 pub(crate) fn new_directory(name: &str) -> PathBuf {
     static RUN: OnceLock<Run> = OnceLock::new();
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let run = RUN.get_or_init(begin);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let directory = run.directory.join(format!("{name}-{number}"));
-    fs::create_dir(&directory).expect("the run's directory takes a new entry");
+    fs::create_dir(&directory).expect("the run's directory is writable");
     directory
 }
 
@@ -80,10 +79,10 @@ fn begin() -> Run {
     let random = RandomState::new().hash_one(0);
     let name = format!("poem-session-{}-{random:016x}", id());
     let directory = std::env::temp_dir().join(name);
-    fs::create_dir(&directory).expect("the temporary directory takes a new entry");
-    // The servers' users have to pass through it.
+    fs::create_dir(&directory).expect("the temporary directory is writable");
+    // The users of the servers must be able to enter it.
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))
-        .expect("one's own directory takes a new mode");
+        .expect("an owner can change the mode");
     let watcher = watch(&directory);
     Run {
         directory,
@@ -99,7 +98,7 @@ fn watch(directory: &Path) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Ctrl-C reaches the whole group of the tests; this one has work to do then.
+        // Ctrl-C does not reach another process group.
         .process_group(0)
         .spawn()
         .expect("a shell starts")

@@ -1,44 +1,40 @@
-//! Redis, one server.
+//! A single Redis server.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
 use super::need::REDIS;
-use super::require::{is_present, program};
-use super::server::{Engine, Place, Server, blocking};
+use super::require::{program, start_if_installed};
+use super::server::{Engine, Place, Server};
 use super::{Launch, Options};
+use crate::poll_blocking;
 
-/// The one instance for all tests of this program.
+/// Returns the instance that all tests of the program share.
 pub async fn shared() -> Option<Server> {
     static SHARED: OnceLock<Server> = OnceLock::new();
-    if !is_present(&REDIS) {
-        return None;
-    }
-    let start = || Server::start(Box::new(Redis::new(Options::new().fast())));
-    Some(blocking(move || SHARED.get_or_init(start).clone()).await)
+    let options = Options::new().fast();
+    let start = || Server::start(Box::new(Redis::new(options)));
+    start_if_installed(&REDIS, move || SHARED.get_or_init(start).clone()).await
 }
 
-/// An instance of the test's own, with the append-only file written every second, as is usual: a
-/// killed server may lose the last second of what it acknowledged.
+/// Starts an instance for one test. It syncs its append-only file once a second, as usual: a killed
+/// server may lose the writes of the last second.
 pub async fn private(options: Options) -> Option<Server> {
-    if !is_present(&REDIS) {
-        return None;
-    }
-    Some(blocking(move || Server::start(Box::new(Redis::new(options)))).await)
+    let start = || Server::start(Box::new(Redis::new(options)));
+    start_if_installed(&REDIS, start).await
 }
 
-/// Redis in its three forms; Cluster and Sentinel differ by arguments.
+/// A Redis server. The nodes of a Cluster and of Sentinel have other arguments.
 #[derive(Debug)]
 pub(super) struct Redis {
     options: Options,
-    /// A configuration file that the server rewrites, and its first content. Sentinel needs one.
+    /// The first content of the configuration file, which Sentinel rewrites.
     config: Option<String>,
 }
 
@@ -89,7 +85,7 @@ impl Engine for Redis {
             let durable = if self.options.fast { "no" } else { "yes" };
             launch
                 .args(&["--databases", "4096", "--save", "", "--appendonly", durable])
-                // A replica's first copy starts at once and not after five seconds.
+                // The first copy to a replica starts at once instead of after five seconds.
                 .args(&["--repl-diskless-sync-delay", "0"]);
         }
         launch
@@ -102,7 +98,7 @@ impl Engine for Redis {
     }
 
     fn is_ready(&self, place: &Place, pid: u32, _log: &str) -> bool {
-        // The process id tells it from another program's server on a port that both wanted.
+        // Another program may have started a server on the same port.
         let Some(info) = ask(place.port, "INFO") else {
             return false;
         };
@@ -136,28 +132,19 @@ impl Engine for Redis {
     }
 }
 
-/// Waits until every replica of this master has what the master has now. A replica that is down does
-/// not count.
-///
-/// `WAIT` would not do: it is about the writes of its own connection.
-pub(super) fn wait_for_replicas(master: &Server, deadline: Instant) {
-    let offset = replication(&master.run_blocking("INFO replication")).0;
-    loop {
-        let info = master.run_blocking("INFO replication");
-        if replication(&info)
-            .1
-            .iter()
-            .all(|replica| *replica >= offset)
-        {
-            return;
-        }
-        let in_time = Instant::now() < deadline;
-        assert!(in_time, "a replica of {master:?} stays behind: {info}");
-        sleep(Duration::from_millis(20));
-    }
+/// Waits until every connected replica has received the writes that its master has now. `WAIT` covers
+/// only the writes of its own connection.
+pub(super) fn wait_for_replicas(master: &Server) {
+    let info = || master.run_blocking("INFO replication");
+    let (offset, _) = replication(&info());
+    let is_reached = |replicas: &[u64]| replicas.iter().all(|replica| *replica >= offset);
+    poll_blocking(
+        || is_reached(&replication(&info()).1).then_some(()),
+        || format!("a replica of {master:?} is behind: {}", info()),
+    );
 }
 
-/// How far a master is, and how far each of its replicas said to be.
+/// Returns the replication offset of a master, and the last one that each replica reported.
 fn replication(info: &str) -> (u64, Vec<u64>) {
     let number = |text: &str| text.parse().ok();
     let master = info
@@ -168,10 +155,10 @@ fn replication(info: &str) -> (u64, Vec<u64>) {
         .filter(|line| line.starts_with("slave") && line.contains("state="))
         .filter_map(|line| number(line.split_once("offset=")?.1.split(',').next()?))
         .collect();
-    (master.expect("a master says how far it is"), replicas)
+    (master.expect("a master has an offset"), replicas)
 }
 
-/// The answer to a command that is a bulk string, over a connection of its own.
+/// Sends a command on a new connection and returns its reply, a bulk string.
 fn ask(port: u16, command: &str) -> Option<String> {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     stream
@@ -187,18 +174,4 @@ fn ask(port: u16, command: &str) -> Option<String> {
     let mut body = vec![0; length];
     std::io::Read::read_exact(&mut reader, &mut body).ok()?;
     String::from_utf8(body).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_offsets_of_replication_are_read() {
-        let info = "role:master\r\nconnected_slaves:2\r\n\
-                    slave0:ip=127.0.0.1,port=7001,state=online,offset=98,lag=0\r\n\
-                    slave1:ip=127.0.0.1,port=7002,state=online,offset=112,lag=1\r\n\
-                    master_repl_offset:112\r\nsecond_repl_offset:-1\r\n";
-        assert_eq!(replication(info), (112, vec![98, 112]));
-    }
 }

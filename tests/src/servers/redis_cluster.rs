@@ -1,56 +1,41 @@
-//! Redis Cluster: three masters, each with a replica.
+//! A Redis Cluster: three masters, each with a replica.
 
 use std::sync::OnceLock;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use super::need::REDIS;
 use super::redis::{Redis, wait_for_replicas};
-use super::require::is_present;
+use super::require::start_if_installed;
 use super::{Options, Server, blocking};
+use crate::poll_blocking;
 
-/// How long the nodes may take to agree: on one another at the start, on a new master later.
-const PATIENCE: Duration = Duration::from_mins(5);
-
-/// A master that is silent for so long, in milliseconds, is replaced: never in a test that wants none
-/// replaced, however long the machine keeps a node waiting.
+/// How long a master may be silent before a replica replaces it, in milliseconds. So long that it does not
+/// happen by accident on a busy machine.
 const NODE_TIMEOUT: &str = "600000";
 
-/// The same where masters are to be replaced. A busy machine may keep a healthy one from answering for
-/// seconds.
+/// The same for tests of a failover. A healthy node on a busy machine may be silent for seconds.
 const SHORT_NODE_TIMEOUT: &str = "6000";
 
-/// Six nodes. Clones are the same cluster.
+/// Six nodes. A clone is the same cluster.
 #[derive(Clone, Debug)]
 pub struct Cluster {
     nodes: Vec<Server>,
 }
 
-/// The one cluster for all tests of this program.
+/// Returns the cluster that all tests of the program share.
 pub async fn shared() -> Option<Cluster> {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
-    if !is_present(&REDIS) {
-        return None;
-    }
     let start = || Cluster::start(&Options::new().fast(), NODE_TIMEOUT);
-    Some(blocking(move || SHARED.get_or_init(start).clone()).await)
+    start_if_installed(&REDIS, move || SHARED.get_or_init(start).clone()).await
 }
 
-/// A cluster of the test's own, each node started with the options. No replica takes over.
+/// Starts a cluster for one test. The options apply to each node. Replicas do not replace masters.
 pub async fn private(options: Options) -> Option<Cluster> {
-    private_with(options, NODE_TIMEOUT).await
+    start_if_installed(&REDIS, move || Cluster::start(&options, NODE_TIMEOUT)).await
 }
 
-/// The same, whose replicas take over from a master that is silent for six seconds.
+/// The same, but a replica replaces a master that is silent for six seconds.
 pub async fn private_that_fails_over(options: Options) -> Option<Cluster> {
-    private_with(options, SHORT_NODE_TIMEOUT).await
-}
-
-async fn private_with(options: Options, node_timeout: &'static str) -> Option<Cluster> {
-    if !is_present(&REDIS) {
-        return None;
-    }
-    Some(blocking(move || Cluster::start(&options, node_timeout)).await)
+    start_if_installed(&REDIS, move || Cluster::start(&options, SHORT_NODE_TIMEOUT)).await
 }
 
 impl Cluster {
@@ -62,7 +47,7 @@ impl Cluster {
             "nodes.conf",
             "--cluster-node-timeout",
             node_timeout,
-            // However long a replica was held up, it takes over with what it has.
+            // A replica may take over however old its data is.
             "--cluster-replica-validity-factor",
             "0",
         ]);
@@ -81,11 +66,11 @@ impl Cluster {
         let said = self.nodes[0].run_blocking(&create);
         assert!(
             said.contains("All 16384 slots covered"),
-            "the cluster is not made: {said}"
+            "the cluster is not created: {said}"
         );
     }
 
-    /// Its URL, naming every node: `redis+cluster://127.0.0.1:PORT,127.0.0.1:PORT,…`.
+    /// The URL with the addresses of all nodes: `redis+cluster://127.0.0.1:PORT,127.0.0.1:PORT,…`.
     pub fn url(&self) -> String {
         format!("redis+cluster://{}", self.addresses().join(","))
     }
@@ -97,12 +82,12 @@ impl Cluster {
             .collect()
     }
 
-    /// All six nodes, whatever their part is.
+    /// All six nodes, masters and replicas.
     pub fn nodes(&self) -> &[Server] {
         &self.nodes
     }
 
-    /// The nodes that are masters now, by their own word. Those that are down are left out.
+    /// Returns the running nodes that are masters now.
     pub async fn masters(&self) -> Vec<Server> {
         let cluster = self.clone();
         blocking(move || {
@@ -114,7 +99,7 @@ impl Cluster {
         .await
     }
 
-    /// The master that holds a key now.
+    /// Returns the master that owns a key now.
     pub async fn owner(&self, key: &str) -> Server {
         let command = format!("CLUSTER KEYSLOT {key}");
         for master in self.masters().await {
@@ -131,35 +116,33 @@ impl Cluster {
                 return master;
             }
         }
-        panic!("no master holds the slot of {key}");
+        panic!("no master owns the slot of {key}");
     }
 
-    /// Waits until every replica has what its master has now: what is written before survives a
+    /// Waits until every replica has received the writes that its master has now, so that they survive a
     /// failover.
     pub async fn replicate(&self) {
         for master in self.masters().await {
-            blocking(move || wait_for_replicas(&master, Instant::now() + PATIENCE)).await;
+            blocking(move || wait_for_replicas(&master)).await;
         }
     }
 
-    /// Waits until every node that runs finds all slots served, and every replica its master.
+    /// Waits until every running node considers all slots served, and every replica is connected to its
+    /// master.
     pub async fn settle(&self) {
         let cluster = self.clone();
         blocking(move || cluster.settle_blocking()).await;
     }
 
     fn settle_blocking(&self) {
-        let deadline = Instant::now() + PATIENCE;
         for node in self.nodes.iter().filter(|node| node.pid().is_some()) {
-            while !is_settled(node) {
-                let state = || node.run_blocking("CLUSTER NODES");
-                assert!(
-                    Instant::now() < deadline,
-                    "{node:?} does not settle: {}",
-                    state()
-                );
-                sleep(Duration::from_millis(50));
-            }
+            poll_blocking(
+                || is_settled(node).then_some(()),
+                || {
+                    let state = node.run_blocking("CLUSTER NODES");
+                    format!("{node:?} does not settle: {state}")
+                },
+            );
         }
     }
 }
@@ -171,7 +154,8 @@ fn is_settled(node: &Server) -> bool {
         && (replication.contains("role:master") || replication.contains("master_link_status:up"))
 }
 
-/// The slots of the node that wrote this list: the line of `myself`, from its ninth word on.
+/// Returns the slots of the node that returned this list: the words from the ninth on in the line with
+/// `myself`.
 fn slots(cluster_nodes: &str) -> Vec<std::ops::RangeInclusive<u16>> {
     let line = cluster_nodes
         .lines()
@@ -182,16 +166,4 @@ fn slots(cluster_nodes: &str) -> Vec<std::ops::RangeInclusive<u16>> {
         Some(first.parse().ok()?..=last.parse().ok()?)
     });
     ranges.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_are_those_of_the_node_that_was_asked() {
-        let nodes = "a1 127.0.0.1:7001@17001 master - 0 1 2 connected 5461-10922\n\
-                     b2 127.0.0.1:7000@17000 myself,master - 0 1 1 connected 0-5460 7000 [9->-a1]\n";
-        assert_eq!(slots(nodes), [0..=5460, 7000..=7000]);
-    }
 }

@@ -1,52 +1,41 @@
 //! Redis Sentinel: a master with two replicas, and three sentinels that watch it.
 
 use std::sync::OnceLock;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use super::need::REDIS;
 use super::redis::{Redis, wait_for_replicas};
-use super::require::is_present;
+use super::require::start_if_installed;
 use super::{Options, Server, blocking};
+use crate::poll_blocking;
 
-/// How long the sentinels may take to know one another.
-const PATIENCE: Duration = Duration::from_mins(5);
-
-/// A master that is silent for so long, in milliseconds, is replaced: never in a test that wants none
-/// replaced, however long the machine keeps it waiting.
+/// How long a master may be silent before a replica replaces it, in milliseconds. So long that it does not
+/// happen by accident on a busy machine.
 const DOWN_AFTER: &str = "600000";
 
-/// The same where the master is to be replaced. A busy machine may keep a healthy one from answering for
-/// seconds.
+/// The same for tests of a failover. A healthy master on a busy machine may be silent for seconds.
 const SHORT_DOWN_AFTER: &str = "6000";
 
-/// The name that the sentinels know the master by.
-pub const MASTER: &str = "primary";
+/// The name of the master in the configuration of the sentinels.
+const MASTER: &str = "primary";
 
-/// Three servers and three sentinels. Clones are the same six.
+/// Three servers and three sentinels. A clone is the same group.
 #[derive(Clone, Debug)]
 pub struct Sentinel {
     servers: Vec<Server>,
     sentinels: Vec<Server>,
 }
 
-/// The one set for all tests of this program.
+/// Returns the group that all tests of the program share.
 pub async fn shared() -> Option<Sentinel> {
     static SHARED: OnceLock<Sentinel> = OnceLock::new();
-    if !is_present(&REDIS) {
-        return None;
-    }
     let start = || Sentinel::start(&Options::new().fast(), DOWN_AFTER);
-    Some(blocking(move || SHARED.get_or_init(start).clone()).await)
+    start_if_installed(&REDIS, move || SHARED.get_or_init(start).clone()).await
 }
 
-/// A set of the test's own, whose master is replaced when it is silent for six seconds; the options are
-/// for the three servers.
+/// Starts a group for one test. A replica replaces a master that is silent for six seconds. The options
+/// apply to the three servers.
 pub async fn private(options: Options) -> Option<Sentinel> {
-    if !is_present(&REDIS) {
-        return None;
-    }
-    Some(blocking(move || Sentinel::start(&options, SHORT_DOWN_AFTER)).await)
+    start_if_installed(&REDIS, move || Sentinel::start(&options, SHORT_DOWN_AFTER)).await
 }
 
 impl Sentinel {
@@ -62,18 +51,12 @@ impl Sentinel {
             )
         };
         let servers = vec![master.clone(), replica(), replica()];
-        // Sentinels learn of replicas from the master, and ask it only every ten seconds.
-        let deadline = Instant::now() + PATIENCE;
-        while !master
-            .run_blocking("INFO replication")
-            .contains("connected_slaves:2")
-        {
-            assert!(
-                Instant::now() < deadline,
-                "the replicas do not find {master:?}"
-            );
-            sleep(Duration::from_millis(20));
-        }
+        // Sentinels read the list of replicas from the master only every ten seconds.
+        let info = || master.run_blocking("INFO replication");
+        poll_blocking(
+            || info().contains("connected_slaves:2").then_some(()),
+            || format!("the replicas do not connect to {master:?}: {}", info()),
+        );
         let config = format!(
             "sentinel monitor {MASTER} 127.0.0.1 {port} 2\n\
              sentinel down-after-milliseconds {MASTER} {down_after}\n\
@@ -84,11 +67,11 @@ impl Sentinel {
             servers,
             sentinels: (0..3).map(watch).collect(),
         };
-        sentinel.settle_blocking();
+        sentinel.settle();
         sentinel
     }
 
-    /// Its URL, naming every sentinel and then the master:
+    /// The URL with the addresses of all sentinels and the name of the master:
     /// `redis+sentinel://127.0.0.1:PORT,127.0.0.1:PORT,127.0.0.1:PORT/primary`.
     pub fn url(&self) -> String {
         let addresses: Vec<_> = self
@@ -99,70 +82,49 @@ impl Sentinel {
         format!("redis+sentinel://{}/{MASTER}", addresses.join(","))
     }
 
-    /// The three servers that hold data, whatever their part is.
+    /// The three servers that store data, the master and its replicas.
     pub fn servers(&self) -> &[Server] {
         &self.servers
     }
 
-    /// The three sentinels.
-    pub fn sentinels(&self) -> &[Server] {
-        &self.sentinels
-    }
-
-    /// The master, by the word of the first sentinel that runs.
+    /// Returns the master, according to the first sentinel.
     pub async fn master(&self) -> Server {
         let sentinel = self.clone();
         blocking(move || {
-            let asked = sentinel.running().next().expect("one sentinel runs");
-            let said = asked.run_blocking(&format!("SENTINEL GET-MASTER-ADDR-BY-NAME {MASTER}"));
-            let port = said
+            let command = format!("SENTINEL GET-MASTER-ADDR-BY-NAME {MASTER}");
+            let reply = sentinel.sentinels[0].run_blocking(&command);
+            let port = reply
                 .lines()
                 .nth(1)
                 .and_then(|line| line.trim().parse().ok());
-            let is_meant = |server: &&Server| Some(server.port()) == port;
+            let is_master = |server: &&Server| Some(server.port()) == port;
             sentinel
                 .servers
                 .iter()
-                .find(is_meant)
-                .expect("it is one of ours")
+                .find(is_master)
+                .expect("the master is one of the three")
                 .clone()
         })
         .await
     }
 
-    /// Waits until every replica has what the master has now: what is written before survives a
+    /// Waits until every replica has received the writes that the master has now, so that they survive a
     /// failover.
     pub async fn replicate(&self) {
         let master = self.master().await;
-        blocking(move || wait_for_replicas(&master, Instant::now() + PATIENCE)).await;
+        blocking(move || wait_for_replicas(&master)).await;
     }
 
-    /// Waits until every sentinel that runs knows the two others and both replicas.
-    pub async fn settle(&self) {
-        let sentinel = self.clone();
-        blocking(move || sentinel.settle_blocking()).await;
-    }
-
-    fn settle_blocking(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        for sentinel in self.running() {
-            loop {
-                let info = sentinel.run_blocking("INFO sentinel");
-                if info.contains("status=ok") && info.contains("slaves=2,sentinels=3") {
-                    break;
-                }
-                assert!(
-                    Instant::now() < deadline,
-                    "{sentinel:?} does not settle: {info}"
-                );
-                sleep(Duration::from_millis(50));
-            }
+    /// Waits until every sentinel knows the two others and both replicas.
+    fn settle(&self) {
+        for sentinel in &self.sentinels {
+            let info = || sentinel.run_blocking("INFO sentinel");
+            let is_settled =
+                |info: String| info.contains("status=ok") && info.contains("slaves=2,sentinels=3");
+            poll_blocking(
+                || is_settled(info()).then_some(()),
+                || format!("{sentinel:?} does not settle: {}", info()),
+            );
         }
-    }
-
-    fn running(&self) -> impl Iterator<Item = &Server> {
-        self.sentinels
-            .iter()
-            .filter(|sentinel| sentinel.pid().is_some())
     }
 }

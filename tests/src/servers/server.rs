@@ -1,4 +1,4 @@
-//! One running server.
+//! A running server.
 
 use std::fmt;
 use std::fs;
@@ -7,53 +7,48 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use super::daemon::{Daemon, Launch, log_file};
 use super::user::{User, hand_over, unprivileged};
 use super::{port, reaper};
+use crate::{PATIENCE, poll_blocking};
 
-/// How long a server may take to answer after its start, and to end in an orderly way. Generous:
-/// several are started at once on a machine that compiles at the same time.
-const PATIENCE: Duration = Duration::from_mins(5);
-
-/// What differs between the engines.
+/// The differences between the kinds of servers.
 pub(crate) trait Engine: fmt::Debug + Send + Sync {
-    /// A word for directories and messages.
+    /// The name in directories and messages.
     fn name(&self) -> &'static str;
 
-    /// The user that its package made for it.
+    /// The user that the package of the server creates.
     fn user(&self) -> &'static str;
 
-    /// Fills a new directory with what the server needs there. Runs once.
+    /// Creates the files of a new server in its directory. Called once.
     fn prepare(&self, place: &Place) -> Result<(), String>;
 
-    /// What to start.
+    /// Returns the command line.
     fn launch(&self, place: &Place) -> Launch;
 
-    /// Whether the process `pid` answers; `log` is what it wrote since it was started.
+    /// Returns whether the server with the process `pid` is ready. `log` is its output since the start.
     fn is_ready(&self, place: &Place, pid: u32, log: &str) -> bool;
 
-    /// The signal for an orderly end.
+    /// The signal for a clean shutdown.
     fn stop_signal(&self) -> Signal;
 
-    /// The URL of the database called so, or of the one there from the start.
+    /// Returns the URL of a database, by default of the first one.
     fn url(&self, port: u16, database: Option<&str>) -> String;
 
-    /// The engine's own client, given a statement or command to run.
+    /// Returns the command that runs a statement with the command-line client of the server.
     fn client(&self, port: u16, statement: &str) -> Command;
 
-    /// The statement that makes a new database, if one is needed, and that database's name.
+    /// Returns the name of a new database and the statement that creates it, if one is needed.
     fn new_database(&self, number: u32) -> (Option<String>, String);
 
-    /// Where the engine logs statements, if it was started so.
+    /// The file to which the server logs statements, if that is enabled.
     fn statement_log(&self, place: &Place) -> Option<PathBuf>;
 }
 
-/// Where a server is.
+/// The directory, port and user of a server.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     pub(crate) directory: PathBuf,
@@ -62,14 +57,14 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// A path in the directory, as an argument.
+    /// Returns a path in the directory, as an argument.
     pub(crate) fn path(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
     }
 }
 
-/// A server that a test talks to. Clones are the same server; it ends with the last of them, and in
-/// any case with the tests.
+/// A running server. A clone is the same server. The server ends when the last clone is dropped, and at
+/// the latest with the tests.
 #[derive(Clone)]
 pub struct Server {
     inner: Arc<Inner>,
@@ -87,7 +82,7 @@ impl Server {
     pub(crate) fn start(engine: Box<dyn Engine>) -> Self {
         let directory = reaper::new_directory(engine.name());
         let user = unprivileged(engine.user());
-        hand_over(&directory, user).expect("a new directory can be given away");
+        hand_over(&directory, user).expect("the owner of a directory can be changed");
         let mut place = Place {
             directory,
             port: port::free(),
@@ -99,7 +94,7 @@ impl Server {
         let daemon = loop {
             match Daemon::begin(engine.as_ref(), &place) {
                 Ok(daemon) => break daemon,
-                // Another program took it in the meantime.
+                // Another program has taken the port meanwhile.
                 Err(_) if !port::is_free(place.port) => place.port = port::free(),
                 Err(why) => panic!("{} does not start: {why}", engine.name()),
             }
@@ -115,39 +110,32 @@ impl Server {
         }
     }
 
-    /// The URL of the database that is there from the start, with name and password.
+    /// The URL of the first database, with user and password.
     pub fn url(&self) -> String {
         self.inner.engine.url(self.port(), None)
     }
 
-    /// The port on 127.0.0.1. It stays the same over a restart.
+    /// The port on 127.0.0.1. A restart does not change it.
     pub fn port(&self) -> u16 {
         self.inner.place.port
     }
 
-    /// The address it listens on.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port()).into()
     }
 
-    /// The process, while there is one.
+    /// The process id, while the server runs.
     pub fn pid(&self) -> Option<u32> {
         self.daemon().as_ref().map(Daemon::pid)
     }
 
-    /// Where its data and its log are.
+    /// The directory of the data and the log.
     pub fn directory(&self) -> &Path {
         &self.inner.place.directory
     }
 
-    /// All it has written to its output, restarts included.
-    pub fn log(&self) -> String {
-        log_since(self.directory(), 0)
-    }
-
-    /// A new, empty database in this server, as a URL: shared servers keep tests apart so.
-    ///
-    /// In Redis it is the next number.
+    /// Creates an empty database and returns its URL. Tests on a shared server use separate databases.
     pub async fn new_database(&self) -> String {
         let number = 1 + self.inner.databases.fetch_add(1, Ordering::Relaxed);
         let (statement, name) = self.inner.engine.new_database(number);
@@ -157,33 +145,31 @@ impl Server {
         self.inner.engine.url(self.port(), Some(&name))
     }
 
-    /// Runs a statement (a command, in Redis) through the engine's own client, as its administrator,
-    /// and gives what that prints. A failure is a panic. Redis commands are split at white space.
+    /// Runs a statement, or a Redis command, with the command-line client of the server and as its
+    /// administrator, and returns the output. Panics if it fails. A Redis command is split at white space.
     pub async fn run(&self, statement: impl Into<String>) -> String {
         let (server, statement) = (self.clone(), statement.into());
         blocking(move || server.run_blocking(&statement)).await
     }
 
-    /// The same, where a failure is expected.
+    /// Like [`run`](Self::run), for a statement that may fail.
     ///
     /// # Errors
     ///
-    /// What the client says of the failure. In Redis an error is a reply like any other.
+    /// Returns the output of the client if it fails. An error reply of Redis is not a failure.
     pub async fn try_run(&self, statement: impl Into<String>) -> Result<String, String> {
         let (server, statement) = (self.clone(), statement.into());
         blocking(move || server.try_run_blocking(&statement)).await
     }
 
     pub(crate) fn run_blocking(&self, statement: &str) -> String {
-        let said = self.try_run_blocking(statement);
-        said.unwrap_or_else(|why| panic!("{self:?}: `{statement}` failed: {why}"))
+        let output = self.try_run_blocking(statement);
+        output.unwrap_or_else(|why| panic!("{self:?}: `{statement}` failed: {why}"))
     }
 
     fn try_run_blocking(&self, statement: &str) -> Result<String, String> {
         let mut client = self.inner.engine.client(self.port(), statement);
-        let output = client
-            .output()
-            .expect("the client of an installed server starts");
+        let output = client.output().expect("the client starts");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if output.status.success() {
             return Ok(text);
@@ -191,7 +177,7 @@ impl Server {
         Err(text + &String::from_utf8_lossy(&output.stderr))
     }
 
-    /// Ends it at once, with all its processes and without a chance to write anything more.
+    /// Kills the server and its child processes.
     pub async fn kill(&self) {
         let server = self.clone();
         blocking(move || server.kill_blocking()).await;
@@ -203,7 +189,7 @@ impl Server {
         }
     }
 
-    /// Ends it in the orderly way.
+    /// Shuts the server down cleanly.
     pub async fn stop(&self) {
         let server = self.clone();
         blocking(move || {
@@ -215,8 +201,8 @@ impl Server {
         .await;
     }
 
-    /// Starts it again on the same port and the same data, and returns when it answers. Kills it
-    /// first if it runs.
+    /// Starts the server again with the same port and data, and waits until it is ready. Kills it first if
+    /// it runs.
     pub async fn restart(&self) {
         let server = self.clone();
         blocking(move || {
@@ -229,21 +215,21 @@ impl Server {
         .await;
     }
 
-    /// Stops it where it is: connections stay open, and nobody answers.
+    /// Stops the processes of the server with SIGSTOP. Connections stay open and get no replies.
     pub fn pause(&self) {
         if let Some(daemon) = self.daemon().as_mut() {
             daemon.pause();
         }
     }
 
-    /// Lets it go on after [`pause`](Self::pause).
+    /// Continues the server after [`pause`](Self::pause).
     pub fn resume(&self) {
         if let Some(daemon) = self.daemon().as_mut() {
             daemon.resume();
         }
     }
 
-    /// Frees the disk, in effect, that [`Options::file_limit`](super::Options::file_limit) has made full.
+    /// Removes the limit that [`Options::file_limit`](super::Options::file_limit) has set.
     pub fn lift_file_limit(&self) {
         if let Some(daemon) = self.daemon().as_mut() {
             daemon.lift_file_limit();
@@ -258,7 +244,7 @@ impl Server {
         self.inner.engine.statement_log(&self.inner.place)
     }
 
-    /// A test that fails while it holds the lock leaves a server that can be killed all the same.
+    /// Ignores a poisoned lock, so that the server can be killed after a test has failed.
     fn daemon(&self) -> MutexGuard<'_, Option<Daemon>> {
         self.inner
             .daemon
@@ -276,32 +262,33 @@ impl fmt::Debug for Server {
 impl Drop for Inner {
     fn drop(&mut self) {
         drop(self.daemon.get_mut().map(Option::take));
-        // The reaper removes what is left.
+        // If this fails, the reaper removes the directory.
         let _ = fs::remove_dir_all(&self.place.directory);
     }
 }
 
 impl Daemon {
-    /// Starts the server and waits until it answers.
+    /// Starts the server and waits until it is ready.
     fn begin(engine: &dyn Engine, place: &Place) -> Result<Self, String> {
         let log = log_file(&place.directory);
         let offset = fs::metadata(&log).map_or(0, |metadata| metadata.len());
         let mut daemon = Self::start(&engine.launch(place), &place.directory)
             .map_err(|error| format!("no process: {error}"))?;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let output = log_since(&place.directory, offset);
-            if let Some(status) = daemon.ended() {
-                return Err(format!("it ended with {status}:\n{output}"));
-            }
-            if engine.is_ready(place, daemon.pid(), &output) {
-                return Ok(daemon);
-            }
-            if Instant::now() >= deadline {
-                return Err(format!("it does not answer:\n{output}"));
-            }
-            sleep(Duration::from_millis(10));
-        }
+        poll_blocking(
+            || {
+                let output = log_since(&place.directory, offset);
+                if let Some(status) = daemon.ended() {
+                    return Some(Err(format!("it ended with {status}:\n{output}")));
+                }
+                let is_ready = engine.is_ready(place, daemon.pid(), &output);
+                is_ready.then_some(Ok(()))
+            },
+            || {
+                let output = log_since(&place.directory, offset);
+                format!("{} is not ready:\n{output}", engine.name())
+            },
+        )?;
+        Ok(daemon)
     }
 }
 
@@ -311,7 +298,7 @@ fn log_since(directory: &Path, offset: u64) -> String {
     String::from_utf8_lossy(bytes.get(from..).unwrap_or_default()).into_owned()
 }
 
-/// Runs what blocks apart from the tests' tasks, which have to go on meanwhile.
+/// Runs a blocking function outside of the runtime's threads, so that the tasks of the tests keep running.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,

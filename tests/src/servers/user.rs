@@ -1,4 +1,4 @@
-//! The user that a server runs as.
+//! The user of a server.
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -15,10 +15,10 @@ pub(crate) struct User {
     pub(crate) gid: u32,
 }
 
-/// The user for a server: its own as the package made it, else `nobody`; none where the tests are
-/// not root, and so can be nobody but themselves.
+/// Returns the user for a server: the one that its package created, or else `nobody`. Returns `None` if the
+/// tests do not run as root and thus cannot change the user.
 ///
-/// PostgreSQL and MariaDB refuse to run as root.
+/// PostgreSQL and MariaDB do not run as root.
 pub(crate) fn unprivileged(preferred: &str) -> Option<User> {
     if !geteuid().is_root() {
         return None;
@@ -31,14 +31,14 @@ pub(crate) fn unprivileged(preferred: &str) -> Option<User> {
     })
 }
 
-/// Has a program run as that user.
+/// Makes a program run as that user.
 pub(crate) fn become_user(command: &mut Command, user: Option<User>) {
     if let Some(User { uid, gid }) = user {
         command.uid(uid).gid(gid);
     }
 }
 
-/// Makes a directory that user's own, closed to others.
+/// Gives a directory to that user and closes it to others.
 pub(crate) fn hand_over(directory: &Path, user: Option<User>) -> io::Result<()> {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
     match user {

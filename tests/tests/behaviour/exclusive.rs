@@ -1,6 +1,9 @@
-//! Requests of one session that run one at a time.
+//! Exclusive sections of a session.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use poem::{EndpointExt, Route, get, web::Data};
 use poem_session::{
@@ -16,25 +19,15 @@ use crate::support::{App, Browser, Op, Reply, Scripted, Shop, settings};
 
 const LEASE: Duration = Duration::from_secs(15);
 
-async fn sign_in(app: &App) -> Browser {
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    alice
-}
-
-/// A job that holds the session until it is told to go on, and then adds to what it found.
+/// Locks the session in a job, which appends to the cart that it has read when it is notified.
 async fn hold(app: &App, alice: &Browser, name: &'static str) -> (Arc<Notify>, JoinHandle<()>) {
-    let session = app
-        .sessions
-        .open::<Shop>(&alice.signed_id())
-        .await
-        .expect("it lives");
+    let session = app.open(alice).await;
     let go = Arc::new(Notify::new());
-    let told = Arc::clone(&go);
-    let lock = session.lock().await.expect("nobody holds it");
+    let proceed = Arc::clone(&go);
+    let lock = session.lock().await.expect("the lock is free");
     let job = tokio::spawn(async move {
         let cart = session.cart().expect("it decodes");
-        told.notified().await;
+        proceed.notified().await;
         session
             .set_cart([cart, vec![name.into()]].concat())
             .expect("it fits");
@@ -44,7 +37,7 @@ async fn hold(app: &App, alice: &Browser, name: &'static str) -> (Arc<Notify>, J
     (go, job)
 }
 
-/// A request whose handler reads, locked, what it then writes.
+/// Sends a request whose handler locks the session, reads the cart and appends to it.
 fn append(alice: &Browser, name: &'static str) -> JoinHandle<Reply> {
     let alice = alice.clone();
     tokio::spawn(async move {
@@ -63,35 +56,31 @@ fn append(alice: &Browser, name: &'static str) -> JoinHandle<Reply> {
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn critical_sections_do_not_overlap() {
+async fn exclusive_sections_of_one_process_do_not_overlap() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let (go, first) = hold(&app, &alice, "first").await;
     let second = append(&alice, "second");
     let third = append(&alice, "third");
     app.store.calls();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!second.is_finished() && !third.is_finished());
-    // They stand in line here, and do not ask the store again and again.
+    // The waiting requests of this process make no store calls.
     assert_eq!(app.store.calls(), [Op::Load, Op::Load]);
     go.notify_one();
     first.await.expect("no panic");
     for request in [second, third] {
         assert_eq!(request.await.expect("no panic").status, 200);
     }
-    // Nothing is lost though each wrote the whole list.
-    assert_eq!(
-        alice.ask(|s| Ok(s.cart()?)).await,
-        ["first", "second", "third"]
-    );
+    assert_eq!(alice.cart().await, ["first", "second", "third"]);
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn critical_sections_of_two_processes_do_not_overlap() {
+async fn exclusive_sections_of_two_processes_do_not_overlap() {
     let app = App::new();
     let other = app.redeployed(settings);
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let (go, first) = hold(&app, &alice, "first").await;
     let second = append(&alice.at(&other), "second");
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -99,16 +88,17 @@ async fn critical_sections_of_two_processes_do_not_overlap() {
     go.notify_one();
     first.await.expect("no panic");
     assert_eq!(second.await.expect("no panic").status, 200);
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["first", "second"]);
+    assert_eq!(alice.cart().await, ["first", "second"]);
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn a_request_that_does_not_lock_is_not_held_up() {
+async fn a_lock_blocks_neither_requests_without_a_lock_nor_other_sessions() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let (alice, bob) = (app.sign_in().await, app.sign_in().await);
     let (go, first) = hold(&app, &alice, "first").await;
     alice.act(|s| Ok(s.set_visits(5)?)).await;
+    assert_eq!(append(&bob, "bob's").await.expect("no panic").status, 200);
     go.notify_one();
     first.await.expect("no panic");
     let found = alice.ask(|s| Ok((s.visits()?, s.cart()?))).await;
@@ -117,44 +107,12 @@ async fn a_request_that_does_not_lock_is_not_held_up() {
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn sessions_of_two_visitors_do_not_wait_for_each_other() {
+async fn all_locks_of_one_request_share_one_lease() {
     let app = App::new();
-    let (alice, bob) = (sign_in(&app).await, sign_in(&app).await);
-    let (go, first) = hold(&app, &alice, "first").await;
-    assert_eq!(append(&bob, "bob's").await.expect("no panic").status, 200);
-    go.notify_one();
-    first.await.expect("no panic");
-}
-
-/// Conformance 2.6
-#[tokio::test(start_paused = true)]
-async fn a_handler_that_locks_its_session_twice_does_not_wait_for_itself() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let reply = alice
         .visit(|session| async move {
-            let one = session.lock().await.map_err(poem::Error::from)?;
-            let two = session.lock().await.map_err(poem::Error::from)?;
-            drop(one);
-            session.set_visits(1)?;
-            session.save().await?;
-            drop(two);
-            let again = session.lock().await.map_err(poem::Error::from)?;
-            drop(again);
-            Ok(())
-        })
-        .await;
-    assert_eq!(reply.status, 200);
-}
-
-/// Conformance 2.6
-#[tokio::test(start_paused = true)]
-async fn two_tasks_of_one_request_that_lock_its_session_share_the_lock() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let reply = alice
-        .visit(|session| async move {
-            // One guard is held until the other is there as well.
+            // Each guard is held until the other one is there.
             let (one, two) = tokio::join!(session.lock(), session.lock());
             let both = (
                 one.map_err(poem::Error::from)?,
@@ -165,9 +123,23 @@ async fn two_tasks_of_one_request_that_lock_its_session_share_the_lock() {
         })
         .await;
     assert_eq!(reply.status, 200);
+    let reply = alice
+        .visit(|session| async move {
+            let one = session.lock().await.map_err(poem::Error::from)?;
+            let two = session.lock().await.map_err(poem::Error::from)?;
+            drop(one);
+            session.set_visits(1)?;
+            session.save().await?;
+            drop(two);
+            // The lease is being released, so both wait.
+            let (one, two) = tokio::join!(session.lock(), session.lock());
+            one.and(two).map(drop).map_err(poem::Error::from)
+        })
+        .await;
+    assert_eq!(reply.status, 200);
 }
 
-/// A holder in a process that is no more.
+/// Takes the lock for a process that has crashed.
 async fn crashed_holder(app: &App, alice: &Browser) {
     let until = app.now().saturating_add(LEASE);
     let key = alice.signed_id().public();
@@ -181,108 +153,86 @@ async fn crashed_holder(app: &App, alice: &Browser) {
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn the_lease_of_a_crashed_holder_ends() {
+async fn a_request_gets_the_lock_when_the_lease_of_a_crashed_holder_expires() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     crashed_holder(&app, &alice).await;
     let mut asked = app.store.pause(Op::Lock);
     let waiting = append(&alice, "after the crash");
     asked.arrived().await;
     asked.release();
-    // It was refused once; now the lease runs out.
+    // The first attempt is refused. The lease expires before the second.
     let mut again = app.store.pause(Op::Lock);
     again.arrived().await;
     app.pass(LEASE);
     again.release();
     assert_eq!(waiting.await.expect("no panic").status, 200);
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["after the crash"]);
+    assert_eq!(alice.cart().await, ["after the crash"]);
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn waiting_has_a_limit_and_then_a_clear_error() {
+async fn waiting_for_a_lock_ends_with_an_error_after_lock_timeout() {
     let app = App::with(|builder| builder.lock_timeout(Duration::from_secs(2)));
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     crashed_holder(&app, &alice).await;
     let began = tokio::time::Instant::now();
     let reply = append(&alice, "never").await.expect("no panic");
-    // The clock is paused: this is the time that was waited for.
+    // The clock is paused, so that this is the exact time.
     assert_eq!(began.elapsed().as_secs(), 2);
     assert_eq!(reply.status, 503);
     assert_eq!(reply.body, "Service Unavailable");
-    let session = app
-        .sessions
-        .open::<Shop>(&alice.signed_id())
-        .await
-        .expect("it lives");
+    let session = app.open(&alice).await;
     let error = session.lock().await.expect_err("it is held");
     assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
     assert!(error.to_string().contains("2s"), "{error}");
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, Vec::<String>::new());
+    assert_eq!(alice.cart().await, Vec::<String>::new());
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn who_lost_the_lease_cannot_write() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let session = app
-        .sessions
-        .open::<Shop>(&alice.signed_id())
-        .await
-        .expect("it lives");
-    let lock = session.lock().await.expect("nobody holds it");
-    session.set_cart(vec!["too late".into()]).expect("it fits");
-    // The process stood still for longer than its lease.
-    app.pass(LEASE);
-    let error = session.save().await.expect_err("the lease has run out");
-    assert!(matches!(error, SaveError::LeaseLost), "{error}");
-    drop(lock);
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, Vec::<String>::new());
+async fn a_save_after_the_lease_is_lost_is_refused_if_it_has_changes() {
+    for has_changes in [true, false] {
+        let app = App::new();
+        let alice = app.sign_in().await;
+        let session = app.open(&alice).await;
+        let lock = session.lock().await.expect("the lock is free");
+        if has_changes {
+            session.set_cart(vec!["too late".into()]).expect("it fits");
+        }
+        // The process stops for longer than its lease.
+        app.pass(LEASE);
+        let saved = session.save().await;
+        assert_eq!(saved.is_ok(), !has_changes, "{saved:?}");
+        assert!(matches!(saved, Ok(()) | Err(SaveError::LeaseLost)));
+        drop(lock);
+        assert_eq!(alice.cart().await, Vec::<String>::new());
+    }
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn who_lost_the_lease_and_has_nothing_to_write_has_not_failed() {
+async fn a_running_holder_renews_its_lease() {
     let app = App::new();
-    let alice = sign_in(&app).await;
-    let session = app
-        .sessions
-        .open::<Shop>(&alice.signed_id())
-        .await
-        .expect("it lives");
-    let _lock = session.lock().await.expect("nobody holds it");
-    app.pass(LEASE);
-    session.save().await.expect("nothing is to be written");
-}
-
-/// Conformance 2.6
-#[tokio::test(start_paused = true)]
-async fn a_holder_that_lives_keeps_its_lease() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let (go, first) = hold(&app, &alice, "first").await;
     for _ in 0..10 {
-        // Both clocks move on, a third of the lease at a time.
+        // Both clocks advance by a third of the lease.
         app.pass(LEASE / 3);
         tokio::time::sleep(LEASE / 3 + Duration::from_millis(1)).await;
     }
     go.notify_one();
     first.await.expect("it could save");
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["first"]);
+    assert_eq!(alice.cart().await, ["first"]);
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn a_session_that_ends_while_a_request_waits_for_it_is_a_conflict() {
+async fn a_session_that_ends_while_a_request_waits_for_its_lock_is_a_conflict() {
     let app = App::new();
-    let alice = sign_in(&app).await;
-    let session = app
-        .sessions
-        .open::<Shop>(&alice.signed_id())
-        .await
-        .expect("it lives");
-    let lock = session.lock().await.expect("nobody holds it");
+    let alice = app.sign_in().await;
+    let session = app.open(&alice).await;
+    let lock = session.lock().await.expect("the lock is free");
     let waiting = append(&alice.fork(), "never");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!waiting.is_finished());
@@ -294,30 +244,30 @@ async fn a_session_that_ends_while_a_request_waits_for_it_is_a_conflict() {
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn a_locked_handler_that_panics_or_goes_away_gives_the_session_back() {
+async fn a_handler_that_panics_or_is_dropped_releases_its_lock() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let tab = alice.clone();
     let panicked = tokio::spawn(async move {
         tab.visit(|session| async move {
             let _lock = session.lock().await.map_err(poem::Error::from)?;
-            assert_eq!(session.user()?, Some(8), "a handler's own fault");
+            assert_eq!(session.user()?, Some(8), "a mistake in a handler");
             Ok(())
         })
         .await
     });
     assert!(panicked.await.is_err());
-    let (tell, told) = oneshot::channel();
+    let (sender, receiver) = oneshot::channel();
     let tab = alice.clone();
     let gone = tokio::spawn(async move {
         tab.visit(|session| async move {
             let _lock = session.lock().await.map_err(poem::Error::from)?;
-            let _ = tell.send(());
+            let _ = sender.send(());
             std::future::pending::<poem::Result<()>>().await
         })
         .await
     });
-    told.await.expect("it gets the lock");
+    receiver.await.expect("it gets the lock");
     gone.abort();
     assert_eq!(append(&alice, "next").await.expect("no panic").status, 200);
 }
@@ -335,39 +285,40 @@ async fn exclusive_visitor(shop: Session<Shop>) -> poem::Result<String> {
     Ok(shop.is_new().to_string())
 }
 
-/// What a handler gives away to a task that goes on when it has returned.
+/// The session that a handler leaves for a task.
 #[derive(Clone, Default)]
-struct Given(Arc<std::sync::Mutex<Option<Session<Shop>>>>);
+struct Kept(Arc<Mutex<Option<Session<Shop>>>>);
 
 #[session(exclusive)]
-async fn exclusive_give(shop: Session<Shop>, given: Data<&Given>) {
-    *given.0.0.lock().expect("no panic") = Some(shop);
+async fn exclusive_keep(shop: Session<Shop>, kept: Data<&Kept>) {
+    *kept.0.0.lock().expect("no panic") = Some(shop);
+}
+
+fn exclusive_app(kept: &Kept) -> App {
+    let routes = Route::new()
+        .at("/", Scripted)
+        .at("/append", get(exclusive_append))
+        .at("/visitor", get(exclusive_visitor))
+        .at("/keep", get(exclusive_keep));
+    App::serving(routes.data(kept.clone()), settings)
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn exclusive_as_an_option_ends_with_the_request_even_if_a_task_keeps_the_session() {
-    let given = Given::default();
-    let routes = Route::new()
-        .at("/", Scripted)
-        .at("/give", get(exclusive_give))
-        .at("/append", get(exclusive_append));
-    let app = App::serving(routes.data(given.clone()), settings);
-    let alice = sign_in(&app).await;
-    assert_eq!(alice.get("/give").await.status, 200);
-    assert!(given.0.lock().expect("no panic").is_some());
+async fn the_exclusive_option_ends_with_the_request_even_if_a_task_keeps_the_session() {
+    let kept = Kept::default();
+    let app = exclusive_app(&kept);
+    let alice = app.sign_in().await;
+    assert_eq!(alice.get("/keep").await.status, 200);
+    assert!(kept.0.lock().expect("no panic").is_some());
     assert_eq!(alice.get("/append").await.status, 200);
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn exclusive_as_an_option_runs_requests_of_a_session_one_at_a_time() {
-    let routes = Route::new()
-        .at("/", Scripted)
-        .at("/append", get(exclusive_append))
-        .at("/visitor", get(exclusive_visitor));
-    let app = App::serving(routes, settings);
-    let alice = sign_in(&app).await;
+async fn the_exclusive_option_runs_the_requests_of_a_session_one_at_a_time() {
+    let app = exclusive_app(&Kept::default());
+    let alice = app.sign_in().await;
     let requests = (0..10).map(|_| {
         let alice = alice.clone();
         tokio::spawn(async move { alice.get("/append").await })
@@ -376,20 +327,17 @@ async fn exclusive_as_an_option_runs_requests_of_a_session_one_at_a_time() {
         assert_eq!(request.await.expect("no panic").status, 200);
     }
     let expected: Vec<String> = (0..10).map(|n| n.to_string()).collect();
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, expected);
-    let stranger = app.browser();
-    assert_eq!(stranger.get("/visitor").await.body, "true");
+    assert_eq!(alice.cart().await, expected);
+    // Without a session there is nothing to lock.
+    assert_eq!(app.browser().get("/visitor").await.body, "true");
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn who_finds_nothing_left_to_lock_asks_the_store_for_nothing_more() {
-    let routes = Route::new()
-        .at("/", Scripted)
-        .at("/append", get(exclusive_append));
-    let app = App::serving(routes, settings);
-    let alice = sign_in(&app).await;
-    // Its use would be noted.
+async fn a_session_that_is_gone_at_the_lock_causes_no_further_store_call() {
+    let app = exclusive_app(&Kept::default());
+    let alice = app.sign_in().await;
+    // A touch is due.
     app.pass(Duration::from_mins(10));
     let mut lock = app.store.pause(Op::Lock);
     let late = alice.fork();

@@ -1,4 +1,4 @@
-//! What a holder of a lock has sent, and what arrives when the lock is another's.
+//! Writes that a holder of a lock has sent, and that arrive when another holder has the lock.
 
 use std::time::Duration;
 
@@ -13,24 +13,14 @@ use crate::support::{App, Browser, Op, Paused, Shop, settings};
 
 const LEASE: Duration = Duration::from_secs(15);
 
-async fn sign_in(app: &App) -> Browser {
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    alice
-}
-
-/// The session, held by this process.
+/// Opens and locks the session.
 async fn hold(app: &App, alice: &Browser) -> (Session<Shop>, SessionLock) {
-    let session = app
-        .sessions
-        .open::<Shop>(&alice.signed_id())
-        .await
-        .expect("it lives");
-    let lock = session.lock().await.expect("nobody holds it");
+    let session = app.open(alice).await;
+    let lock = session.lock().await.expect("the lock is free");
     (session, lock)
 }
 
-/// The session, held by this process, and what it saves, held up on its way.
+/// Locks the session and starts a save, which stops before it reaches the store.
 async fn hold_and_send(
     app: &App,
     alice: &Browser,
@@ -49,7 +39,7 @@ async fn record(app: &App, alice: &Browser) -> (PublicId, Stored) {
     (id.public(), record.expect("it lives"))
 }
 
-/// What a request had sent that has given up since arrives, and finds the session held by another.
+/// Sends the writes of a request that has given up, which the store refuses.
 async fn arrives_late(app: &App, (key, seen): (PublicId, Stored)) {
     let late = Write::new("late", seen.expires_at);
     let store = app.store.watched();
@@ -65,10 +55,10 @@ async fn arrives_late(app: &App, (key, seen): (PublicId, Stored)) {
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn a_write_that_arrives_after_the_next_holder_has_read_is_refused() {
+async fn a_write_that_arrives_after_the_next_holder_has_loaded_is_refused() {
     let app = App::new();
     let other = app.redeployed(settings);
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let (first, sent, lock) = hold_and_send(&app, &alice).await;
     app.pass(LEASE);
     let (next, next_lock) = hold(&other, &alice).await;
@@ -81,16 +71,16 @@ async fn a_write_that_arrives_after_the_next_holder_has_read_is_refused() {
         .expect("it fits");
     next.save().await.expect("the lease is its own");
     drop(next_lock);
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["next"]);
+    assert_eq!(alice.cart().await, ["next"]);
 }
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn a_write_in_doubt_is_kept_from_the_next_holder_who_does_not_wait_for_it() {
+async fn a_write_in_doubt_is_fenced_off_before_the_next_holder_loads() {
     for hangs in [true, false] {
         let app = App::new();
         let other = app.redeployed(settings);
-        let alice = sign_in(&app).await;
+        let alice = app.sign_in().await;
         let (session, lock) = hold(&app, &alice).await;
         let seen = record(&app, &alice).await;
         session.set_cart(vec!["first".into()]).expect("it fits");
@@ -99,7 +89,7 @@ async fn a_write_in_doubt_is_kept_from_the_next_holder_who_does_not_wait_for_it(
         } else {
             app.store.fail(&[Op::Replace]);
         }
-        let error = session.save().await.expect_err("nobody answers");
+        let error = session.save().await.expect_err("the store fails");
         let SaveError::Store(error) = error else {
             panic!("{error}");
         };
@@ -121,13 +111,13 @@ async fn a_write_in_doubt_is_kept_from_the_next_holder_who_does_not_wait_for_it(
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn a_write_that_was_tried_again_is_in_doubt_no_more() {
+async fn a_write_that_succeeds_at_the_second_attempt_is_not_in_doubt() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let (session, lock) = hold(&app, &alice).await;
     session.set_cart(vec!["first".into()]).expect("it fits");
     app.store.fail(&[Op::Replace]);
-    session.save().await.expect_err("nobody answers");
+    session.save().await.expect_err("the store fails");
     app.store.heal();
     session.save().await.expect("now it works");
     app.store.calls();
@@ -143,15 +133,15 @@ async fn a_write_that_was_tried_again_is_in_doubt_no_more() {
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn noting_the_use_says_nothing_of_a_write_in_doubt() {
+async fn a_touch_does_not_resolve_a_write_in_doubt() {
     let app = App::with(|builder| builder.lock_lease(Duration::from_hours(1)));
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     app.pass(Duration::from_mins(10));
     let (session, lock) = hold(&app, &alice).await;
     let seen = record(&app, &alice).await;
     session.set_cart(vec!["first".into()]).expect("it fits");
     app.store.fail(&[Op::Replace]);
-    session.save().await.expect_err("nobody answers");
+    session.save().await.expect_err("the store fails");
     app.store.heal();
     session.remove_cart();
     app.store.calls();
@@ -168,10 +158,10 @@ fn rotating(builder: SessionsBuilder) -> SessionsBuilder {
 
 /// Conformance 2.6, 2.7
 #[tokio::test(start_paused = true)]
-async fn a_renewal_that_comes_too_late_is_not_tried_again_while_another_holds_the_session() {
+async fn a_rotation_that_arrives_too_late_is_not_tried_again_under_another_lock() {
     let app = App::with(rotating);
     let other = app.redeployed(rotating);
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     app.pass(Duration::from_mins(15));
     let mut sent = app.store.pause(Op::Rename);
     let visitor = alice.fork();
@@ -186,20 +176,20 @@ async fn a_renewal_that_comes_too_late_is_not_tried_again_while_another_holds_th
     assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
     assert!(!app.store.calls().contains(&Op::Rename));
     next.set_cart(vec!["next".into()]).expect("it fits");
-    next.save().await.expect("the session is still its own");
+    next.save().await.expect("the lease is its own");
     let sessions = app.store.sessions(app.now()).await;
     let keys: Vec<_> = sessions.iter().map(|(key, _)| *key).collect();
-    assert_eq!(keys, [key], "under the id that it had");
+    assert_eq!(keys, [key], "the id is unchanged");
     drop(lock);
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["next"]);
+    assert_eq!(alice.cart().await, ["next"]);
 }
 
 /// Conformance 2.6, 2.7
 #[tokio::test(start_paused = true)]
-async fn a_renewal_in_doubt_does_not_move_the_session_away_from_the_next_holder() {
+async fn a_rotation_in_doubt_does_not_move_the_session_of_the_next_holder() {
     let app = App::with(rotating);
     let other = app.redeployed(rotating);
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let seen = record(&app, &alice).await;
     app.pass(Duration::from_mins(15));
     app.store.hang(&[Op::Rename]);
@@ -212,17 +202,17 @@ async fn a_renewal_in_doubt_does_not_move_the_session_away_from_the_next_holder(
 
 /// Conformance 2.6
 #[tokio::test(start_paused = true)]
-async fn a_lock_that_is_dropped_while_a_write_is_under_way_is_held_until_it_is_done() {
+async fn a_lock_dropped_during_a_write_is_released_after_the_write() {
     let app = App::new();
     let other = app.redeployed(settings);
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let (first, sent, lock) = hold_and_send(&app, &alice).await;
     drop(lock);
     let until = app.now().saturating_add(LEASE);
     let key = alice.signed_id().public();
     let store = other.store.watched();
     let take = || store.lock(key, LockOwner::random(), until, other.now());
-    // Whatever was to give the lease back has had its turn.
+    // The release has had time to run.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(take().await.ok(), Some(Locked::Held));
     sent.release();

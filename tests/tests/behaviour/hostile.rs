@@ -1,4 +1,4 @@
-//! Requests that nobody sends by mistake.
+//! Hostile requests and records.
 
 use std::{io, time::Duration};
 
@@ -8,49 +8,43 @@ use poem::{
     Body, Request, Route,
     http::{HeaderValue, Method, header},
 };
-use poem_session::{IdSource, Session, SessionId};
+use poem_session::{IdSource, SessionId};
 
-use crate::support::{App, COOKIE, Scripted, Shop, form_request, request};
+use crate::support::{App, COOKIE, Scripted, form_request, request};
 
 /// Conformance 1.22, 5.13
 #[tokio::test(start_paused = true)]
-async fn a_body_that_never_comes_holds_up_no_handler_where_no_form_is_looked_into() {
+async fn a_request_does_not_wait_for_its_body_if_ids_are_not_in_forms() {
     let app = App::new();
     let mut slow = form_request("/", "a=b");
     slow.set_body(Body::from_bytes_stream(pending::<io::Result<Bytes>>()));
-    let stranger = app.browser();
-    let visit = stranger.visit_by(slow, |session: Session<Shop>| async move {
-        Ok(session.is_new().to_string())
-    });
+    let visitor = app.browser();
+    let visit = visitor.act_by(slow, |s| Ok(s.is_new().to_string()));
     let reply = tokio::time::timeout(Duration::from_secs(1), visit).await;
-    assert_eq!(reply.expect("it is answered").body, "true");
+    assert_eq!(reply.expect("the handler runs").body, "true");
 }
 
-/// Bytes that a header can hold and nobody should send as an id.
-fn hostile_values() -> Vec<Vec<u8>> {
-    vec![
+/// Bytes that a header can contain.
+fn hostile_values() -> [Vec<u8>; 13] {
+    [
         vec![],
-        b" ".to_vec(),
         b"=".to_vec(),
         b";;;;".to_vec(),
         b"\"".to_vec(),
         b"\"\"".to_vec(),
-        b"%".to_vec(),
         b"%00%0d%0aSet-Cookie:%20a=b".to_vec(),
         b"\xff\xfe\xfd".to_vec(),
         "ü".repeat(43).into_bytes(),
         vec![b'\t'; 43],
         vec![b'a'; 10_000],
-        vec![b'='; 10_000],
-        vec![b';'; 10_000],
         vec![b'"'; 9_999],
         b"a=b; ".repeat(2_000),
         vec![0x80; 10_000],
     ]
 }
 
-/// An application that looks for ids everywhere.
-fn credulous() -> App {
+/// An application with every id source.
+fn all_sources() -> App {
     let routes = Route::new().at("/", Scripted).at("/s/:sid", Scripted);
     App::serving(routes, |builder| {
         builder.id_source(IdSource::Chain(vec![
@@ -68,11 +62,11 @@ fn credulous() -> App {
     })
 }
 
-/// Is answered as a stranger is, and begins a session of its own.
-async fn is_a_stranger(app: &App, request: Request, what: &str) {
+/// Checks that the request has no session, and gets a new one.
+async fn gets_a_new_session(app: &App, request: Request, what: &str) {
     let reply = app
         .browser()
-        .visit_by(request, |session: Session<Shop>| async move {
+        .act_by(request, |session| {
             assert!(session.is_new());
             session.set_user(1)?;
             Ok(session.id().expose().to_owned())
@@ -86,8 +80,8 @@ async fn is_a_stranger(app: &App, request: Request, what: &str) {
 
 /// Conformance 5.13, 1.21
 #[tokio::test]
-async fn no_header_brings_the_application_down() {
-    let app = credulous();
+async fn hostile_headers_get_a_new_session() {
+    let app = all_sources();
     for value in hostile_values() {
         for (name, before) in [
             ("cookie", &b""[..]),
@@ -109,89 +103,66 @@ async fn no_header_brings_the_application_down() {
             request
                 .headers_mut()
                 .insert(header::HeaderName::from_static(name), value);
-            is_a_stranger(&app, request, &what).await;
+            gets_a_new_session(&app, request, &what).await;
         }
     }
 }
 
 /// Conformance 5.13
 #[tokio::test]
-async fn no_address_and_no_form_brings_the_application_down() {
-    let app = credulous();
+async fn hostile_urls_and_forms_get_a_new_session() {
+    let app = all_sources();
     let long = "a".repeat(10_000);
-    for text in [
-        "",
-        "%",
-        "%zz",
-        "%ff%fe",
-        "&&&&",
-        "=",
-        "sid",
-        "sid=&sid=",
-        &long,
-    ] {
+    let texts = ["", "%", "%zz", "%ff%fe", "&&&&", "=", "sid", "sid=&sid="];
+    for text in texts.into_iter().chain([long.as_str()]) {
         for pattern in ["?", "?sid=", "?a=b&sid="] {
             let path = format!("/{pattern}{text}");
-            is_a_stranger(&app, request(Method::GET, &path), &path).await;
+            gets_a_new_session(&app, request(Method::GET, &path), &path).await;
         }
         let form = format!("sid={text}");
-        is_a_stranger(&app, form_request("/", &form), &form).await;
-        is_a_stranger(&app, form_request("/", text), text).await;
+        gets_a_new_session(&app, form_request("/", &form), &form).await;
+        gets_a_new_session(&app, form_request("/", text), text).await;
     }
     for id in [long.as_str(), "%", "%ff", "a"] {
         let path = format!("/s/{id}");
-        is_a_stranger(&app, request(Method::GET, &path), &path).await;
+        gets_a_new_session(&app, request(Method::GET, &path), &path).await;
     }
 }
 
 /// Conformance 5.13, 1.22
 #[tokio::test]
-async fn a_form_that_lies_about_its_length_is_no_way_in() {
-    let app = credulous();
-    for length in [
-        "0",
-        "1",
-        "64000",
-        "65537",
-        "99999999999999999999",
-        "-1",
-        "x",
-        "1, 2",
-    ] {
+async fn forms_with_a_wrong_length_get_a_new_session() {
+    let app = all_sources();
+    let too_long = "99999999999999999999";
+    for length in ["0", "1", "64000", "65537", too_long, "-1", "x", "1, 2"] {
         let mut request = form_request("/", &format!("sid={}", "a".repeat(43)));
         let value = length.parse().expect("a header value");
         request.headers_mut().insert(header::CONTENT_LENGTH, value);
-        is_a_stranger(&app, request, length).await;
+        gets_a_new_session(&app, request, length).await;
     }
     let mut large = form_request("/", &"a".repeat(10 << 20));
     large
         .headers_mut()
         .insert(header::CONTENT_LENGTH, 10.into());
-    is_a_stranger(&app, large, "ten megabytes that claim to be ten bytes").await;
+    gets_a_new_session(&app, large, "ten megabytes with a length of ten bytes").await;
 }
 
 /// Conformance 5.13, 1.21
 #[tokio::test]
-async fn a_hundred_ids_are_one_call_of_the_store() {
+async fn a_request_with_a_hundred_ids_makes_one_store_call() {
     let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    let id = alice.signed_id();
+    let id = app.sign_in().await.signed_id();
+    let own = format!("{COOKIE}={}", id.expose());
     let others = (0..100).map(|_| format!("{COOKIE}={}", SessionId::random().expose()));
     let others = others.collect::<Vec<_>>().join("; ");
     app.store.calls();
-    for cookies in [
-        format!("{COOKIE}={}; {others}", id.expose()),
-        format!("{others}; {COOKIE}={}", id.expose()),
-    ] {
+    for cookies in [format!("{own}; {others}"), format!("{others}; {own}")] {
         let mut request = request(Method::GET, "/");
         let value = cookies.parse().expect("a header value");
         request.headers_mut().insert(header::COOKIE, value);
         let reply = app
             .browser()
-            .visit_by(request, |session: Session<Shop>| async move {
-                Ok(format!("{:?}", session.user()?))
-            })
+            .act_by(request, |s| Ok(s.user().map(drop)?))
             .await;
         assert_eq!(reply.status, 200);
         assert_eq!(app.store.calls().len(), 1);
@@ -200,11 +171,9 @@ async fn a_hundred_ids_are_one_call_of_the_store() {
 
 /// Conformance 5.13
 #[tokio::test]
-async fn no_record_brings_the_application_down() {
+async fn a_hostile_record_is_an_error_or_a_session() {
     let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    let id = alice.signed_id();
+    let id = app.sign_in().await.signed_id();
     let record = app.store.record(&id, app.now()).await;
     let good = record.expect("it lives").data;
     let mut records = Vec::new();
@@ -217,36 +186,19 @@ async fn no_record_brings_the_application_down() {
         }
     }
     for own in ["$created", "$idle", "$ended", "$moved", "$rotated"] {
-        for value in [
-            &b"\xc0"[..],
-            b"\xa1x",
-            b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
-            b"\xff",
-            b"\x00",
-            b"\x90",
-        ] {
+        let huge = b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff".as_slice();
+        for value in [huge, b"\xc0", b"\xa1x", b"\xff", b"\x00", b"\x90"] {
             let length = 0xa0 + u8::try_from(own.len()).expect("short");
             records.push([&[0x81, length][..], own.as_bytes(), value].concat());
         }
     }
     for bytes in records {
-        let visitor = app.browser();
-        visitor.act(|s| Ok(s.set_user(7)?)).await;
+        let visitor = app.sign_in().await;
         let id = visitor.signed_id();
         app.store.plant(&id, bytes.clone(), app.now()).await;
-        let read = visitor
-            .act(|session| {
-                session.user()?;
-                session.notice()?;
-                Ok(())
-            })
-            .await;
-        let written = visitor
-            .act(|session| {
-                session.set_visits(1)?;
-                Ok(())
-            })
-            .await;
+        let read = visitor.act(|s| Ok(format!("{:?}{:?}", s.user()?, s.notice()?)));
+        let read = read.await;
+        let written = visitor.act(|s| Ok(s.set_visits(1)?)).await;
         for reply in [read, written] {
             assert!(
                 matches!(reply.status.as_u16(), 200 | 409 | 500),
@@ -259,12 +211,9 @@ async fn no_record_brings_the_application_down() {
 
 /// Conformance 5.13
 #[tokio::test]
-async fn a_record_that_leads_in_a_ring_is_an_error() {
+async fn a_ring_of_forwards_is_an_error() {
     let app = App::new();
-    let (alice, bob) = (app.browser(), app.browser());
-    for visitor in [&alice, &bob] {
-        visitor.act(|s| Ok(s.set_user(7)?)).await;
-    }
+    let (alice, bob) = (app.sign_in().await, app.sign_in().await);
     for (from, to) in [(&alice, &bob), (&bob, &alice)] {
         let to = to.signed_id().public();
         let record = [b"\x81\xa6$moved\xc4\x20".as_slice(), to.as_bytes()].concat();
@@ -276,21 +225,15 @@ async fn a_record_that_leads_in_a_ring_is_an_error() {
 
 /// Conformance 5.13
 #[tokio::test]
-async fn a_record_with_a_key_twice_reads_as_one_and_is_written_as_one() {
+async fn a_record_with_a_duplicate_key_is_read_and_written_as_one() {
     let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let alice = app.sign_in().await;
     let record = b"\x82\xa9shop.user\x01\xa9shop.user\x02".as_slice();
     app.store.plant(&alice.signed_id(), record, app.now()).await;
     alice
         .act(|s| Ok(s.update_user(|user| *user = user.map(|n| n + 10))?))
         .await;
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(11));
-    alice
-        .act(|session| {
-            session.remove_user();
-            Ok(())
-        })
-        .await;
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, None);
+    assert_eq!(alice.user().await, Some(11));
+    alice.does(|session| session.remove_user()).await;
+    assert_eq!(alice.user().await, None);
 }

@@ -1,10 +1,10 @@
-//! The middleware among others: left out, missing, and twice.
+//! Requests that skip the middleware, handlers without it, and several middlewares.
 
 use std::sync::Arc;
 
 use poem::{Endpoint, EndpointExt, FromRequest, Request, Route, get, handler, http::Method, post};
 use poem_session::{
-    CookieConfig, ExtractError, IdSource, RequestError, Session, SessionData, Sessions,
+    CookieConfig, ExtractError, IdSource, RequestError, Session, SessionData, SessionId, Sessions,
     clock::ManualClock, session, store::MemoryStore,
 };
 
@@ -12,7 +12,7 @@ use crate::support::{App, Browser, Logs, Op, Scripted, Shop, request, serve_all,
 
 /// Conformance 1.23
 #[tokio::test]
-async fn a_skipped_request_has_no_session_and_says_so() {
+async fn a_session_in_a_skipped_request_is_an_error() {
     #[handler]
     fn plain() -> &'static str {
         "plain"
@@ -28,27 +28,25 @@ async fn a_skipped_request_has_no_session_and_says_so() {
             path == "/health" || path.starts_with("/assets/")
         })
     });
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let alice = app.sign_in().await;
     app.store.calls();
     let health = alice.get("/health").await;
     assert_eq!((health.body.as_str(), health.cookie()), ("plain", None));
     let logs = Logs::capture();
     let asset = alice
-        .visit_by(
-            request(Method::GET, "/assets/app.css"),
-            |session: Session<Shop>| async move { Ok(session.set_user(8)?) },
-        )
+        .act_by(request(Method::GET, "/assets/app.css"), |s| {
+            Ok(s.set_user(8)?)
+        })
         .await;
     assert_eq!((asset.status.as_u16(), asset.cookie()), (500, None));
     assert!(logs.text().contains("`skip` rule"), "{}", logs.text());
     assert_eq!(app.store.calls(), []);
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
+    assert_eq!(alice.user().await, Some(7));
 }
 
 /// Conformance 1.23, 1.24
 #[tokio::test]
-async fn the_error_handler_is_told_of_a_session_asked_for_where_it_is_skipped() {
+async fn the_error_handler_receives_the_error_of_a_skipped_request() {
     let app = App::with(|builder| {
         builder.skip(|_| true).on_error(|error| {
             let skipped = matches!(error, RequestError::Extract(ExtractError::Skipped));
@@ -61,53 +59,27 @@ async fn the_error_handler_is_told_of_a_session_asked_for_where_it_is_skipped() 
 
 /// Conformance 1.31
 #[tokio::test]
-async fn without_the_middleware_the_error_names_it() {
+async fn the_error_without_the_middleware_names_the_middleware() {
+    #[session(destroy)]
+    async fn with_option() {}
+
     let logs = Logs::capture();
-    let mut request = Request::default();
-    let error = Session::<Shop>::from_request_without_body(&request)
-        .await
-        .expect_err("there is no middleware");
-    assert!(
-        error.to_string().contains("`Sessions` middleware"),
-        "{error}"
-    );
-    assert!(error.to_string().contains(".with(sessions)"), "{error}");
-    let error = Shop::from_request_without_body(&request)
-        .await
-        .err()
-        .expect("there is no middleware");
-    assert!(
-        error.to_string().contains("`Sessions` middleware"),
-        "{error}"
-    );
-    assert!(
-        logs.text().contains("`Sessions` middleware"),
-        "{}",
-        logs.text()
-    );
-    // What the client sees names nothing.
-    *request.uri_mut() = "/".parse().expect("a URI");
-    let response = Route::new()
-        .at("/", get(count_visits))
-        .get_response(request)
-        .await;
+    let request = Request::default();
+    let handle = Session::<Shop>::from_request_without_body(&request).await;
+    let snapshot = Shop::from_request_without_body(&request).await;
+    let option = with_option.call(Request::default()).await;
+    for error in [handle.err(), snapshot.err(), option.err()] {
+        let error = error.expect("there is no middleware").to_string();
+        assert!(error.contains("`Sessions` middleware"), "{error}");
+        assert!(error.contains(".with(sessions)"), "{error}");
+    }
+    let logs = logs.text();
+    assert!(logs.contains("`Sessions` middleware"), "{logs}");
+    // The response does not contain the error.
+    let response = get(count_visits).get_response(request).await;
     assert_eq!(response.status(), 500);
     let body = response.into_body().into_string().await.expect("text");
     assert_eq!(body, "Internal Server Error");
-}
-
-/// Conformance 1.31
-#[tokio::test]
-async fn an_option_of_a_handler_without_the_middleware_is_an_error_too() {
-    #[session(destroy)]
-    async fn sign_out() {}
-
-    let response = sign_out.call(Request::default()).await;
-    let error = response.expect_err("there is no middleware");
-    assert!(
-        error.to_string().contains("`Sessions` middleware"),
-        "{error}"
-    );
 }
 
 #[handler]
@@ -116,13 +88,13 @@ async fn count_visits(shop: Session<Shop>) -> poem::Result<String> {
     Ok(shop.visits()?.to_string())
 }
 
-/// What one layer holds.
+/// The data of one middleware.
 #[derive(SessionData)]
 struct Account {
     user: Option<u64>,
 }
 
-/// What another one holds.
+/// The data of another middleware.
 #[derive(SessionData)]
 struct Basket {
     #[session(default)]
@@ -160,7 +132,7 @@ async fn one_at_a_time(account: Session<Account>) -> poem::Result<String> {
     Ok(format!("{:?}", account.user()?))
 }
 
-/// Accounts in the outer layer, which a struct is bound to by name; baskets in the inner one.
+/// An application with accounts in the outer middleware and baskets in the inner one.
 fn two_layers() -> (Browser, Sessions, Sessions) {
     let accounts = layer("account").data::<Account>().build().expect("fits");
     let (alice, baskets) = with_baskets(&accounts);
@@ -181,7 +153,7 @@ fn with_baskets(accounts: &Sessions) -> (Browser, Sessions) {
     (serve_all(app), baskets)
 }
 
-/// A middleware that has a session of its own.
+/// A middleware that uses a session of its own.
 async fn count_visit(
     endpoint: std::sync::Arc<impl Endpoint>,
     req: Request,
@@ -193,7 +165,7 @@ async fn count_visit(
 
 /// Conformance 1.30
 #[tokio::test]
-async fn two_layers_do_not_disturb_each_other() {
+async fn two_nested_middlewares_do_not_affect_each_other() {
     let (alice, accounts, baskets) = two_layers();
     let reply = alice.get("/both").await;
     assert_eq!(reply.body, "Some(7) 1");
@@ -213,7 +185,7 @@ async fn two_layers_do_not_disturb_each_other() {
 
 /// Conformance 1.30
 #[tokio::test]
-async fn layers_on_different_routes_do_not_disturb_each_other() {
+async fn middlewares_on_different_routes_do_not_affect_each_other() {
     let shop = layer("shop").build().expect("fits");
     let admin = layer("admin").build().expect("fits");
     let app = Route::new()
@@ -229,57 +201,39 @@ async fn layers_on_different_routes_do_not_disturb_each_other() {
     assert!(alice.cookie("__Host-admin").is_some());
 }
 
-/// Conformance 1.30, 5.2
+/// Conformance 1.30, 5.2, 5.4
 #[tokio::test]
-async fn the_options_of_a_handler_act_on_the_session_it_takes_and_not_on_another_layers() {
-    let (alice, accounts, _) = two_layers();
-    alice.get("/both").await;
-    let account = |alice: &Browser| {
-        let cookie = alice.cookie("__Host-account");
-        cookie.map(|id| id.parse::<poem_session::SessionId>().expect("an id"))
+async fn the_options_of_a_handler_act_on_the_session_that_the_handler_takes() {
+    let account = |alice: &Browser| -> SessionId {
+        let cookie = alice.cookie("__Host-account").expect("an account");
+        cookie.parse().expect("an id")
     };
-    let basket = alice.cookie("__Host-basket");
+    for path in ["/sign-out", "/counted/sign-out"] {
+        let (alice, accounts, _) = two_layers();
+        alice.get("/both").await;
+        let basket = alice.cookie("__Host-basket");
+        let planted = account(&alice);
+        alice.post("/sign-in", "").await;
+        let signed_in = account(&alice);
+        assert_ne!(signed_in, planted);
+        assert!(accounts.open::<Account>(&planted).await.is_err());
 
-    let planted = account(&alice).expect("an account");
-    alice.post("/sign-in", "").await;
-    let signed_in = account(&alice).expect("an account");
-    assert_ne!(
-        signed_in, planted,
-        "the id from before the sign-in is fixed"
-    );
-    assert!(accounts.open::<Account>(&planted).await.is_err());
-    assert_eq!(alice.cookie("__Host-basket"), basket);
+        alice.post("/remember", "").await;
+        let opened = accounts.open::<Account>(&signed_in).await;
+        let session = opened.expect("it lives");
+        let times = session.expires_at().zip(session.created_at());
+        let (end, began) = times.expect("it is stored");
+        assert!(end.duration_since(began).expect("later").as_secs() >= 7200);
 
-    alice.post("/remember", "").await;
-    let session = accounts
-        .open::<Account>(&signed_in)
-        .await
-        .expect("it lives");
-    let term = session.expires_at().zip(session.created_at());
-    let (end, began) = term.expect("it is stored");
-    assert!(end.duration_since(began).expect("later").as_secs() >= 7200);
-
-    alice.post("/sign-out", "").await;
-    assert!(accounts.open::<Account>(&signed_in).await.is_err());
-    assert_eq!(alice.cookie("__Host-basket"), basket);
-}
-
-/// Conformance 1.30, 5.4
-#[tokio::test]
-async fn the_options_of_a_handler_do_not_act_on_the_session_of_a_middleware() {
-    let (alice, accounts, _) = two_layers();
-    alice.get("/both").await;
-    let account = alice.cookie("__Host-account").expect("an account");
-    let basket = alice.cookie("__Host-basket");
-    alice.post("/counted/sign-out", "").await;
-    let account = account.parse().expect("an id");
-    assert!(accounts.open::<Account>(&account).await.is_err());
-    assert_eq!(alice.cookie("__Host-basket"), basket);
+        alice.post(path, "").await;
+        assert!(accounts.open::<Account>(&signed_in).await.is_err());
+        assert_eq!(alice.cookie("__Host-basket"), basket);
+    }
 }
 
 /// Conformance 1.30, 2.6
 #[tokio::test]
-async fn exclusive_locks_the_session_that_the_handler_takes() {
+async fn the_exclusive_option_locks_the_session_that_the_handler_takes() {
     let app = App::with(|builder| {
         builder
             .cookie(CookieConfig::new("account"))
@@ -295,7 +249,7 @@ async fn exclusive_locks_the_session_that_the_handler_takes() {
 
 /// Conformance 1.30
 #[tokio::test]
-async fn a_layer_by_header_and_one_by_cookie_each_answer_their_own_way() {
+async fn a_middleware_with_headers_and_one_with_cookies_each_use_their_carrier() {
     let api = layer("api")
         .id_source(IdSource::Header("X-Session".into()))
         .data::<Account>()
@@ -311,7 +265,7 @@ async fn a_layer_by_header_and_one_by_cookie_each_answer_their_own_way() {
 
 /// Conformance 1.30
 #[tokio::test]
-async fn one_layer_twice_around_a_route_is_one_session() {
+async fn one_middleware_twice_around_a_route_is_one_session() {
     let app = App::new();
     let twice = Route::new()
         .at("/", get(count_visits))
@@ -325,7 +279,7 @@ async fn one_layer_twice_around_a_route_is_one_session() {
 
 /// Conformance 1.3
 #[tokio::test]
-async fn a_middleware_inside_the_layer_shares_the_handlers_session() {
+async fn a_middleware_of_the_application_and_the_handler_share_the_session() {
     let routes = Route::new()
         .at("/", get(count_visits))
         .around(|ep, req| async move {
@@ -338,7 +292,5 @@ async fn a_middleware_inside_the_layer_shares_the_handlers_session() {
     let app = App::serving(routes, settings);
     let alice = app.browser();
     assert_eq!(alice.get("/").await.body, "11");
-    let id = alice.signed_id();
-    let session = app.sessions.open::<Shop>(&id).await.expect("it lives");
-    assert_eq!(session.visits(), Ok(111));
+    assert_eq!(app.open(&alice).await.visits(), Ok(111));
 }

@@ -1,12 +1,12 @@
-//! How sessions behave, seen over HTTP.
+//! How sessions behave over HTTP.
 //!
-//! Each test names the lines of the conformance checklist that it holds the product to. Time is a
-//! [`ManualClock`](poem_session::clock::ManualClock), and an order of events that matters is forced:
-//! nothing here waits for time to pass or hopes for a race.
+//! Each test names the lines of the conformance checklist that it covers. The clock is a
+//! [`ManualClock`](poem_session::clock::ManualClock), and each test forces the order of events that it needs: no test
+//! waits for time to pass.
 
-// Durations in here are written down: one below zero is a test that fails.
+// A duration below zero is a mistake in a test, and panics.
 #![allow(clippy::unchecked_time_subtraction)]
-// Handlers look as users write them.
+// Handlers are written as users write them.
 #![allow(clippy::unused_async, clippy::needless_pass_by_value)]
 
 mod support;

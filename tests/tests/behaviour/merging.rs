@@ -1,190 +1,131 @@
-//! What comes of two requests that changed one field, each in its own way.
+//! Two requests that change the session at the same time, each in its own way. The unit tests of `changes` prove the
+//! rules of a merge.
+
+use std::time::Duration;
 
 use poem_session::Session;
 
 use crate::support::{App, Browser, Shop};
 
-type Act = fn(&Session<Shop>) -> poem::Result<()>;
+type Act = fn(&Session<Shop>);
 
-/// Runs both on one version of a session, saves the second before the first, and gives the session that
-/// comes of it.
+/// Runs both handlers on the same version of a session, and saves the second before the first.
 async fn meet(before: Act, first: Act, second: Act) -> (App, Browser) {
     let app = App::new();
     let alice = app.browser();
-    alice.act(before).await;
-    let slow = alice.start(first).await;
-    let reply = alice.act(second).await;
-    assert_eq!(reply.status, 200);
+    alice.does(before).await;
+    let slow = alice.start_does(first).await;
+    assert_eq!(alice.does(second).await.status, 200);
     assert_eq!(slow.finish().await.status, 200);
     (app, alice)
 }
 
-fn with_cart(session: &Session<Shop>) -> poem::Result<()> {
-    Ok(session.set_cart(vec!["tea".into(), "milk".into()])?)
+fn set_cart(session: &Session<Shop>) {
+    let cart = vec!["tea".into(), "milk".into()];
+    session.set_cart(cart).expect("it fits");
+}
+
+fn set_beer(session: &Session<Shop>) {
+    session.set_cart(vec!["beer".into()]).expect("it fits");
+}
+
+fn add(session: &Session<Shop>, item: &'static str) {
+    let added = session.update_cart(move |cart| cart.push(item.into()));
+    added.expect("it fits");
+}
+
+fn add_rice(session: &Session<Shop>) {
+    add(session, "rice");
+}
+
+fn add_bread(session: &Session<Shop>) {
+    add(session, "bread");
+}
+
+fn set_visits(session: &Session<Shop>) {
+    session.set_visits(1).expect("it fits");
 }
 
 /// Conformance 2.1
 #[tokio::test]
-async fn an_update_runs_again_on_a_value_that_was_set_meanwhile() {
-    let (_, alice) = meet(
-        with_cart,
-        |s| Ok(s.update_cart(|cart| cart.push("rice".into()))?),
-        |s| Ok(s.set_cart(vec!["beer".into()])?),
-    )
-    .await;
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["beer", "rice"]);
-}
-
-/// Conformance 2.1
-#[tokio::test]
-async fn an_update_runs_again_on_the_default_where_the_value_was_removed_meanwhile() {
-    let (_, alice) = meet(
-        with_cart,
-        |s| Ok(s.update_cart(|cart| cart.push("rice".into()))?),
-        |session| {
-            session.remove_cart();
-            Ok(())
-        },
-    )
-    .await;
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["rice"]);
-}
-
-/// Conformance 2.1
-#[tokio::test]
-async fn what_was_taken_and_then_updated_does_not_come_back() {
-    let (_, alice) = meet(
-        with_cart,
-        |session| {
-            session.take_cart()?;
-            Ok(session.update_cart(|cart| cart.push("rice".into()))?)
-        },
-        |s| Ok(s.set_visits(1)?),
-    )
-    .await;
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["rice"]);
-}
-
-/// Conformance 2.1
-#[tokio::test]
-async fn what_was_removed_and_then_updated_does_not_come_back() {
-    let (_, alice) = meet(
-        with_cart,
-        |session| {
-            session.remove_cart();
-            Ok(session.update_cart(|cart| cart.push("rice".into()))?)
-        },
-        |s| Ok(s.set_visits(1)?),
-    )
-    .await;
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["rice"]);
-}
-
-/// Conformance 2.1
-#[tokio::test]
-async fn an_update_on_top_of_a_value_of_its_own_keeps_that_value() {
-    let (_, alice) = meet(
-        with_cart,
-        |session| {
-            session.set_cart(vec!["beer".into()])?;
-            Ok(session.update_cart(|cart| cart.push("rice".into()))?)
-        },
-        |s| Ok(s.update_cart(|cart| cart.push("bread".into()))?),
-    )
-    .await;
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["beer", "rice"]);
-}
-
-/// Conformance 2.1
-#[tokio::test]
-async fn a_set_after_an_update_is_what_stays() {
-    let (_, alice) = meet(
-        with_cart,
-        |session| {
-            session.update_cart(|cart| cart.push("rice".into()))?;
-            Ok(session.set_cart(vec!["beer".into()])?)
-        },
-        |s| Ok(s.update_cart(|cart| cart.push("bread".into()))?),
-    )
-    .await;
-    assert_eq!(alice.ask(|s| Ok(s.cart()?)).await, ["beer"]);
+async fn the_later_save_applies_its_changes_to_the_newer_values() {
+    // The changes of the request that is saved second, those of the one saved first, and the cart after both.
+    let cases: [(&str, Act, Act, &[&str]); 8] = [
+        ("update, set", add_rice, set_beer, &["beer", "rice"]),
+        ("update, remove", add_rice, |s| s.remove_cart(), &["rice"]),
+        (
+            "take and update, other key",
+            |session| {
+                session.take_cart().expect("it decodes");
+                add_rice(session);
+            },
+            set_visits,
+            &["rice"],
+        ),
+        (
+            "remove and update, other key",
+            |session| {
+                session.remove_cart();
+                add_rice(session);
+            },
+            set_visits,
+            &["rice"],
+        ),
+        (
+            "set and update, update",
+            |session| {
+                set_beer(session);
+                add_rice(session);
+            },
+            add_bread,
+            &["beer", "rice"],
+        ),
+        (
+            "update and set, update",
+            |session| {
+                add_rice(session);
+                set_beer(session);
+            },
+            add_bread,
+            &["beer"],
+        ),
+        ("remove, other key", |s| s.remove_cart(), set_visits, &[]),
+        ("set, set the same", set_beer, set_beer, &["beer"]),
+    ];
+    for (case, first, second, cart) in cases {
+        let (app, alice) = meet(set_cart, first, second).await;
+        assert_eq!(alice.cart().await, cart, "{case}");
+        let visits = u64::from(case.contains("other key"));
+        assert_eq!(alice.visits().await, visits, "{case}");
+        assert_eq!(app.store.sessions(app.now()).await.len(), 1, "{case}");
+    }
 }
 
 /// Conformance 2.1, 3.4
 #[tokio::test]
-async fn a_flash_that_was_not_seen_is_not_consumed() {
-    let (_, alice) = meet(
-        |s| Ok(s.set_notice("first".into())?),
-        |session| {
-            assert_eq!(session.notice()?.as_deref(), Some("first"));
-            Ok(())
-        },
-        |s| Ok(s.set_notice("second".into())?),
-    )
-    .await;
+async fn a_flash_value_is_consumed_only_if_it_was_read() {
+    let set_first: Act = |s| s.set_notice("first".into()).expect("it fits");
+    let set_second: Act = |s| s.set_notice("second".into()).expect("it fits");
+    let read: Act = |session| {
+        let notice = session.notice().expect("it decodes");
+        assert_eq!(notice.as_deref(), Some("first"));
+    };
+    let (_, alice) = meet(set_first, read, set_second).await;
     let notice = alice.ask(|s| Ok(s.notice()?)).await;
-    assert_eq!(notice.as_deref(), Some("second"));
-}
+    assert_eq!(notice.as_deref(), Some("second"), "no request has read it");
 
-/// Conformance 2.1, 3.4
-#[tokio::test]
-async fn a_flash_that_two_requests_saw_is_gone() {
-    let (_, alice) = meet(
-        |s| Ok(s.set_notice("first".into())?),
-        |session| {
-            assert_eq!(session.notice()?.as_deref(), Some("first"));
-            Ok(())
-        },
-        |session| {
-            assert_eq!(session.notice()?.as_deref(), Some("first"));
-            Ok(session.set_visits(1)?)
-        },
-    )
-    .await;
-    assert_eq!(
-        alice.ask(|s| Ok((s.notice()?, s.visits()?))).await,
-        (None, 1)
-    );
+    let (_, alice) = meet(set_first, read, read).await;
+    assert_eq!(alice.ask(|s| Ok(s.notice()?)).await, None);
 }
 
 /// Conformance 2.1
 #[tokio::test]
-async fn a_removal_and_a_change_of_another_field_both_stay() {
-    let (_, alice) = meet(
-        with_cart,
-        |session| {
-            session.remove_cart();
-            Ok(())
-        },
-        |s| Ok(s.set_user(7)?),
-    )
-    .await;
-    assert_eq!(alice.ask(|s| Ok(s.keys())).await, ["shop.user"]);
-}
-
-/// Conformance 2.1
-#[tokio::test]
-async fn two_requests_that_set_the_same_value_agree() {
-    let set: Act = |s| Ok(s.set_user(7)?);
-    let (app, alice) = meet(with_cart, set, set).await;
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
-    assert_eq!(app.store.sessions(app.now()).await.len(), 1);
-}
-
-/// Conformance 2.1
-#[tokio::test]
-async fn an_idle_timeout_and_a_change_both_stay() {
-    let (app, alice) = meet(
-        with_cart,
-        |session| {
-            session.set_idle_timeout(std::time::Duration::from_mins(1));
-            Ok(())
-        },
-        |s| Ok(s.set_user(7)?),
-    )
-    .await;
-    app.pass(std::time::Duration::from_secs(59));
-    assert_eq!(alice.fork().ask(|s| Ok(s.user()?)).await, Some(7));
-    app.pass(std::time::Duration::from_mins(1));
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, None);
+async fn an_idle_timeout_and_a_change_of_a_value_are_both_kept() {
+    let set_timeout: Act = |s| s.set_idle_timeout(Duration::from_mins(1));
+    let set_user: Act = |s| s.set_user(7).expect("it fits");
+    let (app, alice) = meet(set_cart, set_timeout, set_user).await;
+    app.pass(Duration::from_secs(59));
+    assert_eq!(alice.fork().user().await, Some(7));
+    app.pass(Duration::from_mins(1));
+    assert_eq!(alice.user().await, None);
 }

@@ -1,4 +1,5 @@
-//! What a handler should not do, and what it may do though it looks odd.
+//! Unusual uses of a session: changes during a save, several tasks, update closures that panic or use the session,
+//! and structs that claim the same key.
 
 use std::sync::{
     Arc,
@@ -6,133 +7,69 @@ use std::sync::{
     mpsc,
 };
 
-use futures_util::future::BoxFuture;
 use poem::{Route, get, handler};
 use poem_session::{
     ExtractError, RequestError, Session, SessionData, Sessions, store::MemoryStore,
 };
 
-use crate::support::{App, Browser, Op, Shop, settings};
+use crate::support::{App, Op, Shop, count};
 
-async fn sign_in(app: &App) -> Browser {
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    alice
-}
+type Act = fn(&Session<Shop>);
 
-/// Does something while a save of the same request is on its way to the store.
-async fn during_a_save(app: &App, alice: &Browser, act: fn(&Session<Shop>) -> poem::Result<()>) {
-    let mut paused = app.store.pause(Op::Replace);
-    let reply = alice
-        .visit(move |session| async move {
-            session.set_user(8)?;
-            let saver = session.clone();
-            let save = tokio::spawn(async move { saver.save().await });
-            paused.arrived().await;
-            act(&session)?;
-            paused.release();
-            save.await.expect("no panic")?;
-            Ok(())
-        })
-        .await;
-    assert_eq!(reply.status, 200);
-}
-
-/// Conformance 1.9
+/// Conformance 1.1, 1.9, 1.11, 1.12, 2.2, 5.2
 #[tokio::test]
-async fn a_destroy_during_a_save_is_not_forgotten() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let thief = alice.fork();
-    during_a_save(&app, &alice, |session| {
-        session.destroy();
-        Ok(())
-    })
-    .await;
-    assert_eq!(alice.id(), None);
-    assert_eq!(thief.ask(|s| Ok(s.user()?)).await, None);
-}
-
-/// Conformance 1.11, 5.2
-#[tokio::test]
-async fn a_regenerate_during_a_save_is_not_forgotten() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let old = alice.fork();
-    during_a_save(&app, &alice, |session| {
-        session.regenerate();
-        Ok(())
-    })
-    .await;
-    assert_ne!(alice.id(), old.id());
-    assert_eq!(old.ask(|s| Ok(s.user()?)).await, None);
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(8));
-}
-
-/// Conformance 1.12
-#[tokio::test]
-async fn a_reset_during_a_save_is_not_forgotten() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    during_a_save(&app, &alice, |session| {
+async fn changes_made_during_a_save_are_saved_after_it() {
+    let reset_and_set: Act = |session| {
         session.reset();
-        Ok(session.set_visits(1)?)
-    })
-    .await;
-    let found = alice.ask(|s| Ok((s.user()?, s.visits()?))).await;
-    assert_eq!(found, (None, 1));
+        session.set_visits(2).expect("it fits");
+    };
+    let update_both: Act = |session| {
+        let updated = session.update_visits(|visits| *visits += 10);
+        updated.expect("it fits");
+        let updated = session.update_user(|user| *user = user.map(|n| n + 100));
+        updated.expect("it fits");
+    };
+    // The change, and the user and the visits after it. The save sets user 8 and one visit.
+    let cases: [(Act, Option<u64>, u64); 7] = [
+        (Session::destroy, None, 0),
+        (Session::regenerate, Some(8), 1),
+        (reset_and_set, None, 2),
+        (|s| s.set_user(9).expect("it fits"), Some(9), 1),
+        // This is the stored value when the save begins.
+        (|s| s.set_user(7).expect("it fits"), Some(7), 1),
+        (|s| s.remove_visits(), Some(8), 0),
+        (update_both, Some(108), 11),
+    ];
+    for (case, (change, user, visits)) in cases.into_iter().enumerate() {
+        let app = App::new();
+        let alice = app.sign_in().await;
+        let old = alice.fork();
+        let mut paused = app.store.pause(Op::Replace);
+        let reply = alice
+            .visit(move |session| async move {
+                session.set_user(8)?;
+                session.update_visits(|visits| *visits += 1)?;
+                let saver = session.clone();
+                let save = tokio::spawn(async move { saver.save().await });
+                paused.arrived().await;
+                change(&session);
+                paused.release();
+                Ok(save.await.expect("no panic")?)
+            })
+            .await;
+        assert_eq!(reply.status, 200, "case {case}");
+        assert_eq!(alice.id().is_none(), case == 0);
+        let found = alice.ask(|s| Ok((s.user()?, s.visits()?))).await;
+        assert_eq!(found, (user, visits), "case {case}");
+        assert_eq!(old.user().await.is_none(), case < 3, "case {case}");
+    }
 }
 
 /// Conformance 1.1
 #[tokio::test]
-async fn a_value_set_during_a_save_is_not_forgotten() {
+async fn concurrent_saves_of_one_request_write_once() {
     let app = App::new();
-    let alice = sign_in(&app).await;
-    // Another value, and the one that was stored before.
-    during_a_save(&app, &alice, |s| Ok(s.set_user(9)?)).await;
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(9));
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    during_a_save(&app, &alice, |s| Ok(s.set_user(7)?)).await;
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
-}
-
-/// Conformance 1.1
-#[tokio::test]
-async fn a_key_removed_during_a_save_is_not_forgotten() {
-    let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_visits(1)?)).await;
-    // The save is the one that stores it for the first time.
-    during_a_save(&app, &alice, |session| {
-        session.remove_user();
-        Ok(())
-    })
-    .await;
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, None);
-}
-
-/// Conformance 2.2
-#[tokio::test]
-async fn an_update_during_a_save_is_counted_once() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    alice
-        .act(|s| Ok(s.update_visits(|visits| *visits += 1)?))
-        .await;
-    during_a_save(&app, &alice, |session| {
-        session.update_visits(|visits| *visits += 10)?;
-        Ok(session.update_user(|user| *user = user.map(|n| n + 100))?)
-    })
-    .await;
-    let found = alice.ask(|s| Ok((s.visits()?, s.user()?))).await;
-    assert_eq!(found, (11, Some(108)));
-}
-
-/// Conformance 1.1
-#[tokio::test]
-async fn saves_at_the_same_time_write_once() {
-    let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     app.store.calls();
     let reply = alice
         .visit(|session| async move {
@@ -145,28 +82,22 @@ async fn saves_at_the_same_time_write_once() {
         })
         .await;
     assert_eq!(reply.status, 200);
-    // The last one looks whether the id is still the client's newest, since the save was long ago.
+    // The last load confirms that the id is still the newest one.
     assert_eq!(app.store.calls(), [Op::Load, Op::Replace, Op::Load]);
-    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 1);
+    assert_eq!(alice.visits().await, 1);
 }
 
 /// Conformance 1.1
 #[tokio::test]
-async fn the_same_session_is_loaded_once_by_tasks_that_ask_at_the_same_time() {
+async fn changes_and_saves_of_several_tasks_are_all_kept() {
     let app = App::new();
-    let alice = sign_in(&app).await;
-    let session = app
-        .sessions
-        .open::<Shop>(&alice.signed_id())
-        .await
-        .expect("it lives");
+    let alice = app.sign_in().await;
+    let session = app.open(&alice).await;
     let tasks = (0..8).map(|_| {
         let session = session.clone();
         tokio::spawn(async move {
             for _ in 0..100 {
-                session
-                    .update_visits(|visits| *visits += 1)
-                    .expect("it fits");
+                count(&session);
             }
             session.save().await
         })
@@ -174,14 +105,14 @@ async fn the_same_session_is_loaded_once_by_tasks_that_ask_at_the_same_time() {
     for task in tasks.collect::<Vec<_>>() {
         task.await.expect("no panic").expect("the store works");
     }
-    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 800);
+    assert_eq!(alice.visits().await, 800);
 }
 
 /// Conformance 2.2
 #[tokio::test]
-async fn an_update_that_another_thread_overtakes_runs_again() {
+async fn an_update_runs_again_if_another_thread_changes_the_value_meanwhile() {
     let app = App::new();
-    let session = app.sessions.create::<Shop>().expect("no key clashes");
+    let session = app.create();
     let (inside, entered) = mpsc::channel();
     let (go, gone) = mpsc::channel();
     let slow = session.clone();
@@ -191,7 +122,7 @@ async fn an_update_that_another_thread_overtakes_runs_again() {
             runs += 1;
             if runs == 1 {
                 inside.send(()).expect("the test waits");
-                gone.recv().expect("the test goes on");
+                gone.recv().expect("the test sends");
             }
             *visits += 1;
         })
@@ -209,7 +140,7 @@ async fn an_update_that_another_thread_overtakes_runs_again() {
 #[tokio::test]
 async fn an_update_closure_may_use_other_keys_of_the_session() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let found = alice
         .ask(|session| {
             let inner = session.clone();
@@ -226,9 +157,9 @@ async fn an_update_closure_may_use_other_keys_of_the_session() {
 
 /// Conformance 2.2
 #[tokio::test]
-async fn an_update_closure_that_changes_its_own_key_does_not_run_for_ever() {
+async fn an_update_closure_that_changes_its_own_key_is_an_error() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let runs = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&runs);
     let error = alice
@@ -236,11 +167,11 @@ async fn an_update_closure_that_changes_its_own_key_does_not_run_for_ever() {
             let inner = session.clone();
             let outcome = session.update_visits(move |visits| {
                 let run = counted.fetch_add(1, Ordering::SeqCst);
-                assert!(run < 10_000, "it runs for ever");
-                inner.update_visits(|visits| *visits += 1).expect("it fits");
+                assert!(run < 10_000, "it runs without end");
+                count(&inner);
                 *visits += 1;
             });
-            Ok(outcome.expect_err("neither change is to be lost"))
+            Ok(outcome.expect_err("one change would be lost"))
         })
         .await;
     assert!(error.to_string().contains("shop.visits"), "{error}");
@@ -251,61 +182,49 @@ async fn an_update_closure_that_changes_its_own_key_does_not_run_for_ever() {
 #[tokio::test]
 async fn an_update_closure_that_panics_leaves_the_session_usable() {
     let app = App::new();
-    let alice = sign_in(&app).await;
-    let session = app
-        .sessions
-        .open::<Shop>(&alice.signed_id())
-        .await
-        .expect("it lives");
+    let alice = app.sign_in().await;
+    let session = app.open(&alice).await;
     let worker = session.clone();
     let panicked = tokio::spawn(async move {
         worker
-            .update_visits(|_| panic!("a closure's own fault"))
+            .update_visits(|_| panic!("a mistake in a closure"))
             .ok();
     })
     .await;
     assert!(panicked.is_err());
-    session
-        .update_visits(|visits| *visits += 1)
-        .expect("it fits");
+    count(&session);
     session.save().await.expect("nothing is stuck");
-    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 1);
+    assert_eq!(alice.visits().await, 1);
 }
 
 /// Conformance 1.16, 2.2
 #[tokio::test]
 async fn an_update_closure_that_panics_on_the_newer_value_overwrites_nothing() {
     let app = App::new();
-    let alice = sign_in(&app).await;
-    let session = app
-        .sessions
-        .open::<Shop>(&alice.signed_id())
-        .await
-        .expect("it lives");
+    let alice = app.sign_in().await;
+    let session = app.open(&alice).await;
     session
         .update_visits(|visits| {
-            assert!(*visits < 10, "a closure's own fault");
+            assert!(*visits < 10, "a mistake in a closure");
             *visits += 1;
         })
         .expect("it fits");
     alice.act(|s| Ok(s.set_visits(10)?)).await;
     let saver = session.clone();
     let first = tokio::spawn(async move { saver.save().await }).await;
-    assert!(first.is_err(), "it panics where it is saved");
-    // Whatever a second try comes to, what the other request wrote is not replaced by an older value.
+    assert!(first.is_err(), "the closure panics in the save");
+    // A second attempt does not write an older value either.
     let saver = session.clone();
     let _ = tokio::spawn(async move { saver.save().await }).await;
-    assert_eq!(alice.ask(|s| Ok(s.visits()?)).await, 10);
+    assert_eq!(alice.visits().await, 10);
 }
 
 /// Conformance 1.25, 2.1
 #[tokio::test]
-async fn an_update_closure_that_cannot_read_the_newer_value_is_an_error_and_overwrites_nothing() {
+async fn an_update_of_a_newer_value_that_does_not_decode_is_an_error_and_overwrites_nothing() {
     let app = App::new();
-    let alice = sign_in(&app).await;
-    let slow = alice
-        .start(|s| Ok(s.update_visits(|visits| *visits += 1)?))
-        .await;
+    let alice = app.sign_in().await;
+    let slow = alice.start_does(count).await;
     let text = b"\x81\xabshop.visits\xa4many";
     let id = alice.signed_id();
     app.store.plant(&id, &text[..], app.now()).await;
@@ -315,54 +234,33 @@ async fn an_update_closure_that_cannot_read_the_newer_value_is_an_error_and_over
     assert_eq!(record.data, &text[..]);
 }
 
-/// Whether what a request's update closure held is let go of when the request is over.
-async fn lets_go(end: fn(&App, &Browser) -> BoxFuture<'static, ()>, status: u16) {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let held = Arc::new(());
-    let token = Arc::clone(&held);
-    let request = alice
-        .fork()
-        .start(move |session| {
-            let inner = session.clone();
-            session.update_visits(move |visits| {
-                let _ = (&token, inner.is_new());
-                *visits += 1;
-            })?;
-            Ok(())
-        })
-        .await;
-    end(&app, &alice).await;
-    assert_eq!(request.finish().await.status.as_u16(), status);
-    assert_eq!(
-        Arc::strong_count(&held),
-        1,
-        "{status}: a session that holds itself"
-    );
-}
-
 /// Conformance 5.13
 #[tokio::test]
-async fn an_update_closure_that_holds_its_session_is_let_go_of_when_the_request_is_over() {
-    lets_go(|_, _| Box::pin(async {}), 200).await;
-    lets_go(
-        |_, alice| {
-            let alice = alice.clone();
-            Box::pin(async move {
-                alice.does(Session::destroy).await;
+async fn an_update_closure_that_holds_its_session_is_dropped_at_the_end_of_the_request() {
+    for status in [200, 409, 503] {
+        let app = App::new();
+        let alice = app.sign_in().await;
+        let held = Arc::new(());
+        let token = Arc::clone(&held);
+        let request = alice
+            .fork()
+            .start(move |session| {
+                let inner = session.clone();
+                session.update_visits(move |visits| {
+                    let _ = (&token, inner.is_new());
+                    *visits += 1;
+                })?;
+                Ok(())
             })
-        },
-        409,
-    )
-    .await;
-    lets_go(
-        |app, _| {
-            app.store.fail(&[Op::Replace]);
-            Box::pin(async {})
-        },
-        503,
-    )
-    .await;
+            .await;
+        match status {
+            409 => drop(alice.does(Session::destroy).await),
+            503 => app.store.fail(&[Op::Replace]),
+            _ => {}
+        }
+        assert_eq!(request.finish().await.status, status);
+        assert_eq!(Arc::strong_count(&held), 1, "{status}: it holds itself");
+    }
 }
 
 /// A struct that claims a key of `Shop`.
@@ -372,7 +270,7 @@ struct Intruder {
     user: Option<String>,
 }
 
-/// Another that reads one by an old name.
+/// A struct whose alias is a key of `Shop`.
 #[derive(SessionData)]
 #[session(namespace = "old")]
 struct Alias {
@@ -397,7 +295,7 @@ async fn use_alias(alias: Session<Alias>) -> poem::Result<String> {
 
 /// Conformance 3.1
 #[tokio::test]
-async fn two_structs_that_claim_one_key_are_found_at_first_use_with_both_names() {
+async fn two_structs_that_claim_one_key_are_an_error_at_first_use() {
     for path in ["/intruder", "/alias"] {
         let routes = Route::new()
             .at("/shop", get(use_shop))
@@ -426,19 +324,20 @@ async fn two_structs_that_claim_one_key_are_found_at_first_use_with_both_names()
             "`Intruder`"
         };
         assert!(reply.body.contains(name), "{}", reply.body);
-        // The first one goes on.
         assert_eq!(alice.get("/shop").await.status, 200);
     }
 }
 
 /// Conformance 3.1
 #[tokio::test]
-async fn a_struct_that_clashes_with_one_named_at_start_up_is_refused_from_the_first_request() {
-    let routes = Route::new().at("/intruder", get(use_intruder));
-    let app = App::serving(routes, poem_session::SessionsBuilder::data::<Shop>);
+async fn a_registered_struct_may_be_used_and_one_that_clashes_with_it_is_an_error() {
+    let routes = Route::new()
+        .at("/shop", get(use_shop))
+        .at("/intruder", get(use_intruder));
+    let app = App::serving(routes, |builder| builder.data::<Shop>().data::<(Shop,)>());
     assert_eq!(app.browser().get("/intruder").await.status, 500);
-    let opened = app.sessions.create::<Intruder>().map(drop);
-    assert!(opened.is_err());
+    assert_eq!(app.browser().get("/shop").await.status, 200);
+    assert!(app.sessions.create::<Intruder>().is_err());
     let built = Sessions::builder(MemoryStore::new())
         .data::<Shop>()
         .data::<Intruder>()
@@ -448,16 +347,4 @@ async fn a_struct_that_clashes_with_one_named_at_start_up_is_refused_from_the_fi
         error.contains("`Shop`") && error.contains("`Intruder`"),
         "{error}"
     );
-}
-
-/// Conformance 3.1
-#[tokio::test]
-async fn one_struct_may_be_named_and_used_as_often_as_one_likes() {
-    let routes = Route::new().at("/shop", get(use_shop));
-    let app = App::serving(routes, |builder| {
-        settings(builder).data::<Shop>().data::<(Shop,)>()
-    });
-    for _ in 0..3 {
-        assert_eq!(app.browser().get("/shop").await.status, 200);
-    }
 }

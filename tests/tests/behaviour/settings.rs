@@ -1,4 +1,4 @@
-//! What can be set, and what is refused.
+//! Settings in code and in a file, and settings that are refused.
 
 use std::time::Duration;
 
@@ -16,15 +16,14 @@ type Configure = fn(SessionsBuilder) -> SessionsBuilder;
 fn refused(configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> String {
     configure(Sessions::builder(MemoryStore::new()))
         .build()
-        .expect_err("it has no meaning")
+        .expect_err("it is invalid")
         .to_string()
 }
 
 /// Conformance 1.17, 5.3
 #[test]
-fn contradictions_are_refused_with_both_names() {
-    let cookie = || CookieConfig::new("sid").insecure_http();
-    let cases: [(&str, &str, Configure); 3] = [
+fn the_error_of_a_contradiction_names_both_settings() {
+    let cases: [(&str, &str, Configure); 4] = [
         ("idle_timeout", "absolute_timeout", |builder| {
             builder.idle_timeout(SECOND * 10).absolute_timeout(SECOND)
         }),
@@ -36,27 +35,22 @@ fn contradictions_are_refused_with_both_names() {
         ("rotate_every", "rotation_grace", |builder| {
             builder.rotate_every(SECOND).rotation_grace(SECOND * 10)
         }),
+        // The unit tests of `cookie` prove the other rules of the cookie.
+        ("same_site", "insecure_http", |builder| {
+            let cookie = CookieConfig::new("sid").insecure_http();
+            builder.cookie(cookie.same_site(SameSite::None))
+        }),
     ];
     for (first, second, configure) in cases {
         let error = refused(configure);
         assert!(error.contains(first) && error.contains(second), "{error}");
     }
-    let error = refused(|builder| builder.cookie(cookie().same_site(SameSite::None)));
-    assert!(
-        error.contains("same_site") && error.contains("insecure_http"),
-        "{error}"
-    );
-    let error = refused(|builder| builder.cookie(cookie().partitioned()));
-    assert!(
-        error.contains("partitioned") && error.contains("insecure_http"),
-        "{error}"
-    );
 }
 
 /// Conformance 1.17, 5.8, 5.11
 #[test]
-fn settings_without_meaning_are_refused_by_name() {
-    let cases: [(&str, Configure); 15] = [
+fn the_error_of_an_invalid_setting_names_the_setting() {
+    let cases: [(&str, Configure); 12] = [
         ("idle_timeout", |b| b.idle_timeout(Duration::ZERO)),
         ("absolute_timeout", |b| b.absolute_timeout(Duration::ZERO)),
         ("store_timeout", |b| b.store_timeout(Duration::ZERO)),
@@ -71,15 +65,6 @@ fn settings_without_meaning_are_refused_by_name() {
         ("max_keys", |b| b.max_keys(0)),
         ("max_save_attempts", |b| b.max_save_attempts(0)),
         ("cookie name", |b| b.cookie(CookieConfig::new("a b"))),
-        ("cookie name", |b| {
-            b.cookie(CookieConfig::new("a".repeat(65)))
-        }),
-        ("cookie path", |b| {
-            b.cookie(CookieConfig::new("a").path("app"))
-        }),
-        ("cookie domain", |b| {
-            b.cookie(CookieConfig::new("a").domain("a b"))
-        }),
     ];
     for (name, configure) in cases {
         let error = refused(configure);
@@ -89,7 +74,7 @@ fn settings_without_meaning_are_refused_by_name() {
 
 /// Conformance 1.18
 #[test]
-fn id_sources_without_meaning_are_refused() {
+fn invalid_id_sources_are_refused() {
     for source in [
         IdSource::Header(String::new()),
         IdSource::Header("a b".into()),
@@ -119,7 +104,7 @@ fn config(json: &str) -> SessionConfig {
 
 /// Conformance 1.5, 1.17, 1.18
 #[tokio::test]
-async fn settings_from_a_file_act_as_those_in_code() {
+async fn settings_from_a_file_apply() {
     let app = App::with(|builder| {
         builder.config(config(
             r#"{
@@ -142,15 +127,10 @@ async fn settings_from_a_file_act_as_those_in_code() {
     app.pass(SECOND * 60);
     let reply = alice.act(|s| Ok(format!("{:?}", s.user()?))).await;
     assert_eq!(app.store.calls(), [Op::Load, Op::Touch]);
-    let cookie = reply.cookie().expect("its end has moved");
+    let cookie = reply.cookie().expect("the expiry has moved");
     assert_eq!(cookie.name(), "__Secure-sid");
     assert_eq!(cookie.path(), Some("/app"));
-    assert_eq!(
-        cookie
-            .max_age()
-            .map(cookie::time::SignedDuration::whole_minutes),
-        Some(20)
-    );
+    assert_eq!(reply.max_age(), Some(SECOND * 1200));
     let reply = alice.act(|s| Ok(s.set_notice("x".repeat(400))?)).await;
     assert_eq!(reply.status, 413);
     let reply = alice.does(poem_session::Session::destroy).await;
@@ -159,7 +139,7 @@ async fn settings_from_a_file_act_as_those_in_code() {
 
 /// Conformance 1.17
 #[test]
-fn an_empty_file_means_the_defaults_and_a_mistake_in_it_is_an_error() {
+fn an_empty_file_sets_the_defaults_and_a_mistake_in_a_file_is_an_error() {
     let app = |json: &str| {
         Sessions::builder(MemoryStore::new())
             .config(config(json))

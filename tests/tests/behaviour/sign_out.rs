@@ -1,76 +1,55 @@
-//! A sign-out that meets another, or comes when the session is not what it was.
+//! Two sign-outs of one session, and a sign-out of a session that has changed elsewhere.
 
 use std::time::Duration;
 
 use poem_session::{SaveError, Session};
 
-use crate::support::{App, Browser, COOKIE, Op, Shop, settings};
+use crate::support::{App, ENDS, End, Op, settings};
 
-async fn sign_in(app: &App) -> Browser {
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
-    alice
-}
-
-/// What a second sign-out of a session sets for what follows, and what becomes of it: with the session loaded
-/// before the first sign-out, and after it.
-async fn second(leave: fn(&Session<Shop>) -> poem::Result<()>, status: u16) {
-    let app = App::new();
-    let alice = sign_in(&app).await;
-    let (early, late) = (alice.fork(), alice.fork());
-    let early = early.start(leave).await;
-    alice.does(Session::destroy).await;
-    for reply in [early.finish().await, late.act(leave).await] {
-        assert_eq!((reply.status.as_u16(), reply.cookie()), (status, None));
+/// Conformance 1.9, 1.10, 2.3, 2.4, 5.4
+#[tokio::test]
+async fn a_second_sign_out_succeeds_unless_it_would_lose_data() {
+    let with_notice: End = |session| {
+        session.destroy();
+        session.set_notice("Good bye.".into()).expect("it fits");
+    };
+    let with_visits: End = |session| {
+        session.destroy();
+        session.set_visits(1).expect("it fits");
+    };
+    let cases: [(End, u16); 4] = [
+        (Session::destroy, 200),
+        // The flash value is dropped: the response to the first sign-out has one already.
+        (with_notice, 200),
+        (with_visits, 409),
+        (Session::regenerate, 409),
+    ];
+    for (second, status) in cases {
+        let app = App::new();
+        let alice = app.sign_in().await;
+        // One request loads the session before the first sign-out, and one after it.
+        let (early, late) = (alice.fork(), alice.fork());
+        let early = early.start_does(second).await;
+        alice.does(Session::destroy).await;
+        for reply in [early.finish().await, late.does(second).await] {
+            let found = (reply.status.as_u16(), reply.cookie());
+            assert_eq!(found, (status, None));
+        }
+        assert!(app.store.sessions(app.now()).await.is_empty());
     }
-    assert!(app.store.sessions(app.now()).await.is_empty());
-}
-
-/// The other response has shown one already.
-///
-/// Conformance 1.9, 1.10, 2.4
-#[tokio::test]
-async fn a_second_sign_out_may_leave_a_notice_that_is_dropped() {
-    let leave = |session: &Session<Shop>| {
-        session.destroy();
-        Ok(session.set_notice("Good bye.".into())?)
-    };
-    second(leave, 200).await;
-}
-
-/// Conformance 1.10, 2.3, 2.4
-#[tokio::test]
-async fn what_a_second_sign_out_wants_to_keep_is_refused_and_not_dropped() {
-    let leave = |session: &Session<Shop>| {
-        session.destroy();
-        Ok(session.set_visits(1)?)
-    };
-    second(leave, 409).await;
-}
-
-/// Conformance 2.3
-#[tokio::test]
-async fn a_regenerate_after_a_sign_out_elsewhere_is_refused_also_without_changes() {
-    let regenerate = |session: &Session<Shop>| {
-        session.regenerate();
-        Ok(())
-    };
-    second(regenerate, 409).await;
 }
 
 /// Conformance 1.9
 #[tokio::test]
-async fn a_second_sign_out_that_was_saved_is_not_written_again_and_nothing_follows_it() {
+async fn a_saved_second_sign_out_is_not_written_again_and_starts_no_session() {
     let app = App::new();
-    let alice = sign_in(&app).await;
-    app.sessions
-        .revoke(alice.signed_id())
-        .await
-        .expect("the store works");
-    // The other may come between, and this one may have a notice to show.
+    let alice = app.sign_in().await;
+    let revoked = app.sessions.revoke(alice.signed_id()).await;
+    revoked.expect("the store works");
+    // Whether the session is revoked after it is loaded, and whether the sign-out leaves a flash value.
     for (between, notice) in [(true, false), (true, true), (false, false), (false, true)] {
         let alice = if between {
-            sign_in(&app).await
+            app.sign_in().await
         } else {
             alice.fork()
         };
@@ -90,12 +69,11 @@ async fn a_second_sign_out_that_was_saved_is_not_written_again_and_nothing_follo
                 session.save().await?;
                 store.calls();
                 session.save().await?;
-                // Nor is it an error to ask for it again.
                 session.destroy();
                 session.save().await?;
                 assert_eq!(store.calls(), []);
                 session.set_notice("Good bye.".into())?;
-                let error = session.save().await.expect_err("it is over");
+                let error = session.save().await.expect_err("the session has ended");
                 assert!(matches!(error, SaveError::Ended), "{error}");
                 session.destroy();
                 Ok(())
@@ -108,9 +86,9 @@ async fn a_second_sign_out_that_was_saved_is_not_written_again_and_nothing_follo
 
 /// Conformance 2.4
 #[tokio::test]
-async fn no_cookie_comes_of_an_early_save_before_a_second_sign_out() {
+async fn a_second_sign_out_does_not_send_the_cookie_of_an_early_save() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let slow = alice
         .fork()
         .start_async(|session| async move {
@@ -127,9 +105,9 @@ async fn no_cookie_comes_of_an_early_save_before_a_second_sign_out() {
 
 /// Conformance 2.3
 #[tokio::test]
-async fn a_sign_out_after_a_refused_save_does_not_claim_to_have_ended_what_goes_on() {
+async fn a_destroy_after_a_refused_save_is_a_conflict() {
     let app = App::new();
-    let alice = sign_in(&app).await;
+    let alice = app.sign_in().await;
     let slow = alice.fork();
     let store = app.store.clone();
     let tab = alice.clone();
@@ -137,54 +115,38 @@ async fn a_sign_out_after_a_refused_save_does_not_claim_to_have_ended_what_goes_
         .visit(|session| async move {
             tab.does(Session::regenerate).await;
             session.set_visits(1)?;
-            session.save().await.expect_err("it is under another id");
+            let refused = "the session has another id";
+            session.save().await.expect_err(refused);
             store.calls();
-            session.save().await.expect_err("it is so still");
-            assert_eq!(store.calls(), [], "the store is not asked again");
+            session.save().await.expect_err(refused);
+            assert_eq!(store.calls(), [], "there is no second attempt");
             session.destroy();
             Ok(())
         })
         .await;
     assert_eq!((reply.status.as_u16(), reply.cookie()), (409, None));
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
+    assert_eq!(alice.user().await, Some(7));
 }
 
-/// Conformance 1.14
-#[tokio::test]
-async fn only_a_sign_out_removes_the_cookie_of_an_unknown_id() {
-    let app = App::new();
-    let alice = app.browser();
-    alice.set_cookie(COOKIE, &"x".repeat(43));
-    let reply = alice.does(Session::regenerate).await;
-    assert_eq!((reply.status.as_u16(), reply.cookie()), (200, None));
-}
-
-/// Whoever waits in this process is told, and need not look.
-///
 /// Conformance 1.32, 5.4
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_the_end_learns_at_once_of_one_by_another_request() {
-    let ends: [fn(&Session<Shop>); 3] = [Session::destroy, Session::regenerate, Session::reset];
-    for end in ends {
+async fn ended_returns_at_once_after_an_end_in_this_process() {
+    for end in ENDS {
         let hour = Duration::from_hours(1);
         let app = App::with(|builder| settings(builder).end_poll_interval(hour));
-        let alice = sign_in(&app).await;
-        let session = app
-            .sessions
-            .open::<Shop>(&alice.signed_id())
-            .await
-            .expect("it lives");
+        let alice = app.sign_in().await;
+        let session = app.open(&alice).await;
         let waiting = tokio::spawn(async move { session.ended().await });
         tokio::time::sleep(Duration::from_secs(1)).await;
-        // Ends of other sessions wake nobody up.
+        // The end of another session causes no load.
         app.store.calls();
-        sign_in(&app).await.does(Session::destroy).await;
+        app.sign_in().await.does(Session::destroy).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         let loads = app.store.calls();
         let loads = loads.iter().filter(|op| **op == Op::Load).count();
-        assert_eq!(loads, 1, "by the other visitor");
+        assert_eq!(loads, 1, "one, by the other visitor");
         alice.does(end).await;
-        let told = tokio::time::timeout(hour / 2, waiting).await;
-        told.expect("it is told").expect("no panic");
+        let ended = tokio::time::timeout(hour / 2, waiting).await;
+        ended.expect("it returns").expect("no panic");
     }
 }

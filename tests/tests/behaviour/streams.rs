@@ -1,10 +1,10 @@
-//! Over a real socket: streams that outlive their handler, and clients that go away.
+//! WebSockets and event streams, and clients that disconnect, over a socket.
 
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt, stream};
 use poem::{
-    EndpointExt, IntoResponse, Response, Route, get, handler,
+    Endpoint, EndpointExt, IntoEndpoint, IntoResponse, Response, Route, get, handler,
     web::{
         Data,
         sse::{Event, SSE},
@@ -12,10 +12,11 @@ use poem::{
     },
 };
 use poem_session::{SaveError, Session};
+use poem_session_tests::http::Client;
 use tokio::sync::{Mutex, Notify, oneshot};
 use tokio_tungstenite::tungstenite::{self, client::IntoClientRequest};
 
-use crate::support::{App, COOKIE, Op, PATIENCE, Served, Shop, settings};
+use crate::support::{App, COOKIE, Op, PATIENCE, Served, Shop, count, settings};
 
 #[handler]
 async fn show_visits(shop: Session<Shop>) -> poem::Result<String> {
@@ -32,29 +33,43 @@ async fn sign_out(shop: Session<Shop>) {
     shop.destroy();
 }
 
-/// Does what each message says and answers how it went.
+/// Does what each message says and sends the result of the save.
 #[handler]
 async fn talk(shop: Session<Shop>, socket: WebSocket) -> impl IntoResponse {
     socket.on_upgrade(move |mut socket| async move {
         while let Some(Ok(Message::Text(order))) = socket.next().await {
             match order.as_str() {
-                "count" => shop.update_visits(|visits| *visits += 1).expect("it fits"),
+                "count" => count(&shop),
                 "regenerate" => shop.regenerate(),
                 "reset" => shop.reset(),
                 "destroy" => shop.destroy(),
                 "ended" => shop.ended().await,
                 order => panic!("{order}"),
             }
-            let answer = match shop.save().await {
+            let reply = match shop.save().await {
                 Ok(()) => "saved".to_owned(),
                 Err(SaveError::Ended) => "ended".to_owned(),
                 Err(error) => error.to_string(),
             };
-            if socket.send(Message::text(answer)).await.is_err() {
+            if socket.send(Message::text(reply)).await.is_err() {
                 break;
             }
         }
     })
+}
+
+/// An application with these routes, and a client with a session.
+async fn begun(routes: impl IntoEndpoint<Endpoint: Endpoint + 'static>) -> (App, Served, Client) {
+    // A busy machine may hold a save up.
+    let app = App::serving(routes, |builder| builder.store_timeout(PATIENCE));
+    let server = Served::start(app.endpoint()).await;
+    let alice = server.client();
+    alice.get("/begin").send().await;
+    (app, server, alice)
+}
+
+async fn visits(client: &Client) -> String {
+    client.get("/visits").send().await.text().to_owned()
 }
 
 fn routes() -> Route {
@@ -87,43 +102,29 @@ async fn order(socket: &mut Socket, order: &str) -> String {
         .send(tungstenite::Message::text(order))
         .await
         .expect("it is open");
-    let answer = socket.next().await.expect("an answer").expect("no error");
-    answer.into_text().expect("text").to_string()
+    let reply = socket.next().await.expect("an reply").expect("no error");
+    reply.into_text().expect("text").to_string()
 }
 
-/// Conformance 1.32
+/// Conformance 1.32, 2.1
 #[tokio::test]
-async fn a_web_socket_saves_changes_made_after_the_upgrade() {
-    let app = App::serving(routes(), settings);
-    let server = Served::start(app.endpoint()).await;
-    let alice = server.client();
-    alice.get("/begin").send().await;
-    let mut socket = connect(&server, alice.cookie(COOKIE)).await;
-    assert_eq!(order(&mut socket, "count").await, "saved");
-    assert_eq!(alice.get("/visits").send().await.text(), "2");
-    assert_eq!(order(&mut socket, "count").await, "saved");
-    assert_eq!(alice.get("/visits").send().await.text(), "3");
-}
-
-/// Conformance 1.32
-#[tokio::test]
-async fn a_web_socket_merges_with_requests_beside_it() {
-    let app = App::serving(routes(), settings);
-    let server = Served::start(app.endpoint()).await;
-    let alice = server.client();
-    alice.get("/begin").send().await;
+async fn web_sockets_save_changes_and_destroy_the_session_after_the_upgrade() {
+    let (app, server, alice) = begun(routes()).await;
     let mut one = connect(&server, alice.cookie(COOKIE)).await;
     let mut two = connect(&server, alice.cookie(COOKIE)).await;
-    for _ in 0..5 {
+    for count in [3, 5, 7] {
         assert_eq!(order(&mut one, "count").await, "saved");
         assert_eq!(order(&mut two, "count").await, "saved");
+        assert_eq!(visits(&alice).await, count.to_string());
     }
-    assert_eq!(alice.get("/visits").send().await.text(), "11");
+    assert_eq!(order(&mut one, "destroy").await, "saved");
+    assert_eq!(visits(&alice).await, "0");
+    assert!(app.store.sessions(app.now()).await.is_empty());
 }
 
 /// Conformance 1.32
 #[tokio::test]
-async fn after_the_upgrade_no_session_can_begin_or_move_to_an_id_that_nobody_would_learn() {
+async fn after_the_upgrade_no_session_can_start_or_get_a_new_id() {
     let app = App::serving(routes(), settings);
     let server = Served::start(app.endpoint()).await;
     let mut stranger = connect(&server, None).await;
@@ -137,51 +138,34 @@ async fn after_the_upgrade_no_session_can_begin_or_move_to_an_id_that_nobody_wou
         let mut socket = connect(&server, alice.cookie(COOKIE)).await;
         let refused = order(&mut socket, change).await;
         assert!(refused.contains("already been sent"), "{change}: {refused}");
-        let visits = alice.get("/visits").send().await.text();
-        assert_eq!(visits, "1", "{change}: she is still signed in");
+        assert_eq!(visits(&alice).await, "1", "{change}: the session lives");
     }
-}
-
-/// Conformance 1.32
-#[tokio::test]
-async fn a_web_socket_can_end_its_session() {
-    let app = App::serving(routes(), settings);
-    let server = Served::start(app.endpoint()).await;
-    let alice = server.client();
-    alice.get("/begin").send().await;
-    let mut socket = connect(&server, alice.cookie(COOKIE)).await;
-    assert_eq!(order(&mut socket, "destroy").await, "saved");
-    assert_eq!(alice.get("/visits").send().await.text(), "0");
-    assert!(app.store.sessions(app.now()).await.is_empty());
 }
 
 /// Conformance 1.32, 5.4
 #[tokio::test]
-async fn a_web_socket_learns_that_its_session_has_ended_and_cannot_bring_it_back() {
-    let app = App::serving(routes(), settings);
-    let server = Served::start(app.endpoint()).await;
-    let alice = server.client();
-    alice.get("/begin").send().await;
+async fn ended_returns_in_a_web_socket_and_a_later_save_is_refused() {
+    let (app, server, alice) = begun(routes()).await;
     let mut socket = connect(&server, alice.cookie(COOKIE)).await;
     let waiting = tokio::spawn(async move {
-        let answer = order(&mut socket, "ended").await;
-        (socket, answer)
+        let reply = order(&mut socket, "ended").await;
+        (socket, reply)
     });
     alice.get("/sign-out").send().await;
-    let (mut socket, answer) = waiting.await.expect("no panic");
-    assert!(["saved", "ended"].contains(&answer.as_str()), "{answer}");
+    let (mut socket, reply) = waiting.await.expect("no panic");
+    assert!(["saved", "ended"].contains(&reply.as_str()), "{reply}");
     assert_eq!(order(&mut socket, "count").await, "ended");
     assert!(app.store.sessions(app.now()).await.is_empty());
 }
 
 /// Conformance 1.32
 #[tokio::test]
-async fn a_session_that_begins_before_the_upgrade_comes_with_it() {
+async fn a_session_that_starts_before_the_upgrade_is_sent_with_the_response() {
     #[handler]
     async fn welcome(shop: Session<Shop>, socket: WebSocket) -> poem::Result<Response> {
         shop.set_visits(1)?;
         let upgrade = socket.on_upgrade(move |mut socket| async move {
-            shop.update_visits(|visits| *visits += 1).expect("it fits");
+            count(&shop);
             let saved = shop.save().await.is_ok();
             let _ = socket.send(Message::text(saved.to_string())).await;
         });
@@ -200,16 +184,16 @@ async fn a_session_that_begins_before_the_upgrade_comes_with_it() {
             .to_str()
             .is_ok_and(|cookie| cookie.starts_with(COOKIE))
     );
-    let saved = socket.next().await.expect("an answer").expect("no error");
+    let saved = socket.next().await.expect("an reply").expect("no error");
     assert_eq!(saved.into_text().expect("text").as_str(), "true");
     assert_eq!(saved_visits(&app).await, [2]);
 }
 
 /// Conformance 1.32, 5.4
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_the_end_learns_of_one_by_the_same_request() {
+async fn ended_returns_after_an_end_by_the_same_handle() {
     let app = App::new();
-    let session = app.sessions.create::<Shop>().expect("no key clashes");
+    let session = app.create();
     session.save().await.expect("the store works");
     let waiter = session.clone();
     let waiting = tokio::spawn(async move { waiter.ended().await });
@@ -217,11 +201,11 @@ async fn who_waits_for_the_end_learns_of_one_by_the_same_request() {
     session.destroy();
     session.save().await.expect("the store works");
     let minute = std::time::Duration::from_mins(1);
-    let told = tokio::time::timeout(minute, waiting).await;
-    told.expect("it is told").expect("no panic");
+    let ended = tokio::time::timeout(minute, waiting).await;
+    ended.expect("it returns").expect("no panic");
 }
 
-/// What an event stream waits for before each event.
+/// Notified before each event.
 #[derive(Clone, Default)]
 struct Turns(Arc<Notify>);
 
@@ -230,7 +214,7 @@ async fn events(shop: Session<Shop>, turns: Data<&Turns>) -> SSE {
     let turns = turns.0.clone();
     SSE::new(stream::unfold((shop, turns), |(shop, turns)| async move {
         turns.0.notified().await;
-        shop.update_visits(|visits| *visits += 1).expect("it fits");
+        count(&shop);
         let event = match shop.save().await {
             Ok(()) => "saved".to_owned(),
             Err(error) => error.to_string(),
@@ -241,27 +225,27 @@ async fn events(shop: Session<Shop>, turns: Data<&Turns>) -> SSE {
 
 /// Conformance 1.32
 #[tokio::test]
-async fn an_event_stream_saves_changes_made_after_the_head_was_sent() {
+async fn an_event_stream_saves_changes_after_the_headers_were_sent() {
     let turns = Turns::default();
     let routes = routes().at("/events", get(events)).data(turns.clone());
-    let app = App::serving(routes, settings);
-    let server = Served::start(app.endpoint()).await;
-    let alice = server.client();
-    alice.get("/begin").send().await;
+    let (_app, _server, alice) = begun(routes).await;
     let mut stream = alice.get("/events").stream().await;
     for count in 2..5 {
         turns.0.notify_one();
-        let event = stream.next().await.expect("no cut").expect("an event");
+        let event = stream
+            .chunk()
+            .await
+            .expect("the stream lives")
+            .expect("an event");
         let event = String::from_utf8_lossy(&event).into_owned();
         assert!(event.contains("data: saved"), "{event}");
-        let visits = alice.get("/visits").send().await.text();
-        assert_eq!(visits, count.to_string());
+        assert_eq!(visits(&alice).await, count.to_string());
     }
 }
 
 /// Conformance 1.28
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_away_does_not_abort_a_save_half_way() {
+async fn a_client_that_disconnects_does_not_abort_a_save() {
     for op in [Op::Create, Op::Replace, Op::Rename] {
         let app = App::new();
         let alice = app.browser();
@@ -282,7 +266,7 @@ async fn a_client_that_goes_away_does_not_abort_a_save_half_way() {
         request.abort();
         assert!(request.await.expect_err("it is gone").is_cancelled());
         save.release();
-        // The save goes on by itself: let it come to its end.
+        // The save runs in a task of its own.
         let mut turns = 0;
         while saved_visits(&app).await != [1] {
             tokio::task::yield_now().await;
@@ -304,26 +288,25 @@ async fn saved_visits(app: &App) -> Vec<u8> {
 
 /// Conformance 1.28
 #[tokio::test]
-async fn a_client_that_goes_away_before_the_handler_is_done_changes_nothing() {
+async fn a_client_that_disconnects_before_the_end_of_the_handler_changes_nothing() {
     let app = App::new();
-    let alice = app.browser();
-    alice.act(|s| Ok(s.set_user(7)?)).await;
+    let alice = app.sign_in().await;
     app.store.calls();
     let request = alice.start(|s| Ok(s.set_user(8)?)).await;
     request.abandon().await;
     assert_eq!(app.store.calls(), [Op::Load]);
-    assert_eq!(alice.ask(|s| Ok(s.user()?)).await, Some(7));
+    assert_eq!(alice.user().await, Some(7));
 }
 
-/// A handler's way to tell the test that it has saved, which is all that is left of its request.
+/// Notifies the test that the handler is about to save.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Option<oneshot::Sender<()>>>>);
+struct Saving(Arc<Mutex<Option<oneshot::Sender<()>>>>);
 
 #[handler]
-async fn slow(shop: Session<Shop>, told: Data<&Told>) -> poem::Result<Response> {
+async fn slow(shop: Session<Shop>, saving: Data<&Saving>) -> poem::Result<Response> {
     shop.update_visits(|visits| *visits += 10)?;
-    if let Some(told) = told.0.0.lock().await.take() {
-        let _ = told.send(());
+    if let Some(sender) = saving.0.0.lock().await.take() {
+        let _ = sender.send(());
     }
     shop.save().await?;
     std::future::pending().await
@@ -331,32 +314,24 @@ async fn slow(shop: Session<Shop>, told: Data<&Told>) -> poem::Result<Response> 
 
 /// Conformance 1.28
 #[tokio::test]
-async fn a_connection_cut_during_a_save_loses_nothing() {
-    let told = Told::default();
-    let routes = routes().at("/slow", get(slow)).data(told.clone());
-    // The save may be held up for as long as the machine is busy.
-    let app = App::serving(routes, |builder| builder.store_timeout(PATIENCE));
-    let server = Served::start(app.endpoint()).await;
-    let alice = server.client();
-    alice.get("/begin").send().await;
-    let (tell, saving) = oneshot::channel();
-    *told.0.lock().await = Some(tell);
+async fn a_connection_that_is_cut_during_a_save_does_not_abort_it() {
+    let signal = Saving::default();
+    let routes = routes().at("/slow", get(slow)).data(signal.clone());
+    let (app, _server, alice) = begun(routes).await;
+    let (sender, saving) = oneshot::channel();
+    *signal.0.lock().await = Some(sender);
     let mut save = app.store.pause(Op::Replace);
     let tab = alice.clone();
-    let request = tokio::spawn(async move { tab.get("/slow").try_send().await });
+    let request = tokio::spawn(async move { tab.get("/slow").send().await });
     saving.await.expect("the handler runs");
     save.arrived().await;
     request.abort();
     let _ = request.await;
     save.release();
-    // The next save waits for its turn behind the one that was cut, or merges with it.
-    alice.get("/visits").send().await;
-    let mut visits = String::new();
     for _ in 0..1000 {
-        visits = alice.get("/visits").send().await.text();
-        if visits == "11" {
-            break;
+        if visits(&alice).await == "11" {
+            return;
         }
     }
-    assert_eq!(visits, "11");
+    panic!("the save was aborted: {}", visits(&alice).await);
 }

@@ -1,5 +1,5 @@
-//! What the tests share: an application whose handlers are closures, browsers, stores that misbehave on
-//! request, and a real socket.
+//! The fixture of the tests: an application whose handlers are closures, its visitors, a store that fails on
+//! request, and a server.
 
 mod app;
 mod browser;
@@ -8,7 +8,7 @@ mod probe;
 mod socket;
 mod stores;
 
-use poem_session::SessionData;
+use poem_session::{Session, SessionData};
 
 pub(crate) use self::{
     app::{App, Scripted, serve_all, settings},
@@ -22,7 +22,13 @@ pub(crate) use self::{
 /// The name of the session cookie with the default settings.
 pub(crate) const COOKIE: &str = "__Host-id";
 
-/// What most tests keep in a session.
+/// A way to end the id of a session.
+pub(crate) type End = fn(&Session<Shop>);
+
+/// The three ways to end the id of a session.
+pub(crate) const ENDS: [End; 3] = [Session::destroy, Session::regenerate, Session::reset];
+
+/// The session data of most tests.
 #[derive(SessionData)]
 #[session(namespace = "shop")]
 pub(crate) struct Shop {
@@ -35,9 +41,15 @@ pub(crate) struct Shop {
     pub(crate) notice: Option<String>,
 }
 
-/// Data of another part of the application, in the same session.
+/// Session data of another part of the application.
 #[derive(SessionData)]
 #[session(namespace = "prefs")]
 pub(crate) struct Prefs {
     pub(crate) theme: Option<String>,
+}
+
+/// Increments the counter of a session.
+pub(crate) fn count(session: &Session<Shop>) {
+    let updated = session.update_visits(|visits| *visits += 1);
+    updated.expect("it fits");
 }

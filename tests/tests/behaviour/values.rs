@@ -1,4 +1,4 @@
-//! The values that a session keeps.
+//! The types of values in a session.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -11,13 +11,6 @@ use poem_session::{Session, SessionData};
 use serde::{Deserialize, Serialize};
 
 use crate::support::App;
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Item {
-    name: String,
-    price: f64,
-    tags: Vec<String>,
-}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 enum Shape {
@@ -62,7 +55,7 @@ struct Unit;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Wrapper(u64);
 
-/// One key of a type that each test chooses.
+/// Stores each value and reads it at the next request.
 macro_rules! keeps {
     ($($ty:ty: $($value:expr),+;)+) => {
         $({
@@ -71,21 +64,15 @@ macro_rules! keeps {
             struct Types {
                 value: Option<$ty>,
             }
-            // An application each, as they share one key.
+            // The structs share one key, so each needs an application of its own.
             let app = App::new();
             let alice = app.browser();
             for value in [$($value),+] {
                 let value: $ty = value;
                 let kept = value.clone();
-                alice.with(move |session: &Session<Types>| {
-                    Ok(session.set_value(kept)?)
-                })
-                .await;
-                alice.with(move |session: &Session<Types>| {
-                    assert_eq!(session.value()?, Some(value));
-                    Ok(())
-                })
-                .await;
+                alice.with(move |s: &Session<Types>| Ok(s.set_value(kept)?)).await;
+                let found = alice.with(|s: &Session<Types>| Ok(s.value()?)).await;
+                assert_eq!(found, Some(value));
             }
         })+
     };
@@ -93,7 +80,7 @@ macro_rules! keeps {
 
 /// Conformance 1.1
 #[tokio::test]
-async fn every_serde_type_comes_back_as_it_was() {
+async fn every_serde_type_round_trips() {
     keeps! {
         bool: true, false;
         u8: 0, u8::MAX;
@@ -114,7 +101,7 @@ async fn every_serde_type_comes_back_as_it_was() {
         Vec<Vec<Option<u8>>>: vec![vec![None, Some(1)], vec![]];
         Option<u8>: None, Some(0);
         BTreeMap<u32, String>: BTreeMap::from([(1, "a".into()), (2, "b".into())]);
-        HashMap<String, Item>: HashMap::from([("k".into(), item())]);
+        HashMap<String, Vec<f64>>: HashMap::from([("k".into(), vec![0.5])]);
         BTreeSet<(u8, u8)>: BTreeSet::from([(1, 2), (3, 4)]);
         Shape: Shape::Unit, Shape::Newtype(1), Shape::Tuple(2, "b".into()),
             Shape::Struct { x: -5, y: Some(Box::new(Shape::Unit)) };
@@ -132,17 +119,9 @@ async fn every_serde_type_comes_back_as_it_was() {
     }
 }
 
-fn item() -> Item {
-    Item {
-        name: "tea".into(),
-        price: 3.5,
-        tags: vec!["hot".into()],
-    }
-}
-
 /// Conformance 1.1
 #[tokio::test]
-async fn a_value_that_does_not_serialize_is_an_error_and_changes_nothing() {
+async fn a_value_that_does_not_serialize_is_an_error_and_is_not_set() {
     #[derive(Debug)]
     struct Stubborn;
 

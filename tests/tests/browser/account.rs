@@ -1,4 +1,4 @@
-//! Signing in and out.
+//! Sign-in and sign-out.
 
 use poem_session_tests::http::Client;
 use thirtyfour::Cookie;
@@ -7,7 +7,7 @@ use super::{driver::Browser, shop};
 
 /// Conformance 5.2
 #[tokio::test]
-async fn who_signs_in_keeps_the_cart_under_another_id() {
+async fn a_sign_in_keeps_the_cart_under_a_new_id() {
     let Some(browser) = Browser::open().await else {
         return;
     };
@@ -25,7 +25,7 @@ async fn who_signs_in_keeps_the_cart_under_another_id() {
 
 /// Conformance 5.4, 5.9
 #[tokio::test]
-async fn after_a_sign_out_no_tab_and_no_step_back_shows_the_account() {
+async fn after_a_sign_out_neither_another_tab_nor_the_history_shows_the_account() {
     let Some(browser) = Browser::open().await else {
         return;
     };
@@ -52,7 +52,7 @@ async fn after_a_sign_out_no_tab_and_no_step_back_shows_the_account() {
 
 /// Conformance 5.4
 #[tokio::test]
-async fn a_double_click_on_sign_out_ends_on_a_page_of_the_shop() {
+async fn a_double_click_on_sign_out_ends_on_the_home_page() {
     let Some(browser) = Browser::open().await else {
         return;
     };
@@ -64,16 +64,16 @@ async fn a_double_click_on_sign_out_ends_on_a_page_of_the_shop() {
         assert_eq!(browser.text("h1").await, "For people who still write");
         browser.visit(&shop.url("/dashboard")).await;
         assert_eq!(browser.path().await, "/login", "signed out");
-        // The second click may keep the answer to the first one from the browser, which then has the id of
-        // the session that ended. With that it is refused for a few seconds (`retired_for`).
+        // The second click may cancel the first response, so that the browser keeps the id of the ended session.
+        // Writes with that id are refused for a few seconds (`retired_for`).
         browser.forget().await;
     }
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.errors().await, [""; 0]);
 }
 
 /// Conformance 1.2, 5.2
 #[tokio::test]
-async fn an_id_that_was_planted_by_an_attacker_signs_only_the_attacker_out() {
+async fn a_sign_in_replaces_an_id_that_an_attacker_planted() {
     let Some(browser) = Browser::open().await else {
         return;
     };
@@ -89,7 +89,7 @@ async fn an_id_that_was_planted_by_an_attacker_signs_only_the_attacker_out() {
         let id = browser.cookie("id").await.expect("a session").value;
         assert_ne!(id, planted);
         let header = format!("id={planted}");
-        let page = attacker.get("/dashboard").header("cookie", header);
+        let page = attacker.get("/dashboard").header("cookie", &header);
         assert_eq!(page.send().await.header("location"), Some("/login"));
         browser.visit(&shop.url("/dashboard")).await;
         assert_eq!(browser.path().await, "/dashboard");

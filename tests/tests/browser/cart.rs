@@ -1,4 +1,4 @@
-//! The cart.
+//! The cart of the shop.
 
 use super::{driver::Browser, shop};
 
@@ -21,13 +21,16 @@ async fn a_notice_is_shown_once_and_the_cart_is_kept_in_every_tab() {
     };
     let shop = shop("memory").await;
     browser.visit(&shop.url("/")).await;
-    assert!(browser.cookie("id").await.is_none(), "who only looks");
+    assert!(
+        browser.cookie("id").await.is_none(),
+        "the session is unchanged"
+    );
     browser.click(ADD_A_PEN).await;
     assert_eq!(browser.path().await, "/cart");
     assert!(browser.text(".notice").await.contains("is in your cart"));
     assert_eq!(items(&browser).await, "1");
     browser.reload().await;
-    assert!(!browser.has(".notice").await, "it was shown already");
+    assert!(!browser.has(".notice").await, "it is shown once");
     assert_eq!(items(&browser).await, "1");
 
     let first = browser.tab().await;
@@ -47,7 +50,7 @@ async fn a_notice_is_shown_once_and_the_cart_is_kept_in_every_tab() {
 
 /// Conformance 6.10
 #[tokio::test]
-async fn a_visitor_is_known_to_a_shop_that_was_killed_and_started_again() {
+async fn a_session_survives_a_kill_of_the_shop() {
     let Some(browser) = Browser::open().await else {
         return;
     };
@@ -60,7 +63,7 @@ async fn a_visitor_is_known_to_a_shop_that_was_killed_and_started_again() {
     let id = browser.cookie("id").await.expect("a session");
     first.kill().await;
 
-    // On another port: cookies know nothing of ports.
+    // The new process has another port. Cookies do not depend on the port.
     let second = shop(&store).await;
     browser.visit(&second.url("/dashboard")).await;
     assert_eq!(browser.path().await, "/dashboard");

@@ -1,4 +1,4 @@
-//! A browser, as a test uses it.
+//! Controls a browser.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,10 @@ use thirtyfour::{
 };
 use tokio::time::sleep;
 
-/// How long a page may take to come.
+/// The time limit for a page.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// A browser with a profile of its own, and the tab in it that commands go to. What it cannot do is a
-/// panic.
+/// A browser with a profile of its own. Commands act on its current tab, and panic if they fail.
 pub(crate) struct Browser {
     driver: WebDriver,
     /// Ends the browser when it is dropped.
@@ -21,7 +20,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// `None`, and the test reported as not run, where there is no browser.
+    /// Starts a browser. Returns `None` and reports the test as skipped if none is installed.
     pub(crate) async fn open() -> Option<Self> {
         let process = chromedriver::private().await?;
         let Value::Object(capabilities) = process.capabilities() else {
@@ -36,7 +35,7 @@ impl Browser {
         let timeouts = TimeoutConfiguration::new(Some(PATIENCE), Some(PATIENCE), None);
         let set = driver.update_timeouts(timeouts).await;
         set.expect("a browser that waits");
-        // It would say goodbye to the browser when it is dropped, and block meanwhile.
+        // Otherwise dropping the driver would block until the browser has quit.
         driver.clone().leak().expect("it has not quit");
         Some(Self {
             driver,
@@ -92,7 +91,7 @@ impl Browser {
         self.element(css).await.text().await.expect("it has text")
     }
 
-    /// Clicks, and waits for the page that this leads to.
+    /// Clicks, and waits for the next page.
     pub(crate) async fn click(&self, css: &str) {
         let element = self.element(css).await;
         element.click().await.expect("it can be clicked on");
@@ -105,7 +104,7 @@ impl Browser {
         chain.perform().await.expect("it can be clicked on");
     }
 
-    /// Types into whatever has the focus.
+    /// Types into the element that has the focus.
     pub(crate) async fn press(&self, keys: &str) {
         let chain = self.driver.action_chain().send_keys(keys);
         chain.perform().await.expect("a page takes keys");
@@ -116,14 +115,14 @@ impl Browser {
         element.send_keys(text).await.expect("it takes text");
     }
 
-    /// Runs what leads to another page, and waits for that.
+    /// Runs a script that opens another page, and waits for that page.
     pub(crate) async fn leave_by(&self, script: &str) {
         let page = self.element("html").await;
         self.script(script).await;
         gone(&page).await;
     }
 
-    /// Runs the body of a function in the page, and gives what it returns.
+    /// Runs the body of a function in the page, and returns its result.
     pub(crate) async fn script(&self, body: &str) -> Value {
         let result = self.driver.execute(body, Vec::new()).await;
         let result = result.unwrap_or_else(|error| panic!("`{body}`: {error}"));
@@ -141,17 +140,17 @@ impl Browser {
         dropped.expect("a page");
     }
 
-    /// Puts a cookie into the browser. Whether it was taken.
+    /// Sets a cookie. Returns whether the browser has accepted it.
     pub(crate) async fn plant(&self, cookie: Cookie) -> bool {
         self.driver.add_cookie(cookie).await.is_ok()
     }
 
-    /// The tab that commands go to.
+    /// The current tab.
     pub(crate) async fn tab(&self) -> WindowHandle {
         self.driver.window().await.expect("a tab")
     }
 
-    /// Opens one more tab, which commands go to from now on.
+    /// Opens another tab, which becomes the current one.
     pub(crate) async fn new_tab(&self) -> WindowHandle {
         let tab = self.driver.new_tab().await.expect("a browser has tabs");
         self.switch(&tab).await;
@@ -163,8 +162,8 @@ impl Browser {
         switched.expect("a tab of this browser");
     }
 
-    /// What went wrong in the pages since this was asked the last time.
-    pub(crate) async fn complaints(&self) -> Vec<String> {
+    /// The errors in the browser log since the last call.
+    pub(crate) async fn errors(&self) -> Vec<String> {
         let log = self.driver.browser_log().await.expect("a log is kept");
         log.into_iter().map(|entry| entry.message).collect()
     }
@@ -179,7 +178,7 @@ impl Browser {
     }
 }
 
-/// Waits until the page of this element was left: a click returns before the answer is there.
+/// Waits until the page of this element is gone. A click returns before the response has arrived.
 async fn gone(element: &WebElement) {
     let wait = element
         .wait_until()

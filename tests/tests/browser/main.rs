@@ -1,4 +1,4 @@
-//! The demo shop in Chromium: what only a browser can show, of its cookies, tabs, history and forms.
+//! The demo shop in Chromium: cookies, tabs, history and forms.
 
 mod account;
 mod cart;

@@ -1,8 +1,8 @@
-//! The pages themselves.
+//! The pages of the shop.
 
 use super::{driver::Browser, shop};
 
-/// What is wrong with a page, in words.
+/// A script that returns the faults of a page.
 const FAULTS: &str = "
     const faults = [];
     const check = (good, fault) => good || faults.push(fault);
@@ -23,7 +23,7 @@ const FAULTS: &str = "
     return faults;";
 
 #[tokio::test]
-async fn every_page_is_whole_and_asks_nobody_else_for_anything() {
+async fn every_page_is_accessible_and_loads_nothing_from_other_hosts() {
     let Some(browser) = Browser::open().await else {
         return;
     };
@@ -37,20 +37,20 @@ async fn every_page_is_whole_and_asks_nobody_else_for_anything() {
     }
     browser.sign_in(&shop.url("/login")).await;
     assert_eq!(browser.script(FAULTS).await, serde_json::json!([]));
-    assert_eq!(browser.complaints().await, [""; 0]);
+    assert_eq!(browser.errors().await, [""; 0]);
 
-    // The page of an error, which the browser notes down as such.
+    // The browser logs the status of an error page.
     browser.visit(&shop.url("/nowhere")).await;
     assert_eq!(browser.script(FAULTS).await, serde_json::json!([]));
-    let complaints = browser.complaints().await;
+    let errors = browser.errors().await;
     assert!(
-        matches!(&complaints[..], [one] if one.contains("404")),
-        "{complaints:?}"
+        matches!(&errors[..], [one] if one.contains("404")),
+        "{errors:?}"
     );
 }
 
 #[tokio::test]
-async fn a_customer_needs_no_mouse() {
+async fn the_shop_can_be_used_with_the_keyboard() {
     const TAB: &str = "\u{e004}";
     const ENTER: &str = "\u{e007}";
     let Some(browser) = Browser::open().await else {
@@ -70,6 +70,6 @@ async fn a_customer_needs_no_mouse() {
     browser.arrive("/cart").await;
     assert!(
         browser.has(".notice").await,
-        "the first thing is in the cart"
+        "the first product is in the cart"
     );
 }

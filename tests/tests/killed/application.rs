@@ -1,4 +1,4 @@
-//! The application that is killed, and the one that takes its place.
+//! The application of the killed process and of the one after it.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -15,15 +15,22 @@ use poem_session::{
     session,
     store::{SessionStore, SqliteStore},
 };
+use serde::{
+    Deserialize,
+    de::{
+        IntoDeserializer,
+        value::{Error as ValueError, StrDeserializer},
+    },
+};
 
 pub(crate) const IDLE: Duration = Duration::from_mins(30);
 pub(crate) const ABSOLUTE: Duration = Duration::from_hours(2);
-/// How long a busy machine may take.
+/// The time limits on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(5);
-/// Longer than the time from a process that is killed to the next one that asks for its lock.
+/// Longer than the time until the next process asks for the lock of a killed one.
 pub(crate) const LEASE: Duration = Duration::from_mins(5);
 
-/// How much later than the session was begun the request comes: its use is to be noted, and its id renewed.
+/// The time from the creation of the session to the request, at which a touch and a rotation are due.
 pub(crate) const LATER: Duration = Duration::from_mins(20);
 
 #[derive(SessionData)]
@@ -37,48 +44,32 @@ struct App {
     notice: Option<u64>,
 }
 
-/// What a client asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A request of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(crate) enum Request {
     Create,
-    /// Makes what was created what the others come upon.
+    /// Completes the session for the other requests.
     Prepare,
     Read,
     Change,
     SaveEarly,
     Regenerate,
     SignIn,
-    /// Reads, when the id is to be renewed.
+    /// Reads when a rotation is due.
     Rotate,
     Reset,
     Destroy,
     DestroyWithNotice,
-    /// Changes what it has to itself.
+    /// Changes the session in an exclusive section.
     Exclusive,
-    /// Ends the session, and not by its own id.
+    /// Revokes the session outside of a request.
     Revoke,
 }
 
-const REQUESTS: [Request; 13] = [
-    Request::Create,
-    Request::Prepare,
-    Request::Read,
-    Request::Change,
-    Request::SaveEarly,
-    Request::Regenerate,
-    Request::SignIn,
-    Request::Rotate,
-    Request::Reset,
-    Request::Destroy,
-    Request::DestroyWithNotice,
-    Request::Exclusive,
-    Request::Revoke,
-];
-
 impl Request {
     pub(crate) fn parse(name: &str) -> Self {
-        let named = |request: &&Self| format!("{request:?}") == name;
-        *REQUESTS.iter().find(named).expect("the name of a request")
+        let name: StrDeserializer<'_, ValueError> = name.into_deserializer();
+        Self::deserialize(name).expect("the name of a request")
     }
 }
 
@@ -108,20 +99,16 @@ async fn act(request: Request, session: &Session<App>) -> poem::Result<()> {
             session.set_notice(1)?;
         }
         Request::Exclusive => session.update_count(|count| *count += 1)?,
-        Request::Revoke => unreachable!("by a job"),
+        Request::Revoke => unreachable!("outside of a request"),
     }
     Ok(())
 }
 
 #[handler]
 async fn open(PathParam(name): PathParam<String>, session: Session<App>) -> poem::Result<String> {
-    let who = if session.is_new() {
-        "stranger"
-    } else {
-        "known"
-    };
+    let state = if session.is_new() { "new" } else { "known" };
     act(Request::parse(&name), &session).await?;
-    Ok(who.to_owned())
+    Ok(state.to_owned())
 }
 
 #[session(exclusive)]
@@ -137,7 +124,7 @@ pub(crate) struct Application {
     endpoint: BoxEndpoint<'static, Response>,
 }
 
-/// What a client is answered.
+/// A response.
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) body: String,
@@ -145,18 +132,18 @@ pub(crate) struct Reply {
 }
 
 impl Application {
-    /// On this file, at a moment after the present.
+    /// Opens this file with a clock that is ahead by `later`.
     pub(crate) async fn open(file: &Path, later: Duration) -> Self {
         Self::watched(file, later, false, |store| store).await
     }
 
-    /// The same, for a session that stays locked: nobody waits for it for long.
+    /// Like [`open`](Self::open), with a short wait for a locked session.
     pub(crate) async fn impatient(file: &Path, later: Duration) -> Self {
         let lock_timeout = Duration::from_millis(100);
         Self::build(file, later, false, lock_timeout, |store| store).await
     }
 
-    /// The same on a store that is watched.
+    /// Like [`open`](Self::open), with a store that `watch` wraps.
     pub(crate) async fn watched(
         file: &Path,
         later: Duration,
@@ -181,7 +168,7 @@ impl Application {
         let mut builder = Sessions::builder(watch(Arc::clone(&file) as _))
             .idle_timeout(IDLE)
             .absolute_timeout(ABSOLUTE)
-            // Longer than a busy machine takes to look.
+            // Longer than a busy machine takes to read the file.
             .retired_for(Duration::from_mins(15))
             .rotation_grace(Duration::from_mins(14))
             .lock_lease(LEASE)
@@ -192,7 +179,7 @@ impl Application {
         if rotates {
             builder = builder.rotate_every(Duration::from_mins(15));
         }
-        let sessions = builder.build().expect("settings that go together");
+        let sessions = builder.build().expect("the settings are valid");
         let endpoint = Route::new()
             .at("/Exclusive", get(exclusive))
             .at("/:name", get(open))
@@ -209,7 +196,7 @@ impl Application {
 
     pub(crate) async fn send(&self, request: Request, id: Option<SessionId>) -> Reply {
         if request == Request::Revoke {
-            return self.revoke(id.expect("somebody's")).await;
+            return self.revoke(id.expect("an id")).await;
         }
         let uri = format!("/{request:?}").parse().expect("a path");
         let mut builder = HttpRequest::builder().uri(uri);
@@ -241,7 +228,7 @@ impl Application {
         self.clock.advance(time);
     }
 
-    /// Waits until nobody uses the store any more, as who gives a lock back after the response.
+    /// Waits until no task uses the store. A lock is released after the response.
     pub(crate) async fn finish(self) {
         let Self {
             file,

@@ -1,4 +1,4 @@
-//! The process that is killed: it kills itself, at the point that it was told.
+//! The process that kills itself at a given point.
 
 use std::{
     env,
@@ -23,17 +23,17 @@ const ID: &str = "POEM_SESSION_KILLED_ID";
 const NUMBER: &str = "POEM_SESSION_KILLED_NUMBER";
 const AFTER: &str = "POEM_SESSION_KILLED_AFTER";
 
-/// A moment in the life of a process.
+/// A point of a request, before or after a store call.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Point {
-    /// Which call of the store, counted from one.
+    /// The number of the store call, counted from one.
     pub(crate) number: u32,
-    /// When it has been carried out and nobody has its answer yet, or before that.
+    /// Whether the call is executed.
     after: bool,
 }
 
 impl Point {
-    /// One after the other. No request makes so many calls.
+    /// All points in their order. No request makes so many calls.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (1..20).flat_map(|number| [false, true].map(|after| Self { number, after }))
     }
@@ -42,11 +42,11 @@ impl Point {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     Killed,
-    /// It has not come to the point, and has done all it was to do.
+    /// The request was completed without reaching the point.
     Completed,
 }
 
-/// Runs this program again for one request, which is killed at this point.
+/// Starts this program again for one request, and kills it at this point.
 pub(crate) fn run(file: &Path, request: Request, id: Option<SessionId>, point: Point) -> Ended {
     let output = Command::new(env::current_exe().expect("this program"))
         .args(["--exact", "child::the_process", "--ignored", "--nocapture"])
@@ -57,7 +57,7 @@ pub(crate) fn run(file: &Path, request: Request, id: Option<SessionId>, point: P
         .env(AFTER, point.after.to_string())
         .stdin(Stdio::null())
         .output()
-        .expect("this program once more");
+        .expect("this program starts");
     match output.status.code() {
         None => Ended::Killed,
         Some(0) => Ended::Completed,
@@ -69,7 +69,7 @@ pub(crate) fn run(file: &Path, request: Request, id: Option<SessionId>, point: P
     }
 }
 
-/// Counts the calls, and ends the process at the one that it was told.
+/// Counts the store calls, and kills the process at the point.
 #[derive(Debug)]
 struct Killer {
     calls: AtomicU32,
@@ -79,7 +79,7 @@ struct Killer {
 impl Killer {
     fn pass(&self, number: u32, after: bool) {
         if (number, after) == (self.point.number, self.point.after) {
-            raise(Signal::SIGKILL).expect("a signal that nobody refuses");
+            raise(Signal::SIGKILL).expect("the signal is sent");
         }
     }
 }
@@ -92,32 +92,32 @@ impl Watch for Killer {
     ) -> Result<T, StoreError> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         self.pass(number, false);
-        let answer = work.await;
+        let result = work.await;
         self.pass(number, true);
-        answer
+        result
     }
 }
 
-fn told<T: std::str::FromStr>(variable: &str) -> T {
-    let text = env::var(variable).expect("started by another test");
-    text.parse().ok().expect("what the other test says")
+fn argument<T: std::str::FromStr>(variable: &str) -> T {
+    let text = env::var(variable).expect("set by the other tests");
+    text.parse().ok().expect("a valid argument")
 }
 
 #[tokio::test]
-#[ignore = "the child process of the others"]
+#[ignore = "the child process of the other tests"]
 async fn the_process() {
-    let request = Request::parse(&told::<String>(REQUEST));
-    let id: String = told(ID);
+    let request = Request::parse(&argument::<String>(REQUEST));
+    let id: String = argument(ID);
     let id = (!id.is_empty()).then(|| SessionId::parse(id).expect("an id"));
     let point = Point {
-        number: told(NUMBER),
-        after: told(AFTER),
+        number: argument(NUMBER),
+        after: argument(AFTER),
     };
     let killer = Killer {
         calls: AtomicU32::new(0),
         point,
     };
-    let file: String = told(FILE);
+    let file: String = argument(FILE);
     let rotates = request == Request::Rotate;
     let application = Application::watched(file.as_ref(), LATER, rotates, |store| {
         Arc::new(Watched::new(store, killer))

@@ -1,13 +1,12 @@
-//! A process that is killed while it serves a request: before or after any call of the store. What it leaves
-//! behind is the session as it was or as it was to be, whole, and nothing that stays for ever.
+//! Kills a process before and after each store call of a request, and checks the state that it leaves: the session from
+//! before the request or the one after it, each whole, and no record that never expires.
 //!
-//! The process is this program, run once more for a single request ([`child`]). Its file is then opened
-//! by this one. That a call itself is done or not done is shown elsewhere, with the stores.
+//! The process is this program, started again for one request ([`child`]). The tests of the stores prove that a single
+//! call is atomic.
 //!
-//! The client of a killed process has no answer, and still holds the id it came with. Where the request was
-//! to give it another one and was done with that, the old one is dead all the same: that is what a new
-//! id at sign-in is for. The client is then a stranger, its session ends unused, and nothing that it
-//! does with the old id has an effect. After a renewal on schedule the old id leads on.
+//! The client of a killed process has no response, and still has the id that it sent. If the request has moved the
+//! session to a new id, the old id has ended: the client has no session, and its requests change nothing. After a
+//! rotation, the old id resolves to the session.
 
 mod application;
 mod child;
@@ -25,21 +24,21 @@ use self::{
     table::{Data, Row},
 };
 
-/// What the session of a client is before it sends the request.
+/// The session before the request.
 fn before() -> Data {
     Data::from([("app.name", 1), ("app.count", 5)])
 }
 
-/// What a file holds, as far as a request that was killed is concerned.
+/// The sessions in a file.
 #[derive(Debug, PartialEq, Eq)]
 struct Left {
     /// The live sessions.
     sessions: Vec<Data>,
-    /// Whether one of them is of the id that the client came with.
+    /// Whether one of them has the id that the client has sent.
     is_its_own: bool,
 }
 
-/// A session under the id that the client came with.
+/// One session under the id that the client has sent.
 fn its_own(data: Data) -> Left {
     Left {
         sessions: vec![data],
@@ -47,7 +46,7 @@ fn its_own(data: Data) -> Left {
     }
 }
 
-/// A session under another id.
+/// One session under another id.
 fn another(data: Data) -> Left {
     Left {
         sessions: vec![data],
@@ -60,8 +59,8 @@ const NOTHING: Left = Left {
     is_its_own: false,
 };
 
-/// Kills a process at every point of this request. The file is in one of these states then, from the one
-/// before the request to the one after it, and never in an earlier one than at an earlier point.
+/// Kills a process at every point of this request. Each time, the file must be in one of `states`, which are in the
+/// order of the request. A later point never leaves an earlier state.
 async fn kill_everywhere(request: Request, states: &[Left]) {
     let mut state = 0;
     for point in Point::all() {
@@ -71,14 +70,11 @@ async fn kill_everywhere(request: Request, states: &[Left]) {
         let left = look(&file, id, LATER).await;
         let found = states.iter().position(|state| *state == left);
         let found = found.unwrap_or_else(|| panic!("{request:?} {point:?}: {left:?}"));
-        assert!(
-            found >= state,
-            "{request:?} {point:?}: what was done is undone"
-        );
+        assert!(found >= state, "{request:?} {point:?}: an earlier state");
         state = found;
         if ended == Ended::Completed {
             println!("{request:?}, killed around each call: {}", point.number - 1);
-            assert!(point.number > 1, "it calls no store");
+            assert!(point.number > 1, "it makes no store call");
             break;
         }
         go_on(&file, request, id, &left, point).await;
@@ -86,7 +82,7 @@ async fn kill_everywhere(request: Request, states: &[Left]) {
     assert_eq!(state, states.len() - 1, "{request:?} was not completed");
 }
 
-/// A file with the client's session, or none where the request begins it.
+/// Makes a file with the session of the client. It is empty if the request creates the session.
 async fn prepare(request: Request) -> (TempDir, Option<SessionId>) {
     let directory = tempfile::tempdir().expect("a directory");
     let application =
@@ -97,32 +93,36 @@ async fn prepare(request: Request) -> (TempDir, Option<SessionId>) {
         id = reply.id;
         let reply = application.send(Request::Prepare, id).await;
         assert_eq!(reply.status, StatusCode::OK);
-        assert!(id.is_some(), "it was given one");
+        assert!(id.is_some(), "the response sets an id");
     }
     application.close().await;
     (directory, id)
 }
 
-/// What is there, every record of which has to end.
+/// Reads the file, and checks that every record and every lock expires.
 async fn look(file: &Path, id: Option<SessionId>, later: Duration) -> Left {
     let (now, rows) = table::read(file).await;
     let now = now.saturating_add(later);
     for row in &rows {
-        let longest = if row.is_mark() { ABSOLUTE } else { IDLE };
+        let longest = if row.is_tombstone_or_forward() {
+            ABSOLUTE
+        } else {
+            IDLE
+        };
         let latest = now.saturating_add(longest);
         assert!(row.expires_at <= latest, "{row:?} stays for too long");
         let locked_until = row.locked_until.unwrap_or(now);
         let latest = now.saturating_add(LEASE);
         assert!(locked_until <= latest, "{row:?} stays locked for too long");
     }
-    let live = || rows.iter().filter(|row| !row.is_mark());
+    let live = || rows.iter().filter(|row| !row.is_tombstone_or_forward());
     Left {
         sessions: live().map(|row| row.data.clone()).collect(),
         is_its_own: id.is_some_and(|id| live().any(|row| row.key == id.public())),
     }
 }
 
-/// The client that had no answer tries again, at a process that takes the place of the dead one.
+/// Sends requests of the same client to a new process.
 async fn go_on(file: &Path, request: Request, id: Option<SessionId>, left: &Left, point: Point) {
     let what = format!("{request:?} {point:?}");
     let application = Application::open(file, LATER).await;
@@ -131,7 +131,7 @@ async fn go_on(file: &Path, request: Request, id: Option<SessionId>, left: &Left
         assert!(reply.status == StatusCode::OK && reply.id.is_some());
         return;
     };
-    // Nobody is locked out for longer than a lease.
+    // A lock of the killed process lasts no longer than its lease.
     let locked = table::read(file).await.1.iter().any(Row::is_locked);
     let mut later = LATER;
     if locked {
@@ -152,16 +152,16 @@ async fn go_on(file: &Path, request: Request, id: Option<SessionId>, left: &Left
     application.close().await;
     let after = look(file, Some(id), later).await.sessions;
 
-    // An id that was renewed on schedule leads on; any other one that is dead leads nowhere.
-    let leads_on = request == Request::Rotate;
-    if !left.is_its_own && !leads_on {
-        assert_eq!(read.body, "stranger", "{what}");
+    // Only a rotated id resolves to the new one.
+    let is_forwarded = request == Request::Rotate;
+    if !left.is_its_own && !is_forwarded {
+        assert_eq!(read.body, "new", "{what}");
         assert_eq!(reply.status, StatusCode::CONFLICT, "{what}");
         assert_eq!(change.status, StatusCode::CONFLICT, "{what}");
         assert!(read.id.is_none() && change.id.is_none(), "{what}");
-        assert_eq!(after, left.sessions, "{what}: an old id has changed it");
+        assert_eq!(after, left.sessions, "{what}: changed by an ended id");
     } else {
-        assert_ne!(read.body, "stranger", "{what}");
+        assert_ne!(read.body, "new", "{what}");
         assert_eq!(change.status, StatusCode::OK, "{what}");
         let [session] = &after[..] else {
             panic!("{what}: {after:?}");
@@ -174,21 +174,21 @@ async fn go_on(file: &Path, request: Request, id: Option<SessionId>, left: &Left
 
 /// Conformance 6.10
 #[tokio::test]
-async fn a_session_that_is_created_by_a_process_that_is_killed_is_there_whole_or_not_at_all() {
+async fn killed_at_a_create_leaves_the_whole_session_or_none() {
     let created = Data::from([("app.name", 1)]);
     kill_everywhere(Request::Create, &[NOTHING, another(created)]).await;
 }
 
 /// Conformance 6.10
 #[tokio::test]
-async fn a_change_by_a_process_that_is_killed_is_there_whole_or_not_at_all() {
+async fn killed_at_a_change_leaves_all_changes_or_none() {
     let changed = Data::from([("app.name", 2), ("app.count", 6)]);
     kill_everywhere(Request::Change, &[its_own(before()), its_own(changed)]).await;
 }
 
 /// Conformance 6.10
 #[tokio::test]
-async fn what_was_saved_early_stays_when_the_process_is_killed_before_the_end() {
+async fn killed_after_an_early_save_leaves_its_changes() {
     let early = Data::from([("app.name", 2), ("app.count", 5)]);
     let done = Data::from([("app.name", 2), ("app.count", 6)]);
     let states = [before(), early, done].map(its_own);
@@ -197,14 +197,14 @@ async fn what_was_saved_early_stays_when_the_process_is_killed_before_the_end() 
 
 /// Conformance 1.11
 #[tokio::test]
-async fn one_id_is_live_whenever_a_process_is_killed_that_regenerates() {
+async fn killed_at_a_regenerate_leaves_one_live_id() {
     let states = [its_own(before()), another(before())];
     kill_everywhere(Request::Regenerate, &states).await;
 }
 
 /// Conformance 1.11, 5.2
 #[tokio::test]
-async fn one_id_is_live_whenever_a_process_is_killed_at_a_sign_in() {
+async fn killed_at_a_sign_in_leaves_one_live_id() {
     let mut signed_in = before();
     signed_in.insert("app.user", 7);
     let states = [its_own(before()), another(signed_in)];
@@ -213,27 +213,27 @@ async fn one_id_is_live_whenever_a_process_is_killed_at_a_sign_in() {
 
 /// Conformance 2.7
 #[tokio::test]
-async fn the_old_id_leads_to_the_session_whenever_a_process_is_killed_that_renews_it() {
+async fn killed_at_a_rotation_leaves_an_old_id_that_resolves() {
     let states = [its_own(before()), another(before())];
     kill_everywhere(Request::Rotate, &states).await;
 }
 
 /// Conformance 1.12
 #[tokio::test]
-async fn the_old_session_or_the_new_one_is_there_when_a_process_is_killed_at_a_reset() {
+async fn killed_at_a_reset_leaves_the_old_session_or_the_new_one() {
     let states = [its_own(before()), another(Data::new())];
     kill_everywhere(Request::Reset, &states).await;
 }
 
 /// Conformance 1.9, 5.4
 #[tokio::test]
-async fn a_session_lives_or_has_ended_when_a_process_is_killed_at_a_sign_out() {
+async fn killed_at_a_sign_out_leaves_the_session_or_none() {
     kill_everywhere(Request::Destroy, &[its_own(before()), NOTHING]).await;
 }
 
 /// Conformance 1.10
 #[tokio::test]
-async fn a_notice_of_a_sign_out_is_there_with_it_or_neither_is() {
+async fn killed_at_a_sign_out_with_a_notice_leaves_the_session_or_the_notice() {
     let notice = Data::from([("app.notice", 1)]);
     let states = [its_own(before()), another(notice)];
     kill_everywhere(Request::DestroyWithNotice, &states).await;
@@ -241,19 +241,19 @@ async fn a_notice_of_a_sign_out_is_there_with_it_or_neither_is() {
 
 /// Conformance 6.10
 #[tokio::test]
-async fn a_session_is_as_it_was_when_a_process_is_killed_that_notes_its_use() {
+async fn killed_at_a_touch_leaves_the_session_unchanged() {
     kill_everywhere(Request::Read, &[its_own(before())]).await;
 }
 
 /// Conformance 2.6
 #[tokio::test]
-async fn the_lock_of_a_process_that_is_killed_ends_by_time() {
+async fn killed_with_a_lock_leaves_a_lock_that_expires() {
     let changed = Data::from([("app.name", 1), ("app.count", 6)]);
     kill_everywhere(Request::Exclusive, &[its_own(before()), its_own(changed)]).await;
 }
 
 /// Conformance 1.27
 #[tokio::test]
-async fn a_session_lives_or_has_ended_when_a_process_is_killed_that_revokes_it() {
+async fn killed_at_a_revoke_leaves_the_session_or_none() {
     kill_everywhere(Request::Revoke, &[its_own(before()), NOTHING]).await;
 }

@@ -1,4 +1,4 @@
-//! What a file of sessions holds, read past the store.
+//! Reads a file of sessions without the store.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -9,14 +9,14 @@ use poem_session::{
 use serde::{Deserialize, de::IgnoredAny};
 use sqlx::{Row as _, sqlite::SqliteConnectOptions};
 
-/// What the application has stored in a session.
+/// The values of a session.
 pub(crate) type Data = BTreeMap<&'static str, u64>;
 
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) key: PublicId,
     pub(crate) data: Data,
-    /// The library's own entries.
+    /// The names of the library's own entries.
     own: Vec<String>,
     pub(crate) expires_at: Timestamp,
     pub(crate) locked_until: Option<Timestamp>,
@@ -32,10 +32,9 @@ enum Value {
 const FIELDS: [&str; 4] = ["app.name", "app.count", "app.user", "app.notice"];
 
 impl Row {
-    /// Whether it is only what is left of a session.
-    pub(crate) fn is_mark(&self) -> bool {
-        let marks = ["$ended", "$moved"];
-        self.own.iter().any(|name| marks.contains(&&**name))
+    pub(crate) fn is_tombstone_or_forward(&self) -> bool {
+        let names = ["$ended", "$moved"];
+        self.own.iter().any(|name| names.contains(&&**name))
     }
 
     pub(crate) fn is_locked(&self) -> bool {
@@ -52,7 +51,7 @@ impl Row {
             match (FIELDS.iter().find(|field| **field == name), value) {
                 (Some(field), Value::Number(value)) => drop(data.insert(field, value)),
                 (None, _) if name.starts_with('$') => own.push(name),
-                (_, Value::Number(_) | Value::Other(_)) => panic!("a strange entry: {name}"),
+                (_, Value::Number(_) | Value::Other(_)) => panic!("an unknown entry: {name}"),
             }
         }
         Self {
@@ -69,7 +68,7 @@ fn moment(millis: i64) -> Timestamp {
     Timestamp::from_millis(millis.try_into().expect("after 1970"))
 }
 
-/// All rows, and the time.
+/// Returns the time and all rows.
 pub(crate) async fn read(file: &Path) -> (Timestamp, Vec<Row>) {
     let options = SqliteConnectOptions::new().filename(file);
     let pool = sqlx::SqlitePool::connect_with(options)

@@ -1,54 +1,41 @@
-//! Section 6 of the behaviour checklist, in the form of the public suite.
+//! The conformance suite of the library.
 
 use poem_session::conformance::Suite;
-use poem_session_tests::servers::{redis, redis_cluster, redis_sentinel};
+use poem_session_tests::servers::{redis_cluster, redis_sentinel};
 
-use crate::builder;
+use crate::{Database, builder};
 
-async fn run(name: &str, url: String) {
+async fn passes_the_suite(name: &str, url: Option<String>) {
+    let Some(url) = url else { return };
     let open = move |namespace: String| {
-        let url = url.clone();
-        async move {
-            let builder = builder(url).prefix(format!("{namespace}:"));
-            builder.connect().await.expect("the server answers")
-        }
+        let builder = builder(&url).prefix(format!("{namespace}:"));
+        async { builder.connect().await.expect("the server is ready") }
     };
-    Suite::new(name, open)
-        .expires_by_itself()
-        .run()
-        .await
-        .assert();
+    let suite = Suite::new(name, open).expires_by_itself();
+    suite.run().await.assert();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_server() {
-    let Some(server) = redis::shared().await else {
-        return;
-    };
-    run("redis", server.new_database().await).await;
+    let database = Database::new().await;
+    passes_the_suite("redis", database.map(|database| database.url)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_server_with_the_newer_protocol() {
-    let Some(server) = redis::shared().await else {
-        return;
-    };
-    let url = server.new_database().await + "?protocol=resp3";
-    run("redis, resp3", url).await;
+async fn one_server_with_resp3() {
+    let database = Database::new().await;
+    let url = database.map(|database| database.url + "?protocol=resp3");
+    passes_the_suite("redis, resp3", url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster() {
-    let Some(cluster) = redis_cluster::shared().await else {
-        return;
-    };
-    run("redis cluster", cluster.url()).await;
+    let cluster = redis_cluster::shared().await;
+    passes_the_suite("redis cluster", cluster.map(|cluster| cluster.url())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn through_sentinel() {
-    let Some(sentinel) = redis_sentinel::shared().await else {
-        return;
-    };
-    run("redis through sentinel", sentinel.url()).await;
+async fn sentinel() {
+    let sentinel = redis_sentinel::shared().await;
+    passes_the_suite("redis sentinel", sentinel.map(|sentinel| sentinel.url())).await;
 }

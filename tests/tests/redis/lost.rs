@@ -1,14 +1,5 @@
-//! An answer that gets lost: the write was done, the connection broke before anybody heard of it, and
-//! the store sends the command again.
-
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+//! A lost reply: the server executes a write, the connection breaks before its reply arrives, and the store
+//! sends the command again.
 
 use poem_session::{
     PublicId,
@@ -17,139 +8,37 @@ use poem_session::{
         Version,
     },
 };
-use poem_session_tests::servers::{Options, Server, redis, redis_cluster};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::{Notify, Semaphore},
+use poem_session_tests::{
+    eventually,
+    load::Counter,
+    proxy::Proxy,
+    records::{create, data, key, now, replaced, write},
+    servers::{Options, Server, redis, redis_cluster},
 };
 
-use crate::{Counter, PATIENCE, create, data, key, name, now, open, write};
+use crate::{name, open, use_all};
 
-/// Passes everything on, but for one answer to a script, which it swallows together with the connection.
-struct Thief {
-    address: SocketAddr,
-    state: Arc<State>,
-}
-
-struct State {
-    /// Swallow the answer when this has come down from one.
-    countdown: AtomicUsize,
-    /// An answer was swallowed.
-    done: Notify,
-    /// A permit for each connection that may be made.
-    doors: Semaphore,
-}
-
-impl Thief {
-    async fn start(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(State {
-            countdown: AtomicUsize::new(0),
-            done: Notify::new(),
-            doors: Semaphore::new(1000),
-        });
-        let shared = Arc::clone(&state);
-        tokio::spawn(async move {
-            loop {
-                let (client, _) = listener.accept().await.unwrap();
-                tokio::spawn(pass_on(client, server, Arc::clone(&shared)));
-            }
-        });
-        Self { address, state }
-    }
-
-    async fn store(&self) -> RedisStore {
-        open(&format!("redis://{}", self.address)).await
-    }
-
-    /// The next answer is swallowed.
-    fn arm(&self) {
-        self.arm_for(1);
-    }
-
-    /// The answer of this number, counted from now, is swallowed.
-    fn arm_for(&self, number: usize) {
-        self.state.countdown.store(number, Ordering::SeqCst);
-    }
-
-    async fn is_known_to(&self, node: &Server) -> bool {
-        let port = self.address.port().to_string();
-        node.run("CLUSTER SLOTS").await.contains(&port)
-    }
-
-    fn has_struck(&self) -> bool {
-        self.state.countdown.load(Ordering::SeqCst) == 0
-    }
-
-    /// The same, and nobody gets a new connection until `open_doors`.
-    fn arm_and_shut_doors(&self) {
-        self.state.doors.forget_permits(usize::MAX);
-        self.arm();
-    }
-
-    fn open_doors(&self) {
-        self.state.doors.add_permits(1000);
-    }
-}
-
-impl State {
-    fn is_wanted(&self) -> bool {
-        let less = |left: usize| left.checked_sub(1);
-        let order = Ordering::SeqCst;
-        self.countdown.fetch_update(order, order, less) == Ok(1)
-    }
-}
-
-async fn pass_on(mut client: TcpStream, server: SocketAddr, state: Arc<State>) {
-    let Ok(permit) = state.doors.acquire().await else {
-        return;
-    };
-    permit.forget();
-    let Ok(mut server) = TcpStream::connect(server).await else {
-        return;
-    };
-    let (mut ask, mut answer) = (vec![0; 65_536], vec![0; 65_536]);
-    // Nodes of a Cluster come through here too, for other things.
-    let mut is_script = false;
-    loop {
-        tokio::select! {
-            read = client.read(&mut ask) => match read {
-                Ok(read @ 1..) => {
-                    is_script = ask[..read].windows(7).any(|word| word == b"EVALSHA");
-                    server.write_all(&ask[..read]).await.unwrap();
-                }
-                _ => return,
-            },
-            read = server.read(&mut answer) => match read {
-                Ok(1..) if is_script && state.is_wanted() => return state.done.notify_one(),
-                Ok(read @ 1..) => client.write_all(&answer[..read]).await.unwrap(),
-                _ => return,
-            },
-        }
-    }
-}
-
-async fn start() -> Option<(Server, Thief, RedisStore, RedisStore)> {
+/// Returns the proxy, a store that uses it, and a store that does not.
+async fn start() -> Option<(Proxy, RedisStore, RedisStore)> {
     let server = redis::shared().await?;
-    let thief = Thief::start(server.address()).await;
-    let (store, direct) = (thief.store().await, open(&server.url()).await);
-    // The server is to know the scripts: a refusal is an answer too.
-    crate::commands::everything(&direct).await;
-    Some((server, thief, store, direct))
+    let proxy = Proxy::start(server.address()).await;
+    let store = open(&proxy.url(&server.url())).await;
+    let direct = open(&server.url()).await;
+    // The server must have the scripts, because it replies to an unknown one with an error.
+    use_all(&direct).await;
+    Some((proxy, store, direct))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_was_done_is_not_done_twice() {
-    let Some((_server, thief, store, direct)) = start().await else {
+async fn a_write_is_not_executed_twice() {
+    let Some((proxy, store, direct)) = start().await else {
         return;
     };
     let key = key();
-    thief.arm();
+    proxy.lose_reply(1);
     let created = store.create(key, write("one"), now()).await.unwrap();
     let Created::Created(version) = created else {
-        panic!("its own record stood in the way: {created:?}");
+        panic!("create returned {created:?}");
     };
     assert_eq!(
         direct.load(key, now()).await.unwrap().unwrap().version,
@@ -158,146 +47,137 @@ async fn a_write_that_was_done_is_not_done_twice() {
 
     let mut counter = Counter::create(&store).await;
     for step in 1..=10 {
-        thief.arm();
-        counter
-            .add(&store)
-            .await
-            .expect("the command is sent again");
+        proxy.lose_reply(1);
+        counter.add(&store).await.expect("the command is repeated");
         assert_eq!(counter.stored(&direct).await, Some(step));
     }
 
-    thief.arm();
+    proxy.lose_reply(1);
     let owner = LockOwner::random();
     let until = write("").expires_at;
     let locked = store.lock(key, owner, until, now()).await.unwrap();
     assert_eq!(locked, Locked::Acquired);
-    assert!(thief.has_struck());
-    // It knows itself under a lease too.
-    thief.arm();
-    let replaced = store.replace(key, version, write("two"), now()).await;
-    assert!(matches!(replaced, Ok(Replaced::Replaced(_))));
+    proxy.reply_is_lost().await;
+    proxy.lose_reply(1);
+    replaced(store.replace(key, version, write("two"), now()).await);
     assert_eq!(data(&direct, key).await.as_deref(), Some(&b"two"[..]));
 
-    thief.arm();
-    assert!(store.unlock(key, owner).await.unwrap(), "it was there");
+    proxy.lose_reply(1);
+    assert!(
+        store.unlock(key, owner).await.unwrap(),
+        "the lease was held"
+    );
     assert!(!store.unlock(key, owner).await.unwrap());
 }
 
-/// What was written and overwritten since cannot be told from what lost. Were that a conflict, its
-/// caller would make the same change once more.
+/// The store cannot distinguish a write that was overwritten from one that lost. If it returned a conflict,
+/// the caller would make the same change again.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_may_have_been_overwritten_is_an_error() {
-    let Some((_server, thief, store, direct)) = start().await else {
+async fn a_write_that_may_be_overwritten_is_an_error() {
+    let Some((proxy, store, direct)) = start().await else {
         return;
     };
-    overwritten(&thief, &store, &direct, create(&store, b"one").await).await;
+    overwritten(&proxy, &store, &direct, create(&store, b"one").await).await;
 }
 
 async fn overwritten(
-    thief: &Thief,
+    proxy: &Proxy,
     store: &RedisStore,
     other: &RedisStore,
     (key, version): (PublicId, Version),
 ) {
-    thief.arm_and_shut_doors();
+    proxy.hold().await;
+    proxy.lose_reply(1);
     let replace = store.replace(key, version, write("two"), now());
     let interfere = async {
-        thief.state.done.notified().await;
+        proxy.reply_is_lost().await;
         let current = other.load(key, now()).await.unwrap().unwrap();
         assert_eq!(current.data, "two");
-        let replaced = other.replace(key, current.version, write("three"), now());
-        assert!(matches!(replaced.await, Ok(Replaced::Replaced(_))));
-        thief.open_doors();
+        let three = other.replace(key, current.version, write("three"), now());
+        replaced(three.await);
+        proxy.pass().await;
     };
-    let (replaced, ()) = tokio::join!(replace, interfere);
-    let error = replaced.expect_err("nobody knows whether it was written");
+    let (result, ()) = tokio::join!(replace, interfere);
+    let error = result.expect_err("the store does not know whether it wrote");
     assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-    // Also the store itself, which has a connection again then.
+    // The store has a new connection.
     for store in [other, store] {
         assert_eq!(data(store, key).await.as_deref(), Some(&b"three"[..]));
     }
 
-    // What lost for certain stays a conflict.
+    // A write that certainly lost is a conflict.
     let stale = store.replace(key, version, write("four"), now()).await;
     assert!(matches!(stale, Ok(Replaced::Conflict(current)) if current.data == "three"));
 }
 
-/// A thief for each node, by whose address the node is known to the others and to clients.
-async fn in_front_of(nodes: &[Server]) -> Vec<Thief> {
-    let mut thieves = Vec::new();
+/// Starts a proxy for each node. The node announces the address of the proxy to the others and to clients.
+async fn in_front_of(nodes: &[Server]) -> Vec<Proxy> {
+    let mut proxies = Vec::new();
     for node in nodes {
-        let thief = Thief::start(node.address()).await;
-        let port = thief.address.port();
+        let proxy = Proxy::start(node.address()).await;
+        let port = proxy.address().port();
         node.run(format!("CONFIG SET cluster-announce-port {port}"))
             .await;
-        thieves.push(thief);
+        proxies.push(proxy);
     }
-    let begun = Instant::now();
     for node in nodes {
-        for thief in &thieves {
-            while !thief.is_known_to(node).await {
-                assert!(begun.elapsed() < PATIENCE, "{node:?} is not told");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
+        eventually("the node has the announced ports", async || {
+            let slots = node.run("CLUSTER SLOTS").await;
+            let is_known = |proxy: &Proxy| slots.contains(&proxy.address().port().to_string());
+            proxies.iter().all(is_known).then_some(())
+        })
+        .await;
     }
-    thieves
+    proxies
 }
 
-/// The client for a Cluster would repeat commands by itself, and not say so.
+/// The store disables the repetitions of the client for a Cluster, which it could not notice.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cluster_is_no_different() {
+async fn a_write_to_a_cluster_is_not_executed_twice() {
     let Some(cluster) = redis_cluster::private(Options::new().fast()).await else {
         return;
     };
     let about = cluster.nodes()[0].run("INFO server").await;
     if about.contains("redis_version:6.") {
-        eprintln!("not run: Redis 6 does not change the port that it announces while it runs");
+        eprintln!("not run: Redis 6 cannot change the announced port of a running server");
         return;
     }
-    let thieves = in_front_of(cluster.nodes()).await;
-    let url = format!("redis+cluster://{}", thieves[0].address);
+    let proxies = in_front_of(cluster.nodes()).await;
+    let url = format!("redis+cluster://{}", proxies[0].address());
     let (store, other) = (open(&url).await, open(&url).await);
-    crate::commands::everything(&store).await;
+    use_all(&store).await;
     let record = create(&store, b"one").await;
     let owner = cluster.owner(&name(record.0)).await;
     let is_owner = |node: &Server| node.port() == owner.port();
-    let thief = &thieves[cluster
-        .nodes()
-        .iter()
-        .position(is_owner)
-        .expect("it is one")];
+    let position = cluster.nodes().iter().position(is_owner);
+    let proxy = &proxies[position.expect("a node of the cluster")];
 
-    thief.arm();
-    let replaced = store.replace(record.0, record.1, write("one"), now()).await;
-    let Ok(Replaced::Replaced(version)) = replaced else {
-        panic!("replace answered {replaced:?}");
-    };
-    thief.state.done.notified().await;
-    overwritten(thief, &store, &other, (record.0, version)).await;
+    proxy.lose_reply(1);
+    let version = replaced(store.replace(record.0, record.1, write("one"), now()).await);
+    proxy.reply_is_lost().await;
+    overwritten(proxy, &store, &other, (record.0, version)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rename_ends_with_one_record() {
-    let Some((_server, thief, store, direct)) = start().await else {
+async fn a_rename_is_not_executed_twice() {
+    let Some((proxy, store, direct)) = start().await else {
         return;
     };
-    // The reply to the first command is lost, then that to the second.
+    // A rename is two commands. Either reply may be lost.
     for number in [1, 2] {
         let (from, version) = create(&store, b"one").await;
         let to = key();
-        thief.arm_for(number);
+        proxy.lose_reply(number);
         let rename = Rename::new(from, version, to, write("two"), write("left"));
-        let renamed = store.rename(rename, now()).await;
-        assert!(matches!(renamed, Ok(Replaced::Replaced(_))));
-        assert!(thief.has_struck());
+        replaced(store.rename(rename, now()).await);
+        proxy.reply_is_lost().await;
         assert_eq!(data(&direct, to).await.as_deref(), Some(&b"two"[..]));
         assert_eq!(data(&direct, from).await.as_deref(), Some(&b"left"[..]));
     }
 }
 
-/// A failover can lose writes that were acknowledged. Whoever has seen one of those must not overwrite
-/// what others have made of the record since.
+/// A failover can lose acknowledged writes. A request that has read such a write must not overwrite the
+/// writes that followed the failover.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_that_a_failover_lost_is_a_conflict() {
     let Some(server) = redis::private(Options::new().fast()).await else {
@@ -307,18 +187,14 @@ async fn a_version_that_a_failover_lost_is_a_conflict() {
     let (key, first) = create(&store, b"one").await;
     let name = name(key);
     server.run(format!("COPY {name} as-replicated")).await;
-    let lost = store.replace(key, first, write("lost"), now()).await;
-    let Ok(Replaced::Replaced(lost)) = lost else {
-        panic!("replace answered {lost:?}");
-    };
+    let lost = replaced(store.replace(key, first, write("lost"), now()).await);
     server
         .run(format!("COPY as-replicated {name} REPLACE"))
         .await;
 
     let late = store.replace(key, lost, write("late"), now()).await;
     assert!(matches!(late, Ok(Replaced::Conflict(current)) if current.version == first));
-    let other = store.replace(key, first, write("other"), now()).await;
-    assert!(matches!(other, Ok(Replaced::Replaced(_))));
+    replaced(store.replace(key, first, write("other"), now()).await);
     let late = store.replace(key, lost, write("late"), now()).await;
     assert!(matches!(late, Ok(Replaced::Conflict(current)) if current.data == "other"));
 }

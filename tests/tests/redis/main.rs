@@ -1,117 +1,75 @@
-//! The Redis store on real servers: one, behind Sentinel, and in a Cluster.
+//! Tests of the Redis store on real servers: one server, Sentinel and a Cluster.
 
 mod cluster;
 mod commands;
 mod conformance;
+mod credentials;
+mod failover;
 mod faults;
-mod load;
 mod lost;
-mod sentinel;
 mod sizing;
 
 use std::time::Duration;
 
 use poem_session::{
-    PublicId, SessionId,
-    clock::{Clock, SystemClock, Timestamp},
-    store::{
-        Created, RedisSource, RedisStore, RedisStoreBuilder, Replaced, SessionStore, StoreError,
-        Version, Write,
-    },
+    PublicId,
+    store::{RedisSource, RedisStore, RedisStoreBuilder},
+};
+use poem_session_tests::{
+    PATIENCE,
+    records::{call_all, create},
+    servers::{Server, redis},
 };
 
-/// How long anything may take that has to happen, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_mins(5);
-/// The time limit of a store whose calls are to reach it. It is one that others do not reach by chance.
-const LIMIT: Duration = Duration::from_secs(6);
+/// The timeout of a store whose calls should reach it. It is long, so that no other call does on a busy
+/// machine.
+const TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Settings of a store that waits for as long as it takes.
+/// A builder of a store that waits as long as necessary.
 fn builder(source: impl Into<RedisSource>) -> RedisStoreBuilder {
     RedisStore::builder(source).call_timeout(PATIENCE)
 }
 
 async fn open(url: &str) -> RedisStore {
-    builder(url).connect().await.expect("the server answers")
+    builder(url).connect().await.expect("the server is ready")
 }
 
-/// A store that gives up after the time limit.
-async fn open_within(limit: Duration, url: &str) -> RedisStore {
-    let builder = RedisStore::builder(url).call_timeout(limit);
-    builder.connect().await.expect("the server answers")
+/// Opens a store whose calls time out.
+async fn open_with_timeout(url: &str) -> RedisStore {
+    let builder = RedisStore::builder(url).call_timeout(TIMEOUT);
+    builder.connect().await.expect("the server is ready")
 }
 
-fn key() -> PublicId {
-    SessionId::random().public()
+/// An empty database of the shared server.
+struct Database {
+    server: Server,
+    url: String,
 }
 
-fn now() -> Timestamp {
-    SystemClock.now()
+impl Database {
+    async fn new() -> Option<Self> {
+        let server = redis::shared().await?;
+        let url = server.new_database().await;
+        Some(Self { server, url })
+    }
+
+    /// Runs a command.
+    async fn run(&self, command: impl AsRef<str>) -> String {
+        let number = self.url.rsplit('/').next().expect("a number");
+        let command = format!("-n {number} {}", command.as_ref());
+        self.server.run(command).await.trim().to_owned()
+    }
 }
 
-/// A write that lives for half an hour.
-fn write(data: impl Into<Vec<u8>>) -> Write {
-    Write::new(data.into(), now().saturating_add(Duration::from_mins(30)))
-}
-
-/// The name of a record's key, as the server knows it.
+/// Returns the Redis key of a record.
 fn name(key: PublicId) -> String {
     format!("poem-session:{{{key}}}")
 }
 
-async fn create(store: &RedisStore, data: &[u8]) -> (PublicId, Version) {
-    let key = key();
-    match store.create(key, write(data), now()).await {
-        Ok(Created::Created(version)) => (key, version),
-        other => panic!("create answered {other:?}"),
+/// Creates a record and makes each call on it. All must work.
+async fn use_all(store: &RedisStore) {
+    let (key, version) = create(store, b"data").await;
+    for result in call_all(store, key, version, "data").await {
+        result.expect("a call that works");
     }
-}
-
-async fn data(store: &RedisStore, key: PublicId) -> Option<Vec<u8>> {
-    let stored = store.load(key, now()).await.expect("load");
-    stored.map(|stored| stored.data.to_vec())
-}
-
-/// A record that counts: `add` takes one step, merging as a session does.
-struct Counter {
-    key: PublicId,
-    version: Version,
-    value: u64,
-}
-
-impl Counter {
-    async fn create(store: &RedisStore) -> Self {
-        let (key, version) = create(store, &0_u64.to_be_bytes()).await;
-        let value = 0;
-        Self {
-            key,
-            version,
-            value,
-        }
-    }
-
-    async fn add(&mut self, store: &RedisStore) -> Result<(), StoreError> {
-        loop {
-            let next = write(self.value.wrapping_add(1).to_be_bytes());
-            match store.replace(self.key, self.version, next, now()).await? {
-                Replaced::Replaced(version) => {
-                    self.version = version;
-                    self.value += 1;
-                    return Ok(());
-                }
-                Replaced::Conflict(stored) => {
-                    self.version = stored.version;
-                    self.value = number(&stored.data);
-                }
-                Replaced::Gone => panic!("the counter is gone"),
-            }
-        }
-    }
-
-    async fn stored(&self, store: &RedisStore) -> Option<u64> {
-        data(store, self.key).await.map(|data| number(&data))
-    }
-}
-
-fn number(data: &[u8]) -> u64 {
-    u64::from_be_bytes(data.try_into().expect("a counter is eight bytes"))
 }

@@ -1,25 +1,27 @@
-//! How much memory a session takes.
+//! The memory of a session.
 
 use poem_session::store::SessionStore;
-use poem_session_tests::servers::{Options, Server, redis};
+use poem_session_tests::{
+    records::{key, now, write},
+    servers::{Options, Server, redis},
+};
 
-use crate::{key, name, now, open, write};
+use crate::{name, open};
 
 async fn used(server: &Server) -> f64 {
     let info = server.run("INFO memory").await;
-    let line = info
-        .lines()
-        .find_map(|line| line.strip_prefix("used_memory:"));
-    line.and_then(|used| used.trim().parse().ok())
+    let mut lines = info.lines();
+    let used = lines.find_map(|line| line.strip_prefix("used_memory:"));
+    used.and_then(|used| used.trim().parse().ok())
         .expect("a number")
 }
 
 const BATCH: u32 = 200;
 const BATCHES: u32 = 100;
 
-/// The figures of the documentation.
+/// Prints the numbers in the documentation.
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_a_session() {
+async fn bytes_per_session() {
     let Some(server) = redis::private(Options::new().fast()).await else {
         return;
     };

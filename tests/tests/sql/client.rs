@@ -1,30 +1,30 @@
-//! Another client of the database than the store.
+//! A client of the database besides the store, with all privileges.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
+use std::{any::Any, path::Path, sync::Arc, time::Duration};
+
+use poem_session::{
+    PublicId,
+    store::{MySqlStore, PostgresStore, SqliteStore, TableName},
 };
-
-use poem_session_tests::servers::Server;
+use poem_session_tests::{PATIENCE, eventually};
 use sqlx::{
     AssertSqlSafe, MySqlPool, PgPool, SqlitePool,
+    pool::PoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tokio::time::sleep;
 
-use crate::{Database, PATIENCE};
+use crate::{Database, Home, Store};
 
-/// How an application of its own opens a file, new or not, but for waiting for the disk: others keep that
-/// busy, too, and nothing is switched off here.
+/// The options of an application's pool on a SQLite file. They do not wait for the disk.
 pub(crate) fn sqlite_options(file: &Path) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new().filename(file);
-    let options = options.create_if_missing(true);
+    let options = options.create_if_missing(true).busy_timeout(PATIENCE);
     options
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Off)
 }
 
-/// Connections with all rights, to look at what is there, and to do it harm.
+/// A pool of the application.
 #[derive(Clone, Debug)]
 pub(crate) enum Client {
     Postgres(PgPool),
@@ -32,148 +32,178 @@ pub(crate) enum Client {
     Sqlite(SqlitePool),
 }
 
-impl Client {
-    /// A client of the server's database at this address.
-    pub(crate) async fn connect(database: Database, url: &str) -> Self {
-        match database {
-            Database::Postgres => PgPool::connect(url).await.map(Self::Postgres),
-            Database::MariaDb => MySqlPool::connect(url).await.map(Self::MariaDb),
+macro_rules! on_pool {
+    ($client:expr, $pool:ident => $then:expr) => {
+        match $client {
+            Client::Postgres($pool) => $then,
+            Client::MariaDb($pool) => $then,
+            Client::Sqlite($pool) => $then,
         }
-        .expect("the server answers")
+    };
+}
+
+impl Client {
+    pub(crate) async fn connect(home: &Home) -> Self {
+        Self::pool(home, 4, PATIENCE).await
     }
 
-    /// A client of the file, which has to be there.
-    pub(crate) async fn open(file: &Path) -> Self {
-        let options = SqliteConnectOptions::new().filename(file);
-        let pool = SqlitePool::connect_with(options).await;
-        Self::Sqlite(pool.expect("a file"))
+    /// Opens a pool with this maximum of connections. `acquire` limits the wait for a free one.
+    pub(crate) async fn pool(home: &Home, connections: u32, acquire: Duration) -> Self {
+        macro_rules! options {
+            () => {
+                PoolOptions::new()
+                    .max_connections(connections)
+                    .acquire_timeout(acquire)
+            };
+        }
+        let url = &home.url;
+        match home.database {
+            Database::Postgres => options!().connect(url).await.map(Self::Postgres),
+            Database::MariaDb => options!().connect(url).await.map(Self::MariaDb),
+            Database::Sqlite => {
+                let connect = options!().connect_with(sqlite_options(home.file()));
+                connect.await.map(Self::Sqlite)
+            }
+        }
+        .expect("the database accepts a connection")
+    }
+
+    /// Begins a transaction on a connection of its own.
+    pub(crate) async fn begin(home: &Home) -> Self {
+        let client = Self::pool(home, 1, PATIENCE).await;
+        client.run("BEGIN").await;
+        client
+    }
+
+    /// Creates a store on this pool, without its table.
+    pub(crate) fn store(&self, table: TableName) -> Arc<dyn Store> {
+        match self.clone() {
+            Self::Postgres(pool) => Arc::new(PostgresStore::from_pool(pool).in_table(table)),
+            Self::MariaDb(pool) => Arc::new(MySqlStore::from_pool(pool).in_table(table)),
+            Self::Sqlite(pool) => Arc::new(SqliteStore::from_pool(pool).in_table(table)),
+        }
+    }
+
+    /// Takes a connection from the pool until the returned value is dropped.
+    pub(crate) async fn hold(&self) -> Box<dyn Any> {
+        const FREE: &str = "a free connection";
+        on_pool!(self, pool => Box::new(pool.acquire().await.expect(FREE)))
     }
 
     /// Runs statements.
     pub(crate) async fn run(&self, statements: impl Into<String>) {
         let statements = statements.into();
         let query = sqlx::raw_sql(AssertSqlSafe(statements.clone()));
-        match self {
-            Self::Postgres(pool) => query.execute(pool).await.map(drop),
-            Self::MariaDb(pool) => query.execute(pool).await.map(drop),
-            Self::Sqlite(pool) => query.execute(pool).await.map(drop),
-        }
-        .unwrap_or_else(|error| panic!("{statements}: {error}"));
+        on_pool!(self, pool => query.execute(pool).await.map(drop))
+            .unwrap_or_else(|error| panic!("{statements}: {error}"));
     }
 
-    /// Asks for a number.
+    /// Runs a query that returns a number.
     pub(crate) async fn number(&self, query: impl Into<String>) -> i64 {
         let query = query.into();
-        let ask = AssertSqlSafe(query.clone());
-        match self {
-            Self::Postgres(pool) => sqlx::query_scalar(ask).fetch_one(pool).await,
-            Self::MariaDb(pool) => sqlx::query_scalar(ask).fetch_one(pool).await,
-            Self::Sqlite(pool) => sqlx::query_scalar(ask).fetch_one(pool).await,
-        }
-        .unwrap_or_else(|error| panic!("{query}: {error}"))
+        let scalar = AssertSqlSafe(query.clone());
+        on_pool!(self, pool => sqlx::query_scalar(scalar).fetch_one(pool).await)
+            .unwrap_or_else(|error| panic!("{query}: {error}"))
     }
 
-    /// How many records there are.
+    /// Counts the records.
     pub(crate) async fn records(&self) -> i64 {
         self.number("SELECT count(*) FROM poem_sessions").await
     }
+
+    /// Returns bytes as a literal.
+    pub(crate) fn literal(&self, bytes: &[u8]) -> String {
+        let digits = |hex: String, byte: &u8| hex + &format!("{byte:02x}");
+        let hex = bytes.iter().fold(String::new(), digits);
+        match self {
+            Self::Postgres(_) => format!(r"'\x{hex}'"),
+            Self::MariaDb(_) | Self::Sqlite(_) => format!("x'{hex}'"),
+        }
+    }
+
+    /// Runs a statement on one record, such as `DELETE FROM poem_sessions`.
+    pub(crate) async fn run_on(&self, key: PublicId, statement: &str) {
+        let key = self.literal(key.as_bytes());
+        self.run(format!("{statement} WHERE id = {key}")).await;
+    }
 }
 
-/// A user of the server who may do no more than is granted, and the password of all of them.
-pub(crate) struct Account {
-    database: Database,
+/// A user with the privileges of an application.
+pub(crate) struct Account<'a> {
+    home: &'a Home,
     name: &'static str,
-    /// The user, as the server's statements name it.
-    user: String,
-    /// The address of the database, for this user.
+    /// The user, as SQL statements name it.
+    pub(crate) user: String,
+    /// The URL of the database for this user.
     pub(crate) url: String,
 }
 
 pub(crate) const PASSWORD: &str = "hunter2-hunter2";
 
-impl Account {
-    /// Makes a user with rights to the table of sessions, which has to be there. Names are the server's,
-    /// so that each test takes one of its own.
-    pub(crate) async fn create(
-        database: Database,
-        url: &str,
-        name: &'static str,
-        rights: &str,
-    ) -> Self {
-        let (scheme, rest) = url.split_once("://").expect("a URL");
+impl<'a> Account<'a> {
+    /// Creates a user with access to the sessions' table, which must exist. All databases of a server share
+    /// its users, so that each test needs another name.
+    pub(crate) async fn create(home: &'a Home, name: &'static str) -> Self {
+        let (scheme, rest) = home.url.split_once("://").expect("a URL");
         let (_, place) = rest.split_once('@').expect("a user");
-        let (user, identified) = match database {
-            Database::Postgres => (name.to_owned(), "PASSWORD"),
-            Database::MariaDb => (format!("{name}@'127.0.0.1'"), "IDENTIFIED BY"),
+        let user = match home.database {
+            Database::MariaDb => format!("{name}@'127.0.0.1'"),
+            _ => name.to_owned(),
         };
-        let client = Client::connect(database, url).await;
-        let create = format!("CREATE USER {user} {identified} '{PASSWORD}'");
-        let grant = format!("GRANT {rights} ON poem_sessions TO {user}");
-        client.run(create).await;
-        client.run(grant).await;
-        Self {
-            database,
+        let url = format!("{scheme}://{name}:{PASSWORD}@{place}");
+        let account = Self {
+            home,
             name,
             user,
-            url: format!("{scheme}://{name}:{PASSWORD}@{place}"),
-        }
+            url,
+        };
+        let client = Client::connect(home).await;
+        let create = account.password("CREATE", PASSWORD);
+        client.run(create).await;
+        let privileges = "SELECT, INSERT, UPDATE, DELETE ON poem_sessions";
+        client
+            .run(format!("GRANT {privileges} TO {}", account.user))
+            .await;
+        account
     }
 
-    /// The statement that gives the user another password.
-    pub(crate) fn new_password(&self, password: &str) -> String {
-        let identified = match self.database {
-            Database::Postgres => "PASSWORD",
+    /// Returns a statement that sets the password: `verb` is `CREATE` or `ALTER`.
+    pub(crate) fn password(&self, verb: &str, password: &str) -> String {
+        let identified = match self.home.database {
             Database::MariaDb => "IDENTIFIED BY",
+            _ => "PASSWORD",
         };
-        format!("ALTER USER {} {identified} '{password}'", self.user)
+        format!("{verb} USER {} {identified} '{password}'", self.user)
     }
 
-    /// The statement that keeps the user out, or lets it in again.
-    pub(crate) fn may_enter(&self, may: bool) -> String {
-        let how = match (self.database, may) {
-            (Database::Postgres, true) => "LOGIN",
-            (Database::Postgres, false) => "NOLOGIN",
-            (Database::MariaDb, true) => "ACCOUNT UNLOCK",
-            (Database::MariaDb, false) => "ACCOUNT LOCK",
-        };
-        format!("ALTER USER {} {how}", self.user)
-    }
-
-    /// The user, as the server's statements name it.
-    pub(crate) fn user(&self) -> &str {
-        &self.user
-    }
-
-    /// Ends all connections of the user.
-    pub(crate) async fn disconnect(&self, server: &Server) {
-        let name = self.name;
-        let end = match self.database {
-            Database::Postgres => format!(
-                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                 WHERE usename = '{name}'"
-            ),
+    /// Closes all connections of the user.
+    pub(crate) async fn disconnect(&self) {
+        let close = match self.home.database {
             Database::MariaDb => format!("KILL CONNECTION USER {}", self.user),
+            _ => format!(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                 WHERE usename = '{}'",
+                self.name
+            ),
         };
-        server.run(end).await;
-        self.is_gone(server).await;
+        self.home.server().run(close).await;
+        self.is_disconnected().await;
     }
 
-    /// Waits until the user has no connection any more.
-    pub(crate) async fn is_gone(&self, server: &Server) {
-        let name = self.name;
-        let (table, column) = match self.database {
-            Database::Postgres => ("pg_stat_activity", "usename"),
+    /// Waits until the user has no connection.
+    pub(crate) async fn is_disconnected(&self) {
+        let (table, column) = match self.home.database {
             Database::MariaDb => ("information_schema.processlist", "user"),
+            _ => ("pg_stat_activity", "usename"),
         };
-        let count = format!("SELECT count(*) FROM {table} WHERE {column} = '{name}'");
-        let begun = Instant::now();
-        loop {
-            let connections = server.run(&count).await;
-            match connections.trim() {
-                "0" => return,
-                some => assert!(begun.elapsed() < PATIENCE, "{name} has {some} connections"),
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+        let count = format!(
+            "SELECT count(*) FROM {table} WHERE {column} = '{}'",
+            self.name
+        );
+        eventually("the user has no connection", async || {
+            let connections = self.home.server().run(&count).await;
+            (connections.trim() == "0").then_some(())
+        })
+        .await;
     }
 }

@@ -1,74 +1,48 @@
-//! Section 6 of the behaviour checklist, in the form of the public suite.
-
-use std::time::Instant;
+//! The conformance suite of the library.
 
 use poem_session::{
     conformance::Suite,
-    store::{MySqlStore, PostgresStore, TableName},
+    store::{MySqlStore, PostgresStore},
 };
 
-use sqlx::{mysql::MySqlPoolOptions, postgres::PgPoolOptions};
+use crate::{Database, Home, client::Client, table};
+use poem_session_tests::PATIENCE;
 
-use crate::{Database, PATIENCE};
+crate::on_servers!(
+    a_store_passes_the_suite,
+    a_store_on_a_pool_and_in_a_schema_passes_the_suite,
+);
 
-crate::on_each_database!(passes_the_suite);
-
-fn table(namespace: String) -> TableName {
-    TableName::new(namespace).expect("the suite's names are fit for tables")
+async fn a_store_passes_the_suite(home: Home) {
+    macro_rules! suite {
+        ($store:ident) => {
+            Suite::new(home.database.name(), move |namespace| {
+                let builder = $store::builder(&home.url).table(table(namespace));
+                async {
+                    let store = builder.acquire_timeout(PATIENCE).connect().await;
+                    let store = store.expect("the server accepts a connection");
+                    store.migrate().await.expect("a table");
+                    store
+                }
+            })
+        };
+    }
+    match home.database {
+        Database::Postgres => suite!(PostgresStore).run().await.assert(),
+        _ => suite!(MySqlStore).run().await.assert(),
+    }
 }
 
-async fn passes_the_suite(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let url = server.new_database().await;
-    let suite = Suite::new(database.name(), move |namespace| {
-        let url = url.clone();
+/// The name of the schema contains quotes. PostgreSQL creates the schema, which is a database in MariaDB.
+async fn a_store_on_a_pool_and_in_a_schema_passes_the_suite(home: Home) {
+    if home.database == Database::MariaDb {
+        home.server().run("CREATE DATABASE `shop \"``live```").await;
+    }
+    let client = Client::pool(&home, 10, PATIENCE).await;
+    let suite = Suite::new(home.database.name(), move |namespace| {
+        let table = table(namespace).in_schema("shop \"`live`");
+        let store = client.store(table.expect("a valid name"));
         async move {
-            // Two hundred calls at once take their turns, on whatever machine this is.
-            let store = database.connect(&url, table(namespace)).await;
-            let store = store.expect("the server answers");
-            store.migrate().await.expect("a table");
-            store.sessions()
-        }
-    });
-    let begun = Instant::now();
-    suite.run().await.assert();
-    println!("in {:?}", begun.elapsed());
-}
-
-/// A schema of its own, and connections that others use too.
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres_on_a_pool() {
-    let Some(server) = Database::Postgres.shared().await else {
-        return;
-    };
-    let url = server.new_database().await;
-    let pool = PgPoolOptions::new().acquire_timeout(PATIENCE);
-    let pool = pool.connect(&url).await.expect("it answers");
-    let suite = Suite::new("PostgreSQL on a pool", move |namespace| {
-        let table = table(namespace).in_schema("shop \"live\"").expect("a name");
-        let store = PostgresStore::from_pool(pool.clone()).in_table(table);
-        async {
-            store.migrate().await.expect("a schema and a table");
-            store
-        }
-    });
-    suite.run().await.assert();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn mariadb_on_a_pool() {
-    let Some(server) = Database::MariaDb.shared().await else {
-        return;
-    };
-    server.run("CREATE DATABASE `shop ``live```").await;
-    let pool = MySqlPoolOptions::new().acquire_timeout(PATIENCE);
-    let pool = pool.connect(&server.url()).await.expect("it answers");
-    let suite = Suite::new("MariaDB on a pool", move |namespace| {
-        let table = table(namespace).in_schema("shop `live`").expect("a name");
-        let store = MySqlStore::from_pool(pool.clone()).in_table(table);
-        async {
             store.migrate().await.expect("a table");
             store
         }

@@ -1,108 +1,35 @@
-//! What a call makes of another transaction that it had to wait for.
+//! Calls that wait for the transaction of another client.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use poem_session::{
     PublicId,
-    store::{Rename, Replaced, SessionStore, Version},
+    store::{Rename, Replaced, SessionStore},
 };
-use tokio::{sync::Mutex, task::JoinHandle, time::sleep};
+use poem_session_tests::{
+    PATIENCE, eventually,
+    records::{create, key, now, write},
+};
+use tokio::{
+    sync::Mutex,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 
-use crate::{Database, PATIENCE, client::Client, create, key, load, now, write};
+use crate::{Database, Home, client::Client, load};
 
-crate::on_each_database!(
-    a_replace_waits_for_who_came_first,
-    a_rename_waits_for_who_came_first,
-    a_sweep_does_not_wait,
-    what_was_undone_in_a_deadlock_is_done_again,
+crate::on_servers!(
+    a_replace_and_a_rename_wait_for_another_write,
+    a_sweep_does_not_wait_for_another_sweep,
+    a_call_that_a_deadlock_undid_is_repeated,
 );
 
-/// Another client of the database, in a transaction that holds a record.
-pub(crate) enum Other {
-    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
-    MariaDb(sqlx::Transaction<'static, sqlx::MySql>),
-}
+const CHANGE: &str = "UPDATE poem_sessions SET version = version + 1";
+const DELETE: &str = "DELETE FROM poem_sessions";
 
-impl Other {
-    pub(crate) async fn begin(database: Database, url: &str) -> Self {
-        match database {
-            Database::Postgres => {
-                let pool = sqlx::PgPool::connect(url).await.expect("it answers");
-                Self::Postgres(pool.begin().await.expect("a transaction"))
-            }
-            Database::MariaDb => {
-                let pool = sqlx::MySqlPool::connect(url).await.expect("it answers");
-                Self::MariaDb(pool.begin().await.expect("a transaction"))
-            }
-        }
-    }
-
-    /// Runs a statement on all records.
-    pub(crate) async fn run_on_all(&mut self, statement: &'static str) {
-        match self {
-            Self::Postgres(transaction) => {
-                let query = sqlx::query(statement);
-                query.execute(&mut **transaction).await.map(drop)
-            }
-            Self::MariaDb(transaction) => {
-                let query = sqlx::query(statement);
-                query.execute(&mut **transaction).await.map(drop)
-            }
-        }
-        .expect("a statement that the database understands");
-    }
-
-    /// Runs a statement that ends with the key.
-    async fn run(&mut self, statement: &'static str, key: PublicId) {
-        let key = key.as_bytes().to_vec();
-        match self {
-            Self::Postgres(transaction) => {
-                let statement = sqlx::AssertSqlSafe(format!("{statement} = $1"));
-                let query = sqlx::query(statement).bind(key);
-                query.execute(&mut **transaction).await.map(drop)
-            }
-            Self::MariaDb(transaction) => {
-                let statement = sqlx::AssertSqlSafe(format!("{statement} = ?"));
-                let query = sqlx::query(statement).bind(key);
-                query.execute(&mut **transaction).await.map(drop)
-            }
-        }
-        .expect("a statement that the database understands");
-    }
-
-    async fn commit(self) {
-        match self {
-            Self::Postgres(transaction) => transaction.commit().await,
-            Self::MariaDb(transaction) => transaction.commit().await,
-        }
-        .expect("a commit");
-    }
-
-    pub(crate) async fn rollback(self) {
-        match self {
-            Self::Postgres(transaction) => transaction.rollback().await,
-            Self::MariaDb(transaction) => transaction.rollback().await,
-        }
-        .expect("a rollback");
-    }
-}
-
-const CHANGE: &str = "UPDATE poem_sessions SET version = version + 1 WHERE id";
-const END: &str = "DELETE FROM poem_sessions WHERE id";
-
-/// What the other does with the record while the call waits for it.
-#[derive(Clone, Copy, Debug)]
-enum Does {
-    Changes,
-    Ends,
-    Nothing,
-}
-
-/// Waits until a client of this database waits for another one.
-async fn somebody_waits(client: &Client) {
+/// Waits until a client of this database waits for a lock.
+async fn somebody_waits<T>(client: &Client, call: &JoinHandle<T>) {
+    static TURN: Mutex<()> = Mutex::const_new(());
     let waiting = match client {
         Client::Postgres(_) => {
             "SELECT count(*) FROM pg_stat_activity \
@@ -114,169 +41,121 @@ async fn somebody_waits(client: &Client) {
              WHERE trx_state = 'LOCK WAIT' AND db = DATABASE()"
         }
     };
-    let begun = Instant::now();
-    loop {
-        // What InnoDB says of transactions is renewed only when nobody has asked for a tenth of a second.
+    eventually("the call waits for a lock", async || {
+        // InnoDB renews its list of transactions only if nobody has read it for 0.1 s.
         let _turn = TURN.lock().await;
         sleep(Duration::from_millis(150)).await;
-        if client.number(waiting).await > 0 {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "it did not wait");
-    }
+        (client.number(waiting).await > 0).then_some(())
+    })
+    .await;
+    assert!(!call.is_finished(), "the call did not wait");
 }
 
-static TURN: Mutex<()> = Mutex::const_new(());
+/// The other client's write to the record, and whether it commits.
+const OTHERS: [(&str, bool); 3] = [(CHANGE, true), (DELETE, true), (CHANGE, false)];
 
-/// Starts the call while the other holds the record, sees that it waits, and lets it go on.
-async fn meanwhile<T: Send + 'static>(
-    client: &Client,
-    mut other: Other,
-    does: Does,
-    key: PublicId,
-    call: impl FnOnce() -> JoinHandle<T>,
-) -> T {
-    other
-        .run(if let Does::Ends = does { END } else { CHANGE }, key)
-        .await;
-    let call = call();
-    somebody_waits(client).await;
-    assert!(!call.is_finished(), "it did not wait");
-    match does {
-        Does::Nothing => other.rollback().await,
-        _ => other.commit().await,
-    }
-    call.await.expect("a call that ends")
-}
-
-fn matches_what_was_done(does: Does, answer: &Replaced, before: Version) {
-    match (does, answer) {
-        (Does::Changes, Replaced::Conflict(current)) => {
-            assert_eq!(current.version, before.next(), "what it was changed to");
-        }
-        (Does::Ends, Replaced::Gone) | (Does::Nothing, Replaced::Replaced(_)) => {}
-        (does, answer) => panic!("the other {does:?}, and the answer is {answer:?}"),
-    }
-}
-
-async fn a_replace_waits_for_who_came_first(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let url = server.new_database().await;
-    let store = database.open(&url).await;
-    let client = Client::connect(database, &url).await;
-    for does in [Does::Changes, Does::Ends, Does::Nothing] {
-        let (key, version) = create(&store, "first").await;
-        let other = Other::begin(database, &url).await;
-        let call = || {
-            let store = Arc::clone(&store);
-            tokio::spawn(async move { store.replace(key, version, write("second"), now()).await })
-        };
-        let answer = meanwhile(&client, other, does, key, call).await;
-        let answer = answer.expect("an answer");
-        matches_what_was_done(does, &answer, version);
-        let expected = match does {
-            Does::Changes => Some("first"),
-            Does::Ends => None,
-            Does::Nothing => Some("second"),
-        };
-        assert_eq!(load(&store, key).await.as_deref(), expected, "{does:?}");
-    }
-}
-
-async fn a_rename_waits_for_who_came_first(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let url = server.new_database().await;
-    let store = database.open(&url).await;
-    let client = Client::connect(database, &url).await;
-    for does in [Does::Changes, Does::Ends, Does::Nothing] {
+async fn a_replace_and_a_rename_wait_for_another_write(home: Home) {
+    let store = home.open().await;
+    let client = Client::connect(&home).await;
+    for (is_rename, (statement, commits)) in [false, true]
+        .into_iter()
+        .flat_map(|is_rename| OTHERS.map(|other| (is_rename, other)))
+    {
         let (from, version) = create(&store, "first").await;
         let to = key();
-        let other = Other::begin(database, &url).await;
-        let call = || {
+        let other = Client::begin(&home).await;
+        other.run_on(from, statement).await;
+        let call = tokio::spawn({
             let store = Arc::clone(&store);
-            tokio::spawn(async move {
-                let rename = Rename::new(from, version, to, write("renamed"), write("left"));
-                store.rename(rename, now()).await
-            })
+            async move {
+                let new = write("new");
+                if is_rename {
+                    let rename = Rename::new(from, version, to, new, write("left"));
+                    store.rename(rename, now()).await
+                } else {
+                    store.replace(from, version, new, now()).await
+                }
+            }
+        });
+        somebody_waits(&client, &call).await;
+        other.run(if commits { "COMMIT" } else { "ROLLBACK" }).await;
+
+        let result = call.await.expect("a call that ends").expect("a result");
+        let case = format!("rename: {is_rename}, {statement}, commits: {commits}");
+        let expected = match result {
+            Replaced::Conflict(current) => {
+                assert_eq!((statement, commits), (CHANGE, true), "{case}");
+                assert_eq!(current.version, version.next(), "{case}");
+                (Some("first"), None)
+            }
+            Replaced::Gone => {
+                assert_eq!((statement, commits), (DELETE, true), "{case}");
+                (None, None)
+            }
+            Replaced::Replaced(_) => {
+                assert!(!commits, "{case}");
+                if is_rename {
+                    (Some("left"), Some("new"))
+                } else {
+                    (Some("new"), None)
+                }
+            }
         };
-        let answer = meanwhile(&client, other, does, from, call).await;
-        let answer = answer.expect("an answer");
-        matches_what_was_done(does, &answer, version);
-        let (old, new) = match does {
-            Does::Changes => (Some("first"), None),
-            Does::Ends => (None, None),
-            Does::Nothing => (Some("left"), Some("renamed")),
-        };
-        assert_eq!(load(&store, from).await.as_deref(), old, "{does:?}, old");
-        assert_eq!(load(&store, to).await.as_deref(), new, "{does:?}, new");
+        let found = (load(&store, from).await, load(&store, to).await);
+        assert_eq!((found.0.as_deref(), found.1.as_deref()), expected, "{case}");
     }
 }
 
-/// Another process that sweeps holds the records that it is about to delete.
-async fn a_sweep_does_not_wait(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let url = server.new_database().await;
-    let store = database.open(&url).await;
-    let (held, _) = create(&store, "dead").await;
+async fn a_sweep_does_not_wait_for_another_sweep(home: Home) {
+    let store = home.open().await;
+    let (held, _) = create(&store, "expired").await;
     for _ in 0..5 {
-        create(&store, "dead").await;
+        create(&store, "expired").await;
     }
-    let mut other = Other::begin(database, &url).await;
-    other.run(END, held).await;
+    let other = Client::begin(&home).await;
+    other.run_on(held, DELETE).await;
     let later = now().saturating_add(Duration::from_hours(1));
-    let swept = store.delete_expired(100, later);
-    let swept = tokio::time::timeout(PATIENCE, swept).await;
-    assert_eq!(swept.expect("it waited").expect("an answer"), 5);
-    other.rollback().await;
+    let sweep = timeout(PATIENCE, store.delete_expired(100, later)).await;
+    assert_eq!(sweep.expect("it does not wait").expect("a result"), 5);
+    other.run("ROLLBACK").await;
     let swept = store.delete_expired(100, later).await;
-    assert_eq!(swept.expect("an answer"), 1);
+    assert_eq!(swept.expect("a result"), 1);
 }
 
-async fn what_was_undone_in_a_deadlock_is_done_again(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let url = server.new_database().await;
-    if let Database::Postgres = database {
-        // A connection that waits looks for a deadlock once, after this time, and is then the one that is
-        // undone. The call's does that when the other waits, too, and the other's does not.
-        let name = url.rsplit('/').next().expect("a name");
-        let patient = format!("ALTER DATABASE {name} SET deadlock_timeout = '10s'");
-        server.run(patient).await;
+async fn a_call_that_a_deadlock_undid_is_repeated(home: Home) {
+    if home.database == Database::Postgres {
+        // PostgreSQL undoes the transaction that detects the deadlock, after it has waited for this time. The
+        // time of the other client is longer, so that the call is undone.
+        let name = home.url.rsplit('/').next().expect("a name");
+        let wait = format!("ALTER DATABASE {name} SET deadlock_timeout = '10s'");
+        home.server().run(wait).await;
     }
-    let store = database.open(&url).await;
-    let client = Client::connect(database, &url).await;
-    // The whole table is deleted in the order of the keys, or in that of their coming.
+    let store = home.open().await;
+    let client = Client::connect(&home).await;
+    // `clear` deletes the records in the order of the keys, or in that of their creation.
     let [first, last] = [[0; 32], [0xff; 32]].map(PublicId::from_bytes);
     for key in [first, last] {
-        let created = store.create(key, write("doomed"), now()).await;
-        created.expect("an answer");
+        let created = store.create(key, write("to be cleared"), now()).await;
+        created.expect("a result");
     }
-    let mut other = Other::begin(database, &url).await;
-    if let Database::Postgres = database {
-        other.run_on_all("SET LOCAL deadlock_timeout = '1h'").await;
+    let other = Client::begin(&home).await;
+    if home.database == Database::Postgres {
+        other.run("SET LOCAL deadlock_timeout = '1h'").await;
     }
-    // More work than the call's, as the database would rather undo the lesser.
+    // InnoDB undoes the transaction with fewer changes.
     for _ in 0..20 {
-        other.run(CHANGE, last).await;
+        other.run_on(last, CHANGE).await;
     }
-    let call = {
+    let clear = {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.clear().await })
     };
-    somebody_waits(&client).await;
-    assert!(!call.is_finished(), "it did not wait");
-    // Now each waits for the other.
-    other.run(CHANGE, first).await;
-    other.commit().await;
-    let cleared = call.await.expect("a call that ends");
-    cleared.expect("what was undone is tried again");
+    somebody_waits(&client, &clear).await;
+    // Now each of the two waits for the other.
+    other.run_on(first, CHANGE).await;
+    other.run("COMMIT").await;
+    let cleared = clear.await.expect("a call that ends");
+    cleared.expect("the call is repeated");
     assert_eq!(load(&store, first).await, None);
     assert_eq!(load(&store, last).await, None);
 }

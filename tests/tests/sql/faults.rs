@@ -1,178 +1,70 @@
-//! A server, or the way to it, that fails.
+//! Failures of the server and of the network.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use poem_session::{
-    PublicId,
-    store::{
-        Replaced, SessionStore, StoreError,
-        StoreErrorKind::{TimedOut, Unavailable},
-        TableName, Version,
-    },
+use poem_session::store::{
+    SessionStore as _,
+    StoreErrorKind::{TimedOut, Unavailable},
 };
-use poem_session_tests::{proxy::Proxy, servers::Options};
-use tokio::{
-    task::JoinSet,
-    time::{sleep, timeout},
+use poem_session_tests::{
+    PATIENCE,
+    load::{Counter, Load},
+    proxy::Proxy,
+    records::{create, key, now, recovery},
 };
+use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    BRIEF, Database, LIMIT, PATIENCE, create, key, load, now,
-    site::{Ask, Site},
-    write,
+    BRIEF, Home, LIMIT, load,
+    site::{ALL, Site},
 };
 
-crate::on_each_database!(
+crate::on_private_servers!(
+    Options::new();
     a_server_is_killed_under_load_and_started_again,
-    a_server_that_stalls_blocks_the_pool_no_longer_than_it_does,
-    reads_do_not_notice_that_connections_were_cut,
-    a_network_that_is_gone_and_comes_back,
+);
+crate::on_private_servers!(
+    Options::new().fast();
+    a_stalled_server_does_not_block_the_pool_for_longer,
+);
+crate::on_servers!(
+    a_read_is_repeated_if_its_connection_was_cut,
+    a_lost_network_is_an_error_until_it_is_back,
 );
 
-/// A record that counts, and what its writer was told.
-struct Counter {
-    key: PublicId,
-    version: Version,
-    acknowledged: u64,
-    /// Whether the last step may have been done, though its answer was an error.
-    in_doubt: bool,
-}
-
-impl Counter {
-    async fn create(store: &Arc<dyn SessionStore>) -> Self {
-        let (key, version) = create(store, "0").await;
-        Self {
-            key,
-            version,
-            acknowledged: 0,
-            in_doubt: false,
-        }
-    }
-
-    /// One step, which has to end.
-    async fn add(&mut self, store: &Arc<dyn SessionStore>) -> Result<(), StoreError> {
-        let next = write((self.acknowledged + 1).to_string());
-        let call = store.replace(self.key, self.version, next, now());
-        let answer = timeout(PATIENCE, call).await.expect("an answer");
-        match answer {
-            Ok(Replaced::Replaced(version)) => {
-                (self.version, self.acknowledged) = (version, self.acknowledged + 1);
-                Ok(())
-            }
-            Ok(Replaced::Conflict(current)) => {
-                assert!(self.in_doubt, "nobody else writes");
-                let count = String::from_utf8_lossy(&current.data).parse();
-                let count: u64 = count.expect("a number");
-                assert_eq!(count, self.acknowledged + 1, "a step was lost or doubled");
-                (self.version, self.acknowledged) = (current.version, count);
-                self.in_doubt = false;
-                Ok(())
-            }
-            Ok(Replaced::Gone) => panic!("the record is lost"),
-            Err(error) => {
-                self.in_doubt = true;
-                Err(error)
-            }
-        }
-    }
-}
-
-/// Asks until it is answered.
-async fn recovery(store: &Arc<dyn SessionStore>) {
-    let begun = Instant::now();
-    while let Err(error) = store.load(key(), now()).await {
-        assert!(begun.elapsed() < PATIENCE, "still {error:?}");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// A store that does not wait for connections for long.
-async fn open(database: Database, url: &str) -> Arc<dyn SessionStore> {
-    let store = database.connect_within(BRIEF, url, TableName::default());
-    let store = store.await.expect("the server answers");
-    store.migrate().await.expect("a table");
-    store.sessions()
-}
-
 /// Conformance 5.11, 6.10
-async fn a_server_is_killed_under_load_and_started_again(database: Database) {
-    let Some(server) = database.private(Options::new()).await else {
-        return;
-    };
-    let store = open(database, &server.url()).await;
+async fn a_server_is_killed_under_load_and_started_again(home: Home) {
+    let store = home.open_at(&home.url, BRIEF).await;
     let site = Site::on(Arc::clone(&store));
     let guest = site.guest().await;
-    let (stop, done) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicU64::new(0)),
-    );
-    let mut load = JoinSet::new();
-    for _ in 0..8 {
-        let mut counter = Counter::create(&store).await;
-        let (store, stop, done) = (Arc::clone(&store), Arc::clone(&stop), Arc::clone(&done));
-        load.spawn(async move {
-            let mut failures = 0;
-            while !stop.load(Ordering::Relaxed) {
-                if let Err(error) = counter.add(&store).await {
-                    assert!(matches!(error.kind(), Unavailable | TimedOut), "{error:?}");
-                    failures += 1;
-                    sleep(Duration::from_millis(5)).await;
-                } else {
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            (counter, failures)
-        });
-    }
-    while done.load(Ordering::Relaxed) < 200 {
-        sleep(Duration::from_millis(1)).await;
-    }
-    server.kill().await;
-    site.refuses(&guest, &Ask::ALL).await;
-    server.restart().await;
+    let load = Load::begin(8, Arc::clone(&store), &store).await;
+    load.adds(200).await;
+    home.server().kill().await;
+    site.refuses(&guest, &ALL).await;
+    load.fails().await;
+    home.server().restart().await;
     recovery(&store).await;
-    let before = done.load(Ordering::Relaxed);
-    while done.load(Ordering::Relaxed) < before + 200 {
-        sleep(Duration::from_millis(1)).await;
+    load.adds(200).await;
+    guest.goes_on().await;
+    for each in load.end().await {
+        let mut kinds = each.failures.iter();
+        let is_right = kinds.all(|kind| matches!(kind, Unavailable | TimedOut));
+        assert!(is_right, "{each:?}");
+        each.assert_exact(&store).await;
     }
-    stop.store(true, Ordering::Relaxed);
-    guest.goes_on(1).await;
-
-    let mut failed = 0;
-    for (counter, failures) in load.join_all().await {
-        failed += failures;
-        let stored = crate::load(&store, counter.key).await.expect("the record");
-        let stored: u64 = stored.parse().expect("a number");
-        let most = counter.acknowledged + u64::from(counter.in_doubt);
-        assert!(
-            (counter.acknowledged..=most).contains(&stored),
-            "{} acknowledged, {stored} stored",
-            counter.acknowledged
-        );
-    }
-    assert!(failed > 0, "the outage was not noticed");
 }
 
-/// More calls are given up than the pool has connections; none of those may stay taken.
+/// More calls time out than the pool has connections, and each returns its connection.
 ///
 /// Conformance 5.11, 6.10
-async fn a_server_that_stalls_blocks_the_pool_no_longer_than_it_does(database: Database) {
-    let Some(server) = database.private(Options::new().fast()).await else {
-        return;
-    };
-    let store = open(database, &server.url()).await;
+async fn a_stalled_server_does_not_block_the_pool_for_longer(home: Home) {
+    let store = home.open_at(&home.url, BRIEF).await;
     let (known, _) = create(&store, "kept").await;
     let site = Site::with_timeout(Arc::clone(&store), LIMIT);
     let guest = site.guest().await;
-    server.pause();
+    home.server().pause();
     let mut visits = JoinSet::new();
-    for (mut visitor, ask) in [(guest.clone(), Ask::Look), (site.stranger(), Ask::Count)] {
+    for (mut visitor, ask) in [(guest.clone(), "/look"), (site.stranger(), "/count")] {
         visits.spawn(async move { visitor.ask(ask).await.is_refused() });
     }
     let mut calls = JoinSet::new();
@@ -180,48 +72,34 @@ async fn a_server_that_stalls_blocks_the_pool_no_longer_than_it_does(database: D
         let store = Arc::clone(&store);
         calls.spawn(async move { timeout(LIMIT, store.load(known, now())).await });
     }
-    // The time limit that ends a call is that of the sessions, or that of the pool.
-    for answer in calls.join_all().await.into_iter().flatten() {
-        let error = answer.expect_err("nobody answers");
+    // The time limit of the sessions ends a call, or that of the pool.
+    for result in calls.join_all().await.into_iter().flatten() {
+        let error = result.expect_err("the server is paused");
         assert_eq!(error.kind(), TimedOut, "{error:?}");
     }
     visits.join_all().await;
-    server.resume();
-    // Much sooner than the network would notice that nobody answers.
+    home.server().resume();
     recovery(&store).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
-    guest.goes_on(1).await;
-}
-
-/// Cuts the connections, and waits until they are.
-async fn cut(proxy: &Proxy) {
-    proxy.cut();
-    while proxy.open() > 0 {
-        sleep(Duration::from_millis(1)).await;
-    }
+    guest.goes_on().await;
 }
 
 /// Conformance 6.10
-async fn reads_do_not_notice_that_connections_were_cut(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let proxy = Proxy::start(server.address()).await;
-    let url = proxy.url(&server.new_database().await);
-    let store = database.open(&url).await;
+async fn a_read_is_repeated_if_its_connection_was_cut(home: Home) {
+    let proxy = Proxy::start(home.server().address()).await;
+    let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
     let mut counter = Counter::create(&store).await;
-    for _ in 0..10 {
-        // Several connections, so that several are broken.
+    for step in 1..=10 {
+        // Concurrent reads open several connections.
         let mut loads = JoinSet::new();
         for _ in 0..20 {
-            let (store, key) = (Arc::clone(&store), counter.key);
+            let (store, key) = (Arc::clone(&store), key());
             loads.spawn(async move { store.load(key, now()).await });
         }
         loads.join_all().await;
-        cut(&proxy).await;
-        let count = load(&store, counter.key).await;
-        assert_eq!(count, Some(counter.acknowledged.to_string()));
-        // Those that the read did not meet are broken still; a write is not repeated.
+        proxy.cut().await;
+        assert_eq!(counter.stored(&store).await, Some(step - 1));
+        // The pool still contains broken connections, and a write is not repeated.
         while let Err(error) = counter.add(&store).await {
             assert_eq!(error.kind(), Unavailable, "{error:?}");
         }
@@ -229,32 +107,27 @@ async fn reads_do_not_notice_that_connections_were_cut(database: Database) {
 }
 
 /// Conformance 5.11, 6.10
-async fn a_network_that_is_gone_and_comes_back(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let proxy = Proxy::start(server.address()).await;
-    let url = proxy.url(&server.new_database().await);
-    let store = open(database, &url).await;
+async fn a_lost_network_is_an_error_until_it_is_back(home: Home) {
+    let proxy = Proxy::start(home.server().address()).await;
+    let store = home.open_at(&proxy.url(&home.url), BRIEF).await;
     let (known, _) = create(&store, "kept").await;
     let site = Site::on(Arc::clone(&store));
     let guest = site.guest().await;
 
     proxy.refuse().await;
-    cut(&proxy).await;
-    let refused = site.refuses(&guest, &Ask::ALL);
+    proxy.cut().await;
+    let refused = site.refuses(&guest, &ALL);
     let (loaded, ()) = tokio::join!(store.load(known, now()), refused);
-    let error = loaded.expect_err("nobody is there");
+    let error = loaded.expect_err("connections are refused");
     assert!(matches!(error.kind(), Unavailable | TimedOut), "{error:?}");
     proxy.pass().await;
-    guest.goes_on(1).await;
+    guest.goes_on().await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
 
     proxy.stall().await;
-    let begun = Instant::now();
     let call = timeout(Duration::from_millis(500), store.load(known, now())).await;
-    assert!(call.is_err(), "nobody answers, after {:?}", begun.elapsed());
-    // Whoever gave up waiting has closed the connection, and has not left it to the pool.
+    assert!(call.is_err(), "a load through a stalled proxy ends");
+    // A dropped call closes its connection.
     proxy.pass().await;
     recovery(&store).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));

@@ -1,57 +1,90 @@
-//! The SQL stores: what is asked of every store, what reaches the server, and what happens when it fails.
-//! Each test runs on PostgreSQL and on MariaDB, and those that need no server on SQLite, too.
+//! Tests of the SQL stores on real databases: the conformance suite, the statements of each call, and
+//! failures of the server, the network, the disk and the table.
 
+mod access;
 mod client;
 mod conformance;
 mod contention;
-mod credentials;
 mod faults;
 mod foreign_tables;
 mod full_disk;
 mod full_pool;
-mod read_only;
 mod round_trips;
 mod set_up;
 mod site;
 mod sizing;
 mod sqlite;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{fmt::Debug, path::Path, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use poem_session::{
-    PublicId, SessionId,
-    clock::{Clock as _, SystemClock, Timestamp},
+    PublicId,
     store::{
-        Created, MySqlStore, PostgresStore, SessionStore, SqliteStore, SqliteStoreBuilder,
-        StoreError, TableName, Version, Write,
+        MySqlStore, PostgresStore, SessionStore, SqlDatabase, SqlStore, SqliteStore,
+        SqliteStoreBuilder, StoreError, TableName,
     },
 };
-use poem_session_tests::servers::{Options, Server, mariadb, postgres};
+use poem_session_tests::{
+    PATIENCE,
+    records::data,
+    servers::{Options, Server, mariadb, postgres},
+};
+use tempfile::TempDir;
 
-/// Runs functions that take a [`Database`] as tests, once for each.
-macro_rules! on_each_database {
-    ($($test:ident),+ $(,)?) => {
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $test() {
-                super::$test(crate::Database::Postgres).await;
-            })+
-        }
-
-        mod mariadb {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $test() {
-                super::$test(crate::Database::MariaDb).await;
-            })+
+/// Runs a function as a test if its database is available.
+macro_rules! test_on {
+    ($name:ident, $test:path, $home:expr) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            if let Some(home) = $home.await {
+                $test(home).await;
+            }
         }
     };
 }
-pub(crate) use on_each_database;
+/// Runs each function as a test on an empty database of the shared servers.
+macro_rules! on_servers {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            crate::test_on!(postgres, super::$test, crate::Database::Postgres.home());
+            crate::test_on!(mariadb, super::$test, crate::Database::MariaDb.home());
+        }
+    )+};
+}
+/// Runs each function as a test on an empty database of the shared servers and on a SQLite file.
+macro_rules! on_databases {
+    ($($test:ident),+ $(,)?) => {$(
+        mod $test {
+            crate::test_on!(postgres, super::$test, crate::Database::Postgres.home());
+            crate::test_on!(mariadb, super::$test, crate::Database::MariaDb.home());
+            crate::test_on!(sqlite, super::$test, crate::Database::Sqlite.home());
+        }
+    )+};
+}
+/// Runs each function as a test on a server of its own with these options.
+macro_rules! on_private_servers {
+    ($options:expr; $($test:ident),+ $(,)?) => {$(
+        mod $test {
+            use poem_session_tests::servers::Options;
+
+            crate::test_on!(postgres, super::$test, crate::Database::Postgres.private($options));
+            crate::test_on!(mariadb, super::$test, crate::Database::MariaDb.private($options));
+        }
+    )+};
+}
+pub(crate) use {on_databases, on_private_servers, on_servers, test_on};
+
+/// The time that a call waits for a connection if none is free, and the sessions' limit for a call. Both are
+/// long, so that a busy machine does not reach them by accident.
+const BRIEF: Duration = Duration::from_secs(6);
+const LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Database {
     Postgres,
     MariaDb,
+    Sqlite,
 }
 
 impl Database {
@@ -59,121 +92,133 @@ impl Database {
         match self {
             Self::Postgres => "PostgreSQL",
             Self::MariaDb => "MariaDB",
+            Self::Sqlite => "SQLite",
         }
     }
 
-    async fn shared(self) -> Option<Server> {
-        match self {
-            Self::Postgres => postgres::shared().await,
-            Self::MariaDb => mariadb::shared().await,
+    /// Returns an empty database on the shared server, or a new file.
+    async fn home(self) -> Option<Home> {
+        let server = match self {
+            Self::Postgres => postgres::shared().await?,
+            Self::MariaDb => mariadb::shared().await?,
+            Self::Sqlite => return Some(Home::new_file()),
+        };
+        let url = server.new_database().await;
+        Some(Home::on(self, server, url))
+    }
+
+    /// Starts a server for one test and returns its first database.
+    async fn private(self, options: Options) -> Option<Home> {
+        let server = match self {
+            Self::Postgres => postgres::private(options).await?,
+            Self::MariaDb => mariadb::private(options).await?,
+            Self::Sqlite => panic!("SQLite has no server"),
+        };
+        let url = server.url();
+        Some(Home::on(self, server, url))
+    }
+}
+
+/// A database for one test.
+struct Home {
+    database: Database,
+    /// The URL, or the path of the SQLite file.
+    url: String,
+    server: Option<Server>,
+    _directory: Option<TempDir>,
+}
+
+impl Home {
+    fn on(database: Database, server: Server, url: String) -> Self {
+        Self {
+            database,
+            url,
+            server: Some(server),
+            _directory: None,
         }
     }
 
-    async fn private(self, options: Options) -> Option<Server> {
-        match self {
-            Self::Postgres => postgres::private(options).await,
-            Self::MariaDb => mariadb::private(options).await,
+    fn new_file() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self {
+            database: Database::Sqlite,
+            url: directory.path().join("sessions.db").display().to_string(),
+            server: None,
+            _directory: Some(directory),
         }
     }
 
-    /// A store in this table, without creating it.
-    async fn connect(self, url: &str, table: TableName) -> Result<Store, StoreError> {
-        self.connect_within(PATIENCE, url, table).await
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("the test needs a server")
     }
 
-    /// The same, with the time that a call may wait for a connection.
-    async fn connect_within(
-        self,
-        patience: Duration,
-        url: &str,
-        table: TableName,
-    ) -> Result<Store, StoreError> {
-        Ok(match self {
-            Self::Postgres => {
-                let builder = PostgresStore::builder(url).table(table);
-                let store = builder.acquire_timeout(patience).connect().await?;
-                Store::Postgres(Arc::new(store))
+    fn file(&self) -> &Path {
+        self.url.as_ref()
+    }
+
+    /// Connects a store with the default table. Does not create the table, except in SQLite.
+    async fn connect(&self) -> Arc<dyn Store> {
+        let store = self.connect_to(&self.url, PATIENCE).await;
+        store.expect("the database accepts a connection")
+    }
+
+    /// Connects a store at this URL, such as that of another user. `acquire` limits the time that a call
+    /// waits for a connection.
+    async fn connect_to(&self, url: &str, acquire: Duration) -> Result<Arc<dyn Store>, StoreError> {
+        Ok(match self.database {
+            Database::Postgres => {
+                let builder = PostgresStore::builder(url).acquire_timeout(acquire);
+                Arc::new(builder.connect().await?)
             }
-            Self::MariaDb => {
-                let builder = MySqlStore::builder(url).table(table);
-                let store = builder.acquire_timeout(patience).connect().await?;
-                Store::MySql(Arc::new(store))
+            Database::MariaDb => {
+                let builder = MySqlStore::builder(url).acquire_timeout(acquire);
+                Arc::new(builder.connect().await?)
             }
+            Database::Sqlite => Arc::new(sqlite_file(url).acquire_timeout(acquire).open().await?),
         })
     }
 
-    /// A store in the default table, created.
-    async fn open(self, url: &str) -> Arc<dyn SessionStore> {
-        let store = self.connect(url, TableName::default()).await;
-        let store = store.expect("the server answers");
+    /// Connects a store and creates its table.
+    async fn open(&self) -> Arc<dyn SessionStore> {
+        self.open_at(&self.url, PATIENCE).await
+    }
+
+    async fn open_at(&self, url: &str, acquire: Duration) -> Arc<dyn SessionStore> {
+        let store = self.connect_to(url, acquire).await;
+        let store = store.expect("the database accepts a connection");
         store.migrate().await.expect("a table");
-        store.sessions()
+        store
     }
 }
 
-#[derive(Clone, Debug)]
-enum Store {
-    Postgres(Arc<PostgresStore>),
-    MySql(Arc<MySqlStore>),
+/// A store of any SQL database.
+trait Store: SessionStore + Debug {
+    fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
-impl Store {
-    async fn migrate(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Postgres(store) => store.migrate().await,
-            Self::MySql(store) => store.migrate().await,
-        }
-    }
-
-    fn sessions(&self) -> Arc<dyn SessionStore> {
-        match self {
-            Self::Postgres(store) => Arc::clone(store) as _,
-            Self::MySql(store) => Arc::clone(store) as _,
-        }
+impl<DB: SqlDatabase> Store for SqlStore<DB> {
+    fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(SqlStore::migrate(self))
     }
 }
 
-/// How long anything may take that has to happen, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_mins(5);
-
-/// How long a call waits for a connection where there is none to be had, and the time limit that sessions
-/// then set for a call. Both are such that others do not reach them by chance.
-const BRIEF: Duration = Duration::from_secs(6);
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// A SQLite file that is waited for as long as it takes.
+/// A builder of a store in a SQLite file that may be locked for as long as the machine is busy.
 fn sqlite_file(file: impl AsRef<Path>) -> SqliteStoreBuilder {
     let builder = SqliteStore::builder(file);
     builder.busy_timeout(PATIENCE).acquire_timeout(PATIENCE)
 }
 
-fn now() -> Timestamp {
-    SystemClock.now()
+fn table(name: impl Into<String>) -> TableName {
+    TableName::new(name).expect("a valid name")
 }
 
-fn key() -> PublicId {
-    SessionId::random().public()
-}
-
-fn write(data: impl Into<String>) -> Write {
-    let end = now().saturating_add(Duration::from_mins(30));
-    Write::new(data.into(), end)
-}
-
-/// All that an error says, in each of the ways that it may be printed.
-fn said(error: &StoreError) -> String {
+/// Returns the text of an error, printed in each of the possible ways.
+fn text(error: &StoreError) -> String {
     format!("{error:?} {error:#?} {error}")
 }
 
-async fn create(store: &Arc<dyn SessionStore>, data: &str) -> (PublicId, Version) {
-    let key = key();
-    match store.create(key, write(data), now()).await {
-        Ok(Created::Created(version)) => (key, version),
-        other => panic!("{other:?}"),
-    }
-}
-
+/// Loads the data of a record as text.
 async fn load(store: &Arc<dyn SessionStore>, key: PublicId) -> Option<String> {
-    let stored = store.load(key, now()).await.expect("the server answers");
-    stored.map(|stored| String::from_utf8_lossy(&stored.data).into_owned())
+    let data = data(store, key).await?;
+    Some(String::from_utf8(data).expect("text"))
 }

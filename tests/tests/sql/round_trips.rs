@@ -1,64 +1,62 @@
-//! How many statements each call is.
+//! The number of statements of each call.
 
 use std::{
     fmt,
-    future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use poem_session::store::{LockOwner, Rename, Replaced, StoreError, TableName, Version};
+use poem_session::store::{LockOwner, Rename, Replaced, StoreError, Version};
 use poem_session_tests::{
+    eventually,
     monitor::{Command, Monitor},
-    servers::{Options, Server},
+    records::{create, key, now, write},
+    servers::Server,
 };
 use tokio::time::sleep;
 use tracing::{Event, Metadata, Subscriber, field, span};
 
-use crate::{
-    Database, PATIENCE, create, key, now,
-    site::{Ask, Site},
-    sqlite_file, write,
-};
+use crate::{Database, Home, site::Site, sqlite_file, table};
 
-crate::on_each_database!(a_call_is_one_statement);
+crate::on_private_servers!(
+    Options::new().log_statements();
+    a_call_is_one_statement,
+);
 
-/// Runs a call and asserts what reached the server because of it.
+/// Awaits a call and asserts which statements reach the server.
 async fn sends<T>(
     server: &Server,
     expected: &[&str],
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> T {
     let monitor = Monitor::start(server).await;
-    let answer = call.await.expect("the server answers");
+    let result = call.await.expect("a result");
     let commands = monitor.finish().await;
     let names: Vec<_> = commands.iter().map(Command::name).collect();
     assert_eq!(names, expected, "{commands:#?}");
-    answer
+    result
 }
 
-fn replaced(answer: Replaced) -> Version {
-    match answer {
+fn replaced(result: Replaced) -> Version {
+    match result {
         Replaced::Replaced(version) => version,
         other => panic!("{other:?}"),
     }
 }
 
-async fn a_call_is_one_statement(database: Database) {
-    let Some(server) = database.private(Options::new().log_statements()).await else {
-        return;
-    };
-    let server = &server;
-    let store = database.open(&server.url()).await;
-    let (update, leave): (&str, &[&str]) = match database {
-        // A common table expression, which has the update and what is there in spite of it.
-        Database::Postgres => ("WITH", &["WITH"]),
-        Database::MariaDb => ("UPDATE", &["INSERT", "UPDATE"]),
+async fn a_call_is_one_statement(home: Home) {
+    let server = home.server();
+    let store = home.open().await;
+    // PostgreSQL updates and reads the current record in one common table expression. MariaDB reads it
+    // after an update that found another version, and renames with two statements.
+    let (update, stale, rename): (_, &[_], &[_]) = match home.database {
+        Database::Postgres => ("WITH", &["WITH"], &["WITH"]),
+        _ => ("UPDATE", &["UPDATE", "SELECT"], &["INSERT", "UPDATE"]),
     };
     let here = key();
     sends(server, &["INSERT"], store.create(here, write("one"), now())).await;
     let stored = sends(server, &["SELECT"], store.load(here, now())).await;
-    let version = stored.expect("it was created").version;
+    let version = stored.expect("a record").version;
     let call = store.replace(here, version, write("two"), now());
     let version = replaced(sends(server, &[update], call).await);
     let later = write("").expires_at;
@@ -69,28 +67,27 @@ async fn a_call_is_one_statement(database: Database) {
     sends(server, &["UPDATE"], store.lock(here, owner, later, now())).await;
     assert!(sends(server, &["UPDATE"], store.unlock(here, owner)).await);
 
-    let rename = Rename::new(here, version, key(), write("three"), write("left"));
-    replaced(sends(server, leave, store.rename(rename, now())).await);
+    let arguments = Rename::new(here, version, key(), write("three"), write("left"));
+    replaced(sends(server, rename, store.rename(arguments, now())).await);
 
-    // What costs more: the write that lost, where the database cannot say what to.
     let (key, version) = create(&store, "one").await;
-    let stale: &[&str] = match database {
-        Database::Postgres => &["WITH"],
-        Database::MariaDb => &["UPDATE", "SELECT"],
-    };
     let call = store.replace(key, version.next(), write("stale"), now());
-    let answer = sends(server, stale, call).await;
-    assert!(matches!(answer, Replaced::Conflict(_)), "{answer:?}");
+    let result = sends(server, stale, call).await;
+    assert!(matches!(result, Replaced::Conflict(_)), "{result:?}");
 }
 
-/// SQLite has no server that could be asked what has reached it. Its driver tells what it has run.
-struct Driver;
+/// Records the statements that SQLite's driver reports to `tracing`.
+struct Recorder;
 
-/// The statements on the table of [`COUNTED`].
-static RUN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The verbs of the statements on the table [`COUNTED`].
+static VERBS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 const COUNTED: &str = "statements of sqlite are counted";
 
-impl Subscriber for Driver {
+fn verbs() -> MutexGuard<'static, Vec<String>> {
+    VERBS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target() == "sqlx::query"
     }
@@ -109,48 +106,42 @@ impl Subscriber for Driver {
     fn exit(&self, _: &span::Id) {}
 }
 
-fn run() -> MutexGuard<'static, Vec<String>> {
-    RUN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 struct Statement;
 
 impl field::Visit for Statement {
     fn record_str(&mut self, field: &field::Field, text: &str) {
         if field.name() == "db.statement" && text.contains(COUNTED) {
             let verb = text.split_whitespace().next().unwrap_or_default();
-            run().push(verb.to_owned());
+            verbs().push(verb.to_owned());
         }
     }
 
     fn record_debug(&mut self, _: &field::Field, _: &dyn fmt::Debug) {}
 }
 
-/// The beginning and the end of a transaction, which cost nothing where there is no network, are not
-/// counted.
+/// Does not count the begin and the end of a transaction, which are no round trips in SQLite.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_to_sqlite_is_few_statements() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let table = TableName::new(COUNTED).expect("a name");
-    let store = sqlite_file(directory.path().join("sessions.db"));
-    let store = store.table(table).open().await.expect("a new file");
+async fn a_request_to_sqlite_is_at_most_three_statements() {
+    let home = Home::new_file();
+    let store = sqlite_file(home.file()).table(table(COUNTED));
+    let store = store.open().await.expect("a new file");
     let mut visitor = Site::on(Arc::new(store)).stranger();
-    tracing::subscriber::set_global_default(Driver).expect("no other test wants it");
+    tracing::subscriber::set_global_default(Recorder).expect("no other subscriber");
     for (ask, expected) in [
-        (Ask::Look, &[][..]),
-        (Ask::Count, &["INSERT"]),
-        (Ask::Look, &["SELECT"]),
-        (Ask::Count, &["SELECT", "UPDATE"]),
-        (Ask::Renew, &["SELECT", "UPDATE", "INSERT"]),
-        (Ask::Leave, &["SELECT", "UPDATE"]),
+        ("/look", &[][..]),
+        ("/count", &["INSERT"]),
+        ("/look", &["SELECT"]),
+        ("/count", &["SELECT", "UPDATE"]),
+        ("/renew", &["SELECT", "UPDATE", "INSERT"]),
+        ("/leave", &["SELECT", "UPDATE"]),
     ] {
         visitor.ask(ask).await.is(poem::http::StatusCode::OK);
-        // It may tell a moment later than it answers.
-        let begun = Instant::now();
-        while run().len() < expected.len() && begun.elapsed() < PATIENCE {
-            sleep(Duration::from_millis(5)).await;
-        }
+        // The driver may report a statement after the response.
+        eventually("the driver reports the statements", async || {
+            (verbs().len() >= expected.len()).then_some(())
+        })
+        .await;
         sleep(Duration::from_millis(50)).await;
-        assert_eq!(std::mem::take(&mut *run()), expected, "{ask:?}");
+        assert_eq!(std::mem::take(&mut *verbs()), expected, "{ask:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! An application on a store that gets into trouble, and its visitors.
+//! An application with sessions, and its visitors.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +6,12 @@ use futures_util::future::join_all;
 use poem::{
     Endpoint, EndpointExt, Request, Response, Route,
     endpoint::BoxEndpoint,
-    get,
     http::{Method, StatusCode, header},
     post,
 };
 use poem_session::{Session, SessionData, Sessions, session, store::SessionStore};
 
-use crate::PATIENCE;
+use poem_session_tests::PATIENCE;
 
 #[derive(SessionData)]
 #[session(namespace = "site")]
@@ -44,47 +43,26 @@ async fn renew(_guest: Session<Guest>) {}
 #[session(destroy)]
 async fn leave() {}
 
-/// What a visitor can ask for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Ask {
-    Look,
-    Count,
-    Renew,
-    Leave,
-}
-
-impl Ask {
-    pub(crate) const ALL: [Self; 4] = [Self::Look, Self::Count, Self::Renew, Self::Leave];
-    /// What a store cannot serve that may only read.
-    pub(crate) const WRITES: [Self; 3] = [Self::Count, Self::Renew, Self::Leave];
-
-    fn request(self) -> Request {
-        let (method, path) = match self {
-            Self::Look => (Method::GET, "/"),
-            Self::Count => (Method::POST, "/count"),
-            Self::Renew => (Method::POST, "/renew"),
-            Self::Leave => (Method::POST, "/leave"),
-        };
-        let request = Request::builder().method(method);
-        request.uri(path.parse().expect("a path")).finish()
-    }
-}
+/// The paths of all requests.
+pub(crate) const ALL: [&str; 4] = ["/look", "/count", "/renew", "/leave"];
+/// The paths of the requests that write to the store.
+pub(crate) const WRITES: [&str; 3] = ["/count", "/renew", "/leave"];
 
 /// The application.
 #[derive(Clone)]
 pub(crate) struct Site(Arc<BoxEndpoint<'static, Response>>);
 
 impl Site {
-    /// With a store whose own limits are the ones that count.
+    /// An application whose store sets the time limits.
     pub(crate) fn on(store: Arc<dyn SessionStore>) -> Self {
         Self::with_timeout(store, PATIENCE)
     }
 
-    /// With this time limit for calls to the store.
+    /// An application with this time limit for calls to the store.
     pub(crate) fn with_timeout(store: Arc<dyn SessionStore>, limit: Duration) -> Self {
         let sessions = Sessions::builder(store).store_timeout(limit).build();
         let routes = Route::new()
-            .at("/", get(look))
+            .at("/look", post(look))
             .at("/count", post(count))
             .at("/note", post(take_note))
             .at("/renew", post(renew))
@@ -93,7 +71,7 @@ impl Site {
         Self(Arc::new(routes.with(sessions).map_to_response().boxed()))
     }
 
-    /// A visitor who has not been here before.
+    /// A visitor without a session.
     pub(crate) fn stranger(&self) -> Visitor {
         Visitor {
             site: self.clone(),
@@ -101,33 +79,33 @@ impl Site {
         }
     }
 
-    /// A visitor with a session, which has counted one visit.
+    /// A visitor with a session that has counted one visit.
     pub(crate) async fn guest(&self) -> Visitor {
         let mut guest = self.stranger();
-        guest.ask(Ask::Count).await.is(StatusCode::OK);
+        guest.ask("/count").await.is(StatusCode::OK);
         assert!(guest.cookie.is_some());
         guest
     }
 
-    /// A visitor asks for all this at once, in vain, and keeps the cookie; a stranger gets none.
-    pub(crate) async fn refuses(&self, guest: &Visitor, asks: &[Ask]) {
-        let asks = asks.iter().map(|ask| (guest.clone(), *ask));
-        let asks = asks.chain([(self.stranger(), Ask::Count)]);
-        let replies = asks.map(|(mut visitor, ask)| async move { visitor.ask(ask).await });
+    /// Sends these requests at once, and one of a stranger. All fail, and none changes a cookie.
+    pub(crate) async fn refuses(&self, guest: &Visitor, paths: &[&str]) {
+        let asks = paths.iter().map(|path| (guest.clone(), *path));
+        let asks = asks.chain([(self.stranger(), "/count")]);
+        let replies = asks.map(|(mut visitor, path)| async move { visitor.ask(path).await });
         for reply in join_all(replies).await {
             reply.is_refused();
         }
     }
 }
 
-/// A browser.
+/// A client with one cookie.
 #[derive(Clone)]
 pub(crate) struct Visitor {
     site: Site,
     cookie: Option<String>,
 }
 
-/// What a visitor got.
+/// A response to a visitor.
 #[derive(Debug)]
 pub(crate) struct Reply {
     status: StatusCode,
@@ -136,18 +114,18 @@ pub(crate) struct Reply {
 }
 
 impl Visitor {
-    pub(crate) async fn ask(&mut self, ask: Ask) -> Reply {
-        self.send(ask.request()).await
+    pub(crate) async fn ask(&mut self, path: &str) -> Reply {
+        self.send(path, String::new()).await
     }
 
-    /// Leaves a note with the session.
+    /// Stores a note in the session.
     pub(crate) async fn leave_note(&mut self, note: String) -> Reply {
-        let request = Request::builder().method(Method::POST);
-        let request = request.uri("/note".parse().expect("a path"));
-        self.send(request.body(note)).await
+        self.send("/note", note).await
     }
 
-    async fn send(&mut self, mut request: Request) -> Reply {
+    async fn send(&mut self, path: &str, body: String) -> Reply {
+        let request = Request::builder().method(Method::POST);
+        let mut request = request.uri(path.parse().expect("a path")).body(body);
         if let Some(cookie) = &self.cookie {
             let cookie = cookie.parse().expect("a cookie");
             request.headers_mut().insert(header::COOKIE, cookie);
@@ -166,25 +144,25 @@ impl Visitor {
         }
     }
 
-    /// The session is there, and has counted so many visits.
+    /// The session has counted so many visits, or is new if that is zero.
     pub(crate) async fn has_counted(&mut self, visits: u64) {
-        let reply = self.ask(Ask::Look).await;
+        let reply = self.ask("/look").await;
         assert_eq!(reply.body, visits.to_string(), "{reply:?}");
     }
 
-    /// The session is as it was, the old cookie leads to it, and all works again.
-    pub(crate) async fn goes_on(mut self, visits: u64) {
-        self.has_counted(visits).await;
-        self.ask(Ask::Count).await.is(StatusCode::OK);
-        self.ask(Ask::Renew).await.is(StatusCode::OK);
-        self.has_counted(visits + 1).await;
-        self.ask(Ask::Leave).await.is(StatusCode::OK);
+    /// The session has counted one visit, and every request works.
+    pub(crate) async fn goes_on(mut self) {
+        self.has_counted(1).await;
+        self.ask("/count").await.is(StatusCode::OK);
+        self.ask("/renew").await.is(StatusCode::OK);
+        self.has_counted(2).await;
+        self.ask("/leave").await.is(StatusCode::OK);
         self.has_counted(0).await;
     }
 }
 
 impl Reply {
-    /// Whether it is what a visitor is told while the store is in trouble.
+    /// Whether the response reports that the store does not work.
     pub(crate) fn is_refusal(&self) -> bool {
         self.status == StatusCode::SERVICE_UNAVAILABLE
     }
@@ -193,14 +171,14 @@ impl Reply {
         assert_eq!(self.status, status, "{self:?}");
     }
 
-    /// The store is in trouble: that is said without a word too much, and the cookie is left alone.
+    /// The response reports that the store does not work, without details, and keeps the cookie.
     pub(crate) fn is_refused(&self) {
         self.is(StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(self.body, "Service Unavailable");
         assert_eq!(self.cookie, None);
     }
 
-    /// The record is corrupt: nobody needs to come again, and the cookie is left alone.
+    /// The response reports a corrupt record, without details, and keeps the cookie.
     pub(crate) fn is_corrupt(&self) {
         self.is(StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(self.body, "Internal Server Error");

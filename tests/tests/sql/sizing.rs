@@ -1,13 +1,14 @@
-//! How much room a session takes.
+//! The disk space of a session.
 
 use std::sync::Arc;
 
-use poem_session::store::{Created, Replaced, SessionStore, Write};
+use poem_session::store::{Created, Replaced, SessionStore as _, Write};
 use tokio::task::JoinSet;
 
-use crate::{Database, client::Client, key, now, sqlite_file, write};
+use crate::{Database, Home, client::Client};
+use poem_session_tests::records::{key, now, write};
 
-crate::on_each_database!(bytes_a_session);
+crate::on_databases!(bytes_per_session);
 
 const SESSIONS: u32 = 20_000;
 
@@ -16,12 +17,12 @@ fn record() -> Write {
     Write::new(vec![7; 100], write("").expires_at)
 }
 
-/// What the table and its indexes take in all, for each session.
-async fn each(client: &Client) -> i64 {
+/// Returns the size of the table and its indexes, per session.
+async fn size(client: &Client) -> i64 {
     let size = match client {
         Client::Postgres(_) => "SELECT pg_total_relation_size('poem_sessions')",
         Client::MariaDb(_) => {
-            // What the server knows of a table's size may be old.
+            // MariaDB caches the size of a table.
             client.run("ANALYZE TABLE poem_sessions").await;
             "SELECT CAST(data_length + index_length AS SIGNED) FROM information_schema.tables \
              WHERE table_schema = DATABASE() AND table_name = 'poem_sessions'"
@@ -33,47 +34,31 @@ async fn each(client: &Client) -> i64 {
     client.number(size).await / client.records().await
 }
 
-async fn bytes_a_session(database: Database) {
-    let Some(server) = database.shared().await else {
-        return;
-    };
-    let url = server.new_database().await;
-    let store = database.open(&url).await;
-    let client = Client::connect(database, &url).await;
-    let most = match database {
-        Database::Postgres => 400,
-        Database::MariaDb => 600,
-    };
-    takes_at_most(most, database.name(), store, client).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn bytes_a_session_in_sqlite() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("sessions.db");
-    let store = sqlite_file(&file).open().await.expect("a new file");
-    let client = Client::open(&file).await;
-    takes_at_most(350, "SQLite", Arc::new(store), client).await;
-}
-
-/// A store writes one session, and the database itself many like it: ids are random, and ends come one
-/// after the other.
-async fn takes_at_most(most: i64, name: &str, store: Arc<dyn SessionStore>, client: Client) {
-    store
-        .create(key(), record(), now())
-        .await
-        .expect("an answer");
-    let numbers = format!(
-        "(WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers \
-         WHERE n < {SESSIONS}) SELECT n FROM numbers) AS numbers"
-    );
-    let (id, numbers) = match client {
-        Client::Postgres(_) => ("sha256(n::text::bytea)", numbers),
-        Client::MariaDb(_) => {
-            let numbers = format!("(SELECT seq AS n FROM seq_2_to_{SESSIONS}) AS numbers");
-            ("UNHEX(SHA2(n, 256))", numbers)
-        }
-        Client::Sqlite(_) => ("randomblob(32)", numbers),
+/// The store creates one session, and the database copies it with random ids and increasing expiry times.
+async fn bytes_per_session(home: Home) {
+    let store = home.open().await;
+    let client = Client::connect(&home).await;
+    let created = store.create(key(), record(), now()).await;
+    created.expect("a record");
+    let (most, id, numbers) = match home.database {
+        Database::Postgres => (
+            400,
+            "sha256(n::text::bytea)",
+            format!("generate_series(2, {SESSIONS}) AS n"),
+        ),
+        Database::MariaDb => (
+            600,
+            "UNHEX(SHA2(n, 256))",
+            format!("(SELECT seq AS n FROM seq_2_to_{SESSIONS}) AS numbers"),
+        ),
+        Database::Sqlite => (
+            350,
+            "randomblob(32)",
+            format!(
+                "(WITH RECURSIVE numbers (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM numbers \
+                 WHERE n < {SESSIONS}) SELECT n FROM numbers) AS numbers"
+            ),
+        ),
     };
     let copies = format!(
         "INSERT INTO poem_sessions (id, data, version, expires_at) \
@@ -81,20 +66,22 @@ async fn takes_at_most(most: i64, name: &str, store: Arc<dyn SessionStore>, clie
     );
     client.run(copies).await;
     assert_eq!(client.records().await, i64::from(SESSIONS));
-    let bytes = each(&client).await;
-    println!("{name}: {bytes} bytes for each session of 100 bytes");
-    // A record, its key twice, its end twice and its version cannot take less.
+    let bytes = size(&client).await;
+    println!(
+        "{}: {bytes} bytes per session of 100 bytes",
+        home.database.name()
+    );
+    // The data, and the key and the expiry in two places each, take at least this much.
     assert!((180..most).contains(&bytes), "{bytes}");
 }
 
-/// PostgreSQL writes a row anew with each change, and clears away later.
+/// PostgreSQL writes a new row at each change, and removes the old one later.
 #[tokio::test(flavor = "multi_thread")]
-async fn bytes_a_session_that_changes_in_postgres() {
-    let Some(server) = Database::Postgres.shared().await else {
+async fn bytes_per_changed_session_in_postgres() {
+    let Some(home) = Database::Postgres.home().await else {
         return;
     };
-    let url = server.new_database().await;
-    let store = Database::Postgres.open(&url).await;
+    let store = home.open().await;
     let mut writers = JoinSet::new();
     for _ in 0..10 {
         let store = Arc::clone(&store);
@@ -116,8 +103,8 @@ async fn bytes_a_session_that_changes_in_postgres() {
         });
     }
     writers.join_all().await;
-    let client = Client::connect(Database::Postgres, &url).await;
-    let bytes = each(&client).await;
-    println!("PostgreSQL: {bytes} bytes for each session of 100 bytes that was changed ten times");
+    let client = Client::connect(&home).await;
+    let bytes = size(&client).await;
+    println!("PostgreSQL: {bytes} bytes per session of 100 bytes after ten changes");
     assert!((180..3000).contains(&bytes), "{bytes}");
 }

@@ -1,185 +1,147 @@
-//! What can happen to a file: other processes hold it, it may not grow, it is overwritten.
+//! Failures of a SQLite file: another process locks it, it becomes read-only, it is overwritten.
 
 use std::{
     env,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use poem_session::{
-    PublicId,
-    store::{
-        SessionStore, SqliteStore,
-        StoreErrorKind::{Full, Misconfigured, TimedOut, Unavailable},
-    },
+use poem_session::store::{
+    SessionStore, SqliteStore,
+    StoreErrorKind::{Misconfigured, TimedOut, Unavailable},
 };
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqlitePoolOptions},
+};
 
 use crate::{
-    client::Client,
-    create, key, load, now, said,
-    site::{Ask, Site},
-    sqlite_file, write,
+    Home,
+    client::sqlite_options,
+    site::{ALL, Site, WRITES},
+    sqlite_file, text,
 };
+use poem_session_tests::records::{key, now, write};
 
-/// The file that a child process works on.
+/// The file that the child process locks.
 const FILE: &str = "POEM_SESSION_SQLITE_FILE";
-
-/// This program once more, for one ignored test, started through this script.
-fn child(script: &str, test: &str, file: &Path) -> Child {
-    let program = env::current_exe().expect("this program");
-    Command::new("sh")
-        .args(["-c", script, "child"])
-        .arg(program)
-        .args(["--exact", test, "--ignored", "--nocapture"])
-        .env(FILE, file)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a shell")
-}
-
-/// What a child process says that is meant for its parent.
-fn lines(child: &mut Child) -> impl Iterator<Item = String> + use<> {
-    let output = BufReader::new(child.stdout.take().expect("its output"));
-    let lines = output.lines().map(|line| line.expect("text"));
-    lines.filter_map(|line| line.strip_prefix("child: ").map(str::to_owned))
-}
-
-/// In one call, so that a line is whole or not there.
-fn tell_parent(what: &str) {
-    let mut out = io::stdout().lock();
-    let line = format!("child: {what}\n");
-    out.write_all(line.as_bytes()).expect("a parent that reads");
-    out.flush().expect("a parent that reads");
-}
 
 /// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_another_process_has_locked_is_an_error_until_that_one_ends() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("sessions.db");
-    let store = sqlite_file(&file).survives_power_loss(false);
+async fn a_file_that_another_process_locks_is_an_error_until_that_one_ends() {
+    let home = Home::new_file();
+    let store = sqlite_file(home.file()).survives_power_loss(false);
     let store = store.busy_timeout(Duration::from_millis(300));
     let store: Arc<dyn SessionStore> = Arc::new(store.open().await.expect("a new file"));
     let site = Site::on(Arc::clone(&store));
     let mut guest = site.guest().await;
 
-    let mut holder = child("exec \"$@\"", "sqlite::the_holder", &file);
-    assert_eq!(lines(&mut holder).next().as_deref(), Some("held"));
-    let refused = site.refuses(&guest, &Ask::WRITES);
+    let mut holder = Command::new(env::current_exe().expect("this program"))
+        .args(["--exact", "sqlite::the_holder", "--ignored", "--nocapture"])
+        .env(FILE, home.file())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child process");
+    let output = BufReader::new(holder.stdout.take().expect("its output"));
+    let mut lines = output.lines().map(|line| line.expect("text"));
+    assert!(lines.any(|line| line == "locked"));
+    let refused = site.refuses(&guest, &WRITES);
     let (created, ()) = tokio::join!(store.create(key(), write("x"), now()), refused);
     guest.has_counted(1).await;
-    let error = created.expect_err("a lock elsewhere");
+    let error = created.expect_err("the other process holds the lock");
     assert_eq!(error.kind(), TimedOut, "{error:?}");
-    assert!(said(&error).contains("locked"), "{error:?}");
+    assert!(text(&error).contains("locked"), "{error:?}");
 
-    holder.kill().expect("a child that is still there");
-    holder.wait().expect("the child");
-    guest.goes_on(1).await;
+    holder.kill().expect("a running child process");
+    holder.wait().expect("the child process");
+    guest.goes_on().await;
 }
 
 #[tokio::test]
 #[ignore = "the child process of another test"]
 async fn the_holder() {
     let file = env::var_os(FILE).expect("started by the other test");
-    let pool = SqlitePoolOptions::new();
-    let pool = pool.connect_lazy_with(SqliteConnectOptions::new().filename(file));
+    let pool = SqlitePool::connect_lazy_with(SqliteConnectOptions::new().filename(file));
     let held = pool.begin_with("BEGIN IMMEDIATE").await.expect("the lock");
-    tell_parent("held");
-    // Until the parent ends, if it does not kill this one.
+    // The test runner prints the name of the test without a line break.
+    let mut out = io::stdout().lock();
+    out.write_all(b"\nlocked\n").expect("a parent that reads");
+    out.flush().expect("a parent that reads");
+    // The read ends when the parent does.
     let _ = io::stdin().read(&mut [0]);
     drop(held);
 }
 
 /// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_may_not_grow_keeps_what_it_has() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("sessions.db");
-    // In blocks of 512 bytes: a megabyte.
-    let script = "trap '' XFSZ; ulimit -f 2048; exec \"$@\"";
-    let mut filler = child(script, "sqlite::the_filler", &file);
-    let said: Vec<String> = lines(&mut filler).collect();
-    assert!(filler.wait().expect("the child").success(), "{said:?}");
-    let (last, keys) = said.split_last().expect("the end");
-    assert_eq!(last, "full");
-    assert!(keys.len() > 10, "{keys:?}");
-
-    let records = Client::open(&file).await.records().await;
-    assert_eq!(usize::try_from(records), Ok(keys.len()));
-    let store: Arc<dyn SessionStore> = Arc::new(sqlite_file(&file).open().await.expect("the file"));
-    for key in keys {
-        let key: PublicId = key.parse().expect("a key");
-        assert_eq!(load(&store, key).await, Some(content(key)));
-    }
-    create(&store, "there is room again").await;
-}
-
-fn content(key: PublicId) -> String {
-    key.to_string().repeat(100)
-}
-
-#[tokio::test]
-#[ignore = "the child process of another test"]
-async fn the_filler() {
-    let file = env::var_os(FILE).expect("started by the other test");
-    let store = sqlite_file(file).open().await.expect("a new file");
-    let mut written = Vec::new();
-    let error = loop {
-        let key = key();
-        match store.create(key, write(content(key)), now()).await {
-            Ok(_) => written.push(key),
-            Err(error) => break error,
+async fn a_file_that_becomes_read_only_is_an_error_until_it_is_writable() {
+    let home = Home::new_file();
+    let is_read_only = Arc::new(AtomicBool::new(false));
+    let pool = SqlitePoolOptions::new().after_connect({
+        let is_read_only = Arc::clone(&is_read_only);
+        move |connection, _| {
+            let value = u8::from(is_read_only.load(Ordering::SeqCst));
+            let set = sqlx::AssertSqlSafe(format!("PRAGMA query_only = {value}"));
+            Box::pin(async move { sqlx::raw_sql(set).execute(connection).await.map(drop) })
         }
-        tell_parent(&key.to_string());
-    };
-    // The kernel says "file too large" where it would say "no space left", and so does SQLite.
-    assert!(matches!(error.kind(), Full | Unavailable), "{error:?}");
-    for key in &written {
-        let stored = store.load(*key, now()).await.expect("reads go on");
-        assert!(stored.is_some_and(|stored| stored.data == content(*key)));
-    }
-    tell_parent("full");
+    });
+    // Each call opens a connection, so that the setting applies to it.
+    let pool = pool.after_release(|_, _| Box::pin(async { Ok(false) }));
+    let pool = pool.connect_lazy_with(sqlite_options(home.file()));
+    let store = SqliteStore::from_pool(pool);
+    store.migrate().await.expect("a table");
+    let site = Site::on(Arc::new(store));
+    let mut guest = site.guest().await;
+
+    is_read_only.store(true, Ordering::SeqCst);
+    site.refuses(&guest, &WRITES).await;
+    guest.has_counted(1).await;
+    is_read_only.store(false, Ordering::SeqCst);
+    guest.goes_on().await;
+
+    let options = SqliteConnectOptions::new().filename(home.file());
+    let pool = SqlitePool::connect_lazy_with(options.read_only(true));
+    let store = SqliteStore::from_pool(pool);
+    let error = store.create(key(), write("x"), now()).await.unwrap_err();
+    assert_eq!(error.kind(), Unavailable, "{error:?}");
+    assert!(text(&error).contains("readonly"), "{error:?}");
+    assert_eq!(store.load(key(), now()).await.expect("a read"), None);
 }
 
-/// Somebody writes over the file while it is in use, and then puts it back.
-///
 /// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_overwritten_is_an_error_until_it_is_back() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("sessions.db");
-    let made = sqlite_file(&file).open().await.expect("a new file");
-    made.close().await;
+async fn a_file_that_is_overwritten_is_an_error_until_it_is_restored() {
+    let home = Home::new_file();
+    let created = sqlite_file(home.file()).open().await.expect("a new file");
+    created.close().await;
     let pool = SqlitePoolOptions::new().max_connections(2);
-    let pool = pool.connect_lazy_with(
-        SqliteConnectOptions::new()
-            .filename(&file)
-            .synchronous(SqliteSynchronous::Off),
-    );
+    let pool = pool.connect_lazy_with(sqlite_options(home.file()));
     let store: Arc<dyn SessionStore> = Arc::new(SqliteStore::from_pool(pool.clone()));
     let site = Site::on(Arc::clone(&store));
     let guest = site.guest().await;
-    // What connections remember is right, and not to be tested here.
+    // The connections must read the file again instead of their caches.
     let mut connections = [pool.acquire().await, pool.acquire().await];
     for connection in &mut connections {
         let connection = connection.as_mut().expect("a connection");
         let forget = "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA shrink_memory";
         let forgotten = sqlx::raw_sql(forget).execute(&mut **connection).await;
-        forgotten.expect("nobody else is there");
+        forgotten.expect("no other connection");
     }
     drop(connections);
 
-    let good = std::fs::read(&file).expect("the file");
-    std::fs::write(&file, "no database. ".repeat(good.len() / 10)).expect("the file");
-    site.refuses(&guest, &Ask::ALL).await;
+    let good = std::fs::read(home.file()).expect("the file");
+    let bad = "no database. ".repeat(good.len() / 10);
+    std::fs::write(home.file(), bad).expect("the file");
+    site.refuses(&guest, &ALL).await;
     let error = store.load(key(), now()).await.expect_err("no database");
     assert_eq!(error.kind(), Misconfigured, "{error:?}");
-    assert!(said(&error).contains("not a database"), "{error:?}");
-    std::fs::write(&file, good).expect("the file");
-    guest.goes_on(1).await;
+    assert!(text(&error).contains("not a database"), "{error:?}");
+    std::fs::write(home.file(), good).expect("the file");
+    guest.goes_on().await;
 }

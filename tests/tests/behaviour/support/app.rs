@@ -7,46 +7,46 @@ use poem::{
     Result, endpoint::BoxEndpoint,
 };
 use poem_session::{
-    Session, SessionData, Sessions, SessionsBuilder,
+    OpenError, Session, SessionData, SessionId, Sessions, SessionsBuilder,
     clock::{Clock, ManualClock, Timestamp},
     store::{MemoryStore, SessionStore},
 };
 
 use super::{
-    Browser, Probe,
+    Browser, Probe, Shop,
     stores::{Backend, PATIENCE},
 };
 
 pub(crate) type Site = Arc<BoxEndpoint<'static, Response>>;
 
-/// An application with sessions, whose store is watched and whose time is told.
+/// An application whose store is a [`Probe`] and whose clock is set by the test.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) store: Arc<Probe>,
     pub(crate) clock: Arc<ManualClock>,
     endpoint: Site,
-    /// What its store needs to be there.
+    /// Keeps the server or the file of the store.
     _keep: Option<Arc<Backend>>,
 }
 
-/// The default settings: for tests that change none.
+/// Changes no setting.
 pub(crate) fn settings(builder: SessionsBuilder) -> SessionsBuilder {
     builder
 }
 
 impl App {
-    /// Sessions in memory, with the default settings.
+    /// An application with the default settings and the memory store.
     pub(crate) fn new() -> Self {
         Self::with(settings)
     }
 
-    /// Sessions in memory, with other settings.
+    /// An application with these settings and the memory store.
     pub(crate) fn with(configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> Self {
         Self::serving(Scripted, configure)
     }
 
-    /// Routes of the test's own beside the closures.
+    /// An application with these routes.
     pub(crate) fn serving(
         routes: impl IntoEndpoint<Endpoint: Endpoint + 'static>,
         configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
@@ -54,7 +54,7 @@ impl App {
         Self::on(Arc::new(MemoryStore::new()), routes, configure)
     }
 
-    /// Sessions in this store.
+    /// An application on this store.
     pub(crate) fn on(
         store: Arc<dyn SessionStore>,
         routes: impl IntoEndpoint<Endpoint: Endpoint + 'static>,
@@ -65,7 +65,7 @@ impl App {
         Self::build(store, clock, routes, configure)
     }
 
-    /// The same application after a deployment with other settings: its store and time go on.
+    /// A second process of this application with other settings, on the same store and clock.
     pub(crate) fn redeployed(
         &self,
         configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
@@ -81,9 +81,7 @@ impl App {
         configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
     ) -> Self {
         let builder = Sessions::builder(store.watched()).clock(Arc::clone(&clock));
-        let sessions = configure(builder)
-            .build()
-            .expect("the settings go together");
+        let sessions = configure(builder).build().expect("the settings are valid");
         let endpoint = routes.with(sessions.clone());
         Self {
             sessions,
@@ -94,7 +92,7 @@ impl App {
         }
     }
 
-    /// Sessions in this store, which may take as long as a busy machine needs.
+    /// An application on this store, with time limits for a busy machine.
     pub(crate) fn in_backend(backend: Backend) -> Self {
         let settings = |builder: SessionsBuilder| {
             let builder = builder.store_timeout(PATIENCE);
@@ -106,12 +104,40 @@ impl App {
         }
     }
 
-    /// A new visitor.
+    /// A visitor without cookies.
     pub(crate) fn browser(&self) -> Browser {
         Browser::new(Arc::clone(&self.endpoint))
     }
 
-    /// The application itself, for a server.
+    /// A visitor with a session of user 7.
+    pub(crate) async fn sign_in(&self) -> Browser {
+        let visitor = self.browser();
+        let reply = visitor.act(|s| Ok(s.set_user(7)?)).await;
+        assert_eq!(reply.status, 200);
+        visitor
+    }
+
+    /// Opens the session of this visitor outside of a request.
+    pub(crate) async fn open(&self, visitor: &Browser) -> Session<Shop> {
+        let opened = self.sessions.open(&visitor.signed_id()).await;
+        opened.expect("the session exists")
+    }
+
+    /// Whether there is a session with this id.
+    pub(crate) async fn exists(&self, id: &SessionId) -> bool {
+        match self.sessions.open::<Shop>(id).await {
+            Ok(_) => true,
+            Err(OpenError::NotFound) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A new session that no request has loaded.
+    pub(crate) fn create(&self) -> Session<Shop> {
+        self.sessions.create().expect("the keys do not clash")
+    }
+
+    /// The endpoint, for a server.
     pub(crate) fn endpoint(&self) -> Site {
         Arc::clone(&self.endpoint)
     }
@@ -125,12 +151,11 @@ impl App {
     }
 }
 
-/// Any endpoint, for browsers and servers.
 fn serve(endpoint: impl Endpoint + 'static) -> Site {
     Arc::new(endpoint.map_to_response().boxed())
 }
 
-/// A visitor of an application that the test has put together by itself.
+/// A visitor of an endpoint that the test has built itself.
 pub(crate) fn serve_all(endpoint: impl Endpoint + 'static) -> Browser {
     Browser::new(serve(endpoint))
 }
@@ -140,11 +165,11 @@ type Script = Box<
         + Send,
 >;
 
-/// What a request carries to [`Scripted`].
+/// The handler that a request brings along for [`Scripted`].
 #[derive(Clone)]
 pub(crate) struct Carried(Arc<std::sync::Mutex<Option<Script>>>);
 
-/// An endpoint that does what the test's closure says.
+/// An endpoint that runs the closure in the request's extensions as its handler.
 #[derive(Clone, Copy)]
 pub(crate) struct Scripted;
 
@@ -163,7 +188,7 @@ impl Endpoint for Scripted {
     }
 }
 
-/// The script of a handler that takes a session.
+/// Makes a script of a handler that takes a session.
 pub(crate) fn script<S, F, Fut, R>(act: F) -> Carried
 where
     S: SessionData,

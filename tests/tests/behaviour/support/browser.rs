@@ -1,8 +1,9 @@
-//! Visitors.
+//! Visitors, who send requests to the endpoint without a socket.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use cookie::Cookie;
@@ -18,14 +19,14 @@ use super::{
     app::{Site, script},
 };
 
-/// A visitor who keeps cookies. Clones share them, as tabs do.
+/// A visitor with a cookie jar. Clones share the jar, like the tabs of a browser.
 #[derive(Clone)]
 pub(crate) struct Browser {
     endpoint: Site,
     cookies: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
-/// What a visitor got.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -33,13 +34,13 @@ pub(crate) struct Reply {
     pub(crate) body: String,
 }
 
-/// A request whose handler has done its work and has not returned yet.
+/// A request whose handler has run up to its return, and waits there.
 pub(crate) struct InFlight {
     go: oneshot::Sender<()>,
     reply: JoinHandle<Reply>,
 }
 
-/// A request to be sent by a [`Browser`].
+/// A request without headers and body.
 pub(crate) fn request(method: Method, path: &str) -> Request {
     Request::builder()
         .method(method)
@@ -55,40 +56,77 @@ impl Browser {
         }
     }
 
-    /// A handler that works with the session of this visitor and returns.
+    /// Sends a request whose handler uses the session and returns.
     pub(crate) async fn act<R: IntoResponse + Send + 'static>(
         &self,
         act: impl FnOnce(&Session<Shop>) -> Result<R> + Send + 'static,
     ) -> Reply {
-        self.visit(|session| async move { act(&session) }).await
+        self.act_by(request(Method::GET, "/"), act).await
     }
 
-    /// A handler that does one thing with the session.
+    /// Like [`act`](Self::act), with a request of the test's own.
+    pub(crate) async fn act_by<R: IntoResponse + Send + 'static>(
+        &self,
+        request: Request,
+        act: impl FnOnce(&Session<Shop>) -> Result<R> + Send + 'static,
+    ) -> Reply {
+        self.visit_by(request, |session| async move { act(&session) })
+            .await
+    }
+
+    /// Like [`act`](Self::act), for a method that returns nothing.
     pub(crate) async fn does(&self, act: fn(&Session<Shop>)) -> Reply {
-        self.act(move |session| {
+        self.does_by(request(Method::GET, "/"), act).await
+    }
+
+    /// Like [`does`](Self::does), with a request of the test's own.
+    pub(crate) async fn does_by(&self, request: Request, act: fn(&Session<Shop>)) -> Reply {
+        self.act_by(request, move |session| {
             act(session);
             Ok(())
         })
         .await
     }
 
-    /// The same as [`act`](Self::act) for a handler that must succeed, and what it found out.
+    /// Returns what the handler returns, which must succeed.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Session<Shop>) -> Result<T> + Send + 'static,
     ) -> T {
-        let (tell, told) = oneshot::channel();
-        let reply = self
-            .act(move |session| {
-                let _ = tell.send(ask(session)?);
-                Ok(())
-            })
-            .await;
-        assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
-        told.await.expect("a handler that succeeds has told")
+        self.with(ask).await
     }
 
-    /// The same as [`act`](Self::act) for a handler that waits for something.
+    /// Like [`ask`](Self::ask), for any session data.
+    pub(crate) async fn with<S: SessionData, T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Session<S>) -> Result<T> + Send + 'static,
+    ) -> T {
+        let (sender, receiver) = oneshot::channel();
+        let handler = |session: Session<S>| async move {
+            let _ = sender.send(act(&session)?);
+            Ok(())
+        };
+        let reply = self.visit_by(request(Method::GET, "/"), handler).await;
+        assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
+        receiver.await.expect("the handler has succeeded")
+    }
+
+    /// The user of this visitor's session.
+    pub(crate) async fn user(&self) -> Option<u64> {
+        self.ask(|s| Ok(s.user()?)).await
+    }
+
+    /// The cart of this visitor's session.
+    pub(crate) async fn cart(&self) -> Vec<String> {
+        self.ask(|s| Ok(s.cart()?)).await
+    }
+
+    /// The counter of this visitor's session.
+    pub(crate) async fn visits(&self) -> u64 {
+        self.ask(|s| Ok(s.visits()?)).await
+    }
+
+    /// Like [`act`](Self::act), for a handler that awaits.
     pub(crate) async fn visit<F, Fut, R>(&self, act: F) -> Reply
     where
         F: FnOnce(Session<Shop>) -> Fut + Send + 'static,
@@ -98,7 +136,7 @@ impl Browser {
         self.visit_by(request(Method::GET, "/"), act).await
     }
 
-    /// The same by a request of the test's own, and for any session data.
+    /// Like [`visit`](Self::visit), with a request of the test's own, for any session data.
     pub(crate) async fn visit_by<S, F, Fut, R>(&self, mut request: Request, act: F) -> Reply
     where
         S: SessionData,
@@ -110,21 +148,7 @@ impl Browser {
         self.send(request).await
     }
 
-    /// A handler that works with session data of any struct, and must succeed.
-    pub(crate) async fn with<S: SessionData>(
-        &self,
-        act: impl FnOnce(&Session<S>) -> Result<()> + Send + 'static,
-    ) {
-        let reply = self
-            .visit_by(
-                request(Method::GET, "/"),
-                |session: Session<S>| async move { act(&session) },
-            )
-            .await;
-        assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
-    }
-
-    /// Runs a handler up to its return, and keeps it there.
+    /// Runs a handler up to its return, and stops there.
     pub(crate) async fn start<R: IntoResponse + Send + 'static>(
         &self,
         act: impl FnOnce(&Session<Shop>) -> Result<R> + Send + 'static,
@@ -133,7 +157,7 @@ impl Browser {
             .await
     }
 
-    /// The same for a handler that does one thing with the session.
+    /// Like [`start`](Self::start), for a method that returns nothing.
     pub(crate) async fn start_does(&self, act: fn(&Session<Shop>)) -> InFlight {
         self.start(move |session| {
             act(session);
@@ -142,7 +166,7 @@ impl Browser {
         .await
     }
 
-    /// The same for a handler that waits for something.
+    /// Like [`start`](Self::start), for a handler that awaits.
     pub(crate) async fn start_async<F, Fut, R>(&self, act: F) -> InFlight
     where
         F: FnOnce(Session<Shop>) -> Fut + Send + 'static,
@@ -162,11 +186,11 @@ impl Browser {
                 })
                 .await
         });
-        arrival.await.expect("the handler gets a session");
+        arrival.await.expect("the handler has run");
         InFlight { go, reply }
     }
 
-    /// Sends a request with this visitor's cookies, and keeps those of the answer.
+    /// Sends a request with this visitor's cookies, and keeps the cookies of the response.
     pub(crate) async fn send(&self, request: Request) -> Reply {
         let response = self.call(request).await;
         Reply::read(response).await
@@ -184,7 +208,7 @@ impl Browser {
     }
 
     fn cookie_header(&self) -> String {
-        let cookies = self.cookies.lock().expect("no jar is left half changed");
+        let cookies = self.cookies.lock().expect("the jar is not poisoned");
         let pairs = cookies
             .iter()
             .map(|(name, value)| format!("{name}={value}"));
@@ -192,7 +216,7 @@ impl Browser {
     }
 
     fn keep(&self, headers: &HeaderMap) {
-        let mut cookies = self.cookies.lock().expect("no jar is left half changed");
+        let mut cookies = self.cookies.lock().expect("the jar is not poisoned");
         for cookie in cookies_in(headers) {
             let (name, value) = cookie.name_value();
             if cookie
@@ -216,12 +240,12 @@ impl Browser {
     }
 
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
-        let cookies = self.cookies.lock().expect("no jar is left half changed");
+        let cookies = self.cookies.lock().expect("the jar is not poisoned");
         cookies.get(name).cloned()
     }
 
     pub(crate) fn set_cookie(&self, name: &str, value: &str) {
-        let mut cookies = self.cookies.lock().expect("no jar is left half changed");
+        let mut cookies = self.cookies.lock().expect("the jar is not poisoned");
         cookies.insert(name.to_owned(), value.to_owned());
     }
 
@@ -231,21 +255,21 @@ impl Browser {
             .map(|id| id.parse().expect("the application sets ids"))
     }
 
-    /// The id of a visitor who surely has one.
+    /// The session id of a visitor who has one.
     pub(crate) fn signed_id(&self) -> SessionId {
-        self.id().expect("this visitor has a session")
+        self.id().expect("the visitor has a session")
     }
 
-    /// Another browser with the cookies that this one has now.
+    /// A second browser with a copy of the cookies.
     pub(crate) fn fork(&self) -> Self {
-        let cookies = self.cookies.lock().expect("no jar is left half changed");
+        let cookies = self.cookies.lock().expect("the jar is not poisoned");
         Self {
             endpoint: Arc::clone(&self.endpoint),
             cookies: Arc::new(Mutex::new(cookies.clone())),
         }
     }
 
-    /// The same visitor at another application.
+    /// This visitor at another application.
     pub(crate) fn at(&self, app: &super::App) -> Self {
         Self {
             endpoint: app.endpoint(),
@@ -254,7 +278,7 @@ impl Browser {
     }
 }
 
-/// A form on its way, with its length as a client would state it.
+/// A request with a form and its length.
 pub(crate) fn form_request(path: &str, form: &str) -> Request {
     let mut request = request(Method::POST, path);
     let headers = request.headers_mut();
@@ -290,6 +314,11 @@ impl Reply {
         Some(first.to_str().expect("the header is text"))
     }
 
+    /// The lifetime of the only cookie that it sets.
+    pub(crate) fn max_age(&self) -> Option<Duration> {
+        Some(self.cookie()?.max_age()?.unsigned_abs())
+    }
+
     /// The only cookie that it sets, if any.
     pub(crate) fn cookie(&self) -> Option<Cookie<'static>> {
         let cookies = self.cookies();
@@ -314,16 +343,16 @@ fn cookies_in(headers: &HeaderMap) -> Vec<Cookie<'static>> {
 impl InFlight {
     /// Lets the handler return.
     pub(crate) async fn finish(self) -> Reply {
-        self.release().await.expect("the request does not panic")
+        self.release().await.expect("no panic")
     }
 
-    /// The same, without waiting for the response.
+    /// Lets the handler return, and does not wait for the response.
     pub(crate) fn release(self) -> JoinHandle<Reply> {
         let _ = self.go.send(());
         self.reply
     }
 
-    /// The client goes away: the request is dropped where it is.
+    /// Drops the request, as if the client had disconnected.
     pub(crate) async fn abandon(self) {
         self.reply.abort();
         let _ = self.reply.await;

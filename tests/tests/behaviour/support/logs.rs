@@ -1,4 +1,4 @@
-//! What is logged.
+//! Captures the log.
 
 use std::{
     cell::RefCell,
@@ -8,15 +8,14 @@ use std::{
 
 use tracing::Level;
 
-/// Everything that this thread logs, down to the last detail, until this is dropped. For tests on one
-/// thread, as `#[tokio::test]` has them.
+/// The log of this thread at all levels, until this is dropped. A `#[tokio::test]` has one thread.
 pub(crate) struct Logs(Sink);
 
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
 
 thread_local! {
-    /// Where the log of this thread goes.
+    /// The sink of the log of this thread.
     static CAPTURED: RefCell<Option<Sink>> = const { RefCell::new(None) };
 }
 
@@ -34,8 +33,8 @@ impl io::Write for Sink {
 
 impl Logs {
     pub(crate) fn capture() -> Self {
-        // One subscriber for the whole program: where each thread had its own, what one of them is not
-        // interested in could be kept from another.
+        // The program has one subscriber. With one for each thread, the interest that `tracing` caches for one
+        // thread would apply to the others.
         static SUBSCRIBER: Once = Once::new();
         SUBSCRIBER.call_once(|| {
             tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! A store that is watched, and that fails, hangs or waits when it is told to.
+//! A store that records its calls, and that fails, hangs or pauses on request.
 
 use std::{
     collections::BTreeSet,
@@ -14,7 +14,7 @@ use poem_session::{
 use poem_session_tests::watched::{Call, Watch, Watched};
 use tokio::sync::oneshot;
 
-/// One method of a store.
+/// A method of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     Load,
@@ -53,7 +53,7 @@ pub(crate) struct Probe {
 #[derive(Debug, Default)]
 struct State {
     calls: Vec<Op>,
-    /// Every key that was ever written.
+    /// Every key that was written.
     keys: BTreeSet<PublicId>,
     faults: Vec<(Op, Fault)>,
     pauses: Vec<(Op, Pause)>,
@@ -62,8 +62,8 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 enum Fault {
     Fail(StoreErrorKind),
-    /// It does what it is asked, and the answer is lost.
-    LoseAnswer,
+    /// The call is executed, and reports a failure.
+    LoseReply,
     Hang,
 }
 
@@ -73,19 +73,19 @@ struct Pause {
     go: oneshot::Receiver<()>,
 }
 
-/// A call that will stop before it is carried out: see [`Probe::pause`].
+/// A call that stops before it is executed. See [`Probe::pause`].
 pub(crate) struct Paused {
     arrival: oneshot::Receiver<()>,
     go: oneshot::Sender<()>,
 }
 
 impl Paused {
-    /// Waits until the call has come.
+    /// Waits until the call has arrived.
     pub(crate) async fn arrived(&mut self) {
-        (&mut self.arrival).await.expect("the call comes");
+        (&mut self.arrival).await.expect("the call arrives");
     }
 
-    /// Lets it go on.
+    /// Lets the call be executed.
     pub(crate) fn release(self) {
         let _ = self.go.send(());
     }
@@ -99,21 +99,21 @@ impl Probe {
         }
     }
 
-    /// The store itself, whose calls are watched.
+    /// The store, with this probe around its calls.
     pub(crate) fn watched(self: &Arc<Self>) -> Watched<Arc<Self>> {
         Watched::new(Arc::clone(&self.inner), Arc::clone(self))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics with it held")
+        self.state.lock().expect("the state is not poisoned")
     }
 
-    /// What was called since this was last asked.
+    /// The calls since the last time that this was called.
     pub(crate) fn calls(&self) -> Vec<Op> {
         std::mem::take(&mut self.state().calls)
     }
 
-    /// From now on these calls are refused, and do nothing.
+    /// Makes these calls fail without being executed.
     pub(crate) fn fail(&self, ops: &[Op]) {
         self.fail_as(ops, StoreErrorKind::Unavailable);
     }
@@ -122,12 +122,12 @@ impl Probe {
         self.set(ops, Fault::Fail(kind));
     }
 
-    /// From now on these calls do their work and report a failure.
-    pub(crate) fn lose_answer(&self, ops: &[Op]) {
-        self.set(ops, Fault::LoseAnswer);
+    /// Makes these calls report a failure after they are executed.
+    pub(crate) fn lose_reply(&self, ops: &[Op]) {
+        self.set(ops, Fault::LoseReply);
     }
 
-    /// From now on these calls never return.
+    /// Makes these calls never return.
     pub(crate) fn hang(&self, ops: &[Op]) {
         self.set(ops, Fault::Hang);
     }
@@ -138,12 +138,12 @@ impl Probe {
             .extend(ops.iter().map(|op| (*op, fault)));
     }
 
-    /// All calls work again.
+    /// Ends all faults.
     pub(crate) fn heal(&self) {
         self.state().faults.clear();
     }
 
-    /// Stops the next call of this kind before it is carried out.
+    /// Stops the next call of this method before it is executed.
     pub(crate) fn pause(&self, op: Op) -> Paused {
         let (arrived, arrival) = oneshot::channel();
         let (release, go) = oneshot::channel();
@@ -154,7 +154,7 @@ impl Probe {
         }
     }
 
-    /// The live records, whatever they hold.
+    /// All unexpired records, with tombstones and forwards.
     pub(crate) async fn records(&self, now: Timestamp) -> Vec<(PublicId, Stored)> {
         let keys = self.state().keys.clone();
         let mut found = Vec::new();
@@ -165,7 +165,7 @@ impl Probe {
         found
     }
 
-    /// The live sessions: no remains of ended or moved ones.
+    /// The records of live sessions.
     pub(crate) async fn sessions(&self, now: Timestamp) -> Vec<(PublicId, Stored)> {
         let mut records = self.records(now).await;
         records.retain(|(_, record)| !contains(&record.data, "$ended"));
@@ -179,9 +179,9 @@ impl Probe {
         record.expect("the store works")
     }
 
-    /// Puts other bytes in the place of a session's record.
+    /// Replaces the bytes of a session's record.
     pub(crate) async fn plant(&self, id: &SessionId, data: impl Into<Bytes>, now: Timestamp) {
-        let record = self.record(id, now).await.expect("there is a record");
+        let record = self.record(id, now).await.expect("the record exists");
         let write = Write::new(data, record.expires_at);
         let outcome = self
             .inner
@@ -191,11 +191,11 @@ impl Probe {
     }
 }
 
-/// What a client must never see.
+/// An error text of the store, which no response may contain.
 pub(crate) const SECRET_OF_STORE: &str = "connection to 10.1.2.3 refused";
 
 fn broken(kind: StoreErrorKind) -> StoreError {
-    StoreError::new(kind, "asking a store under test").with_source(SECRET_OF_STORE)
+    StoreError::new(kind, "calling a store under test").with_source(SECRET_OF_STORE)
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
@@ -231,7 +231,7 @@ impl Watch for Probe {
         match fault {
             None => work.await,
             Some(Fault::Fail(kind)) => Err(broken(kind)),
-            Some(Fault::LoseAnswer) => {
+            Some(Fault::LoseReply) => {
                 work.await?;
                 Err(broken(StoreErrorKind::Unavailable))
             }

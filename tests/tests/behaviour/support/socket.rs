@@ -1,4 +1,4 @@
-//! A server on a real socket.
+//! An HTTP server.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::app::Site;
 
-/// An application that listens on 127.0.0.1 until this is dropped.
+/// An application that listens on 127.0.0.1 until this value is dropped.
 pub(crate) struct Served {
     address: SocketAddr,
     task: JoinHandle<()>,
@@ -39,7 +39,7 @@ impl Served {
         self.address
     }
 
-    /// A browser without cookies.
+    /// A client without cookies.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address)
     }

@@ -1,4 +1,4 @@
-//! The stores that what happens in parallel is tested on.
+//! The stores for the tests of parallel requests.
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -8,23 +8,22 @@ use poem_session::store::{
 };
 use poem_session_tests::servers::{mariadb, postgres, redis};
 
-/// A store for one test, empty.
+/// An empty store for one test.
 #[derive(Clone)]
 pub(crate) struct Backend {
-    /// For messages.
+    /// The name, for messages.
     pub(crate) name: &'static str,
     pub(crate) store: Arc<dyn SessionStore>,
-    /// What lives as long as the store: a directory, a server.
+    /// The directory or the server of the store.
     _keep: Arc<dyn Any + Send + Sync>,
 }
 
-/// How long a store may take for what it does, on a machine that is busy with other things.
+/// The time limit of a store call on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 type Opened = BoxFuture<'static, Option<Backend>>;
 
-/// How each store is opened. A new store gets its line here. One whose server is not installed is left
-/// out, and the harness says so.
+/// Opens each store. A store whose server is not installed is left out, and the harness reports that.
 const FACTORIES: &[fn() -> Opened] = &[
     || Box::pin(async { Some(Backend::new("memory", MemoryStore::new(), ())) }),
     || Box::pin(in_sqlite()),
@@ -33,7 +32,7 @@ const FACTORIES: &[fn() -> Opened] = &[
     || Box::pin(in_mariadb()),
 ];
 
-/// Each store, empty.
+/// Opens every store.
 pub(crate) async fn stores() -> Vec<Backend> {
     let mut opened = Vec::new();
     for open in FACTORIES {
@@ -69,13 +68,17 @@ async fn in_redis() -> Option<Backend> {
     let url = server.new_database().await;
     let store = RedisStore::builder(url).call_timeout(PATIENCE);
     let store = store.connect().await;
-    Some(Backend::new("Redis", store.expect("it answers"), server))
+    Some(Backend::new(
+        "Redis",
+        store.expect("the server runs"),
+        server,
+    ))
 }
 
 async fn in_postgres() -> Option<Backend> {
     let server = postgres::shared().await?;
     let store = PostgresStore::builder(&server.new_database().await).acquire_timeout(PATIENCE);
-    let store = store.connect().await.expect("the server answers");
+    let store = store.connect().await.expect("the server runs");
     store.migrate().await.expect("a table");
     Some(Backend::new("PostgreSQL", store, server))
 }
@@ -83,7 +86,7 @@ async fn in_postgres() -> Option<Backend> {
 async fn in_mariadb() -> Option<Backend> {
     let server = mariadb::shared().await?;
     let store = MySqlStore::builder(&server.new_database().await).acquire_timeout(PATIENCE);
-    let store = store.connect().await.expect("the server answers");
+    let store = store.connect().await.expect("the server runs");
     store.migrate().await.expect("a table");
     Some(Backend::new("MariaDB", store, server))
 }

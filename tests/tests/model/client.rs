@@ -92,15 +92,6 @@ impl Client {
         matches!(self.owed, Update::SetId { key: owed, .. } if owed == key)
     }
 
-    /// Whether the client is owed an id that it knows already.
-    pub(crate) fn is_owed_a_refresh(&self) -> bool {
-        matches!(self.owed, Update::SetId { first: false, .. })
-    }
-
-    pub(crate) fn has_confirmed(&self) -> bool {
-        self.has_confirmed
-    }
-
     /// The request reads the record again to confirm the owed id.
     pub(crate) fn confirms(&mut self, key: PublicId, is_current: bool) {
         self.has_confirmed = true;
@@ -112,12 +103,9 @@ impl Client {
     }
 
     /// Checks the update of the response: the newest id wins, and an id that is sent was stored before.
-    ///
-    /// `is_forwarded` says whether the request has learned that its id was rotated by another request.
     pub(crate) fn is_sent(
         &self,
         update: Option<ClientUpdate>,
-        is_forwarded: bool,
         ledger: &Ledger,
         now: u64,
     ) -> Result<(), String> {
@@ -137,11 +125,6 @@ impl Client {
                     confirmed,
                 },
             ) if id.public() == key && refresh != first => {
-                // Known fault: a request that learns in a later save that its id was rotated sends the older
-                // id of an earlier save all the same.
-                if is_forwarded {
-                    return Ok(());
-                }
                 let record = ledger.get(key).map(|stored| &stored.record);
                 let is_rotated = matches!(record, Some(Record::Forward { .. }));
                 if !confirmed || is_rotated && !self.has_confirmed {

@@ -105,3 +105,22 @@ fn a_rotation_that_cannot_load_the_newer_record_fails_without_a_cookie() {
         Step(0), read(0), Fail(0),
     }
 }
+
+/// A request saved early, and another one rotated the id. The last save of the first request learned of the
+/// rotation, and its response sent the older id again.
+#[test]
+fn an_early_save_does_not_send_the_id_that_another_request_has_rotated() {
+    play! {
+        visit(0, [Set(A, 1)]), Finish(0), visit(0, [Set(A, 2), Save]), Step(0), Step(0), Step(0), HoldUp(0),
+        read(0), Finish(1), Finish(0),
+    }
+}
+
+/// The same, and a save in between was the one that learned of the rotation.
+#[test]
+fn a_later_save_does_not_confirm_the_id_that_another_request_has_rotated() {
+    play! {
+        visit(0, [Set(A, 1)]), Finish(0), visit(0, [Set(A, 2), Save, Save]), Step(0), Step(0), read(1), Step(0),
+        Step(0), Pass(5), Finish(1), Finish(0),
+    }
+}

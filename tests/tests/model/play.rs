@@ -237,8 +237,7 @@ impl Play {
         if let Some(known) = self.actors.get_mut(&actor) {
             match place {
                 Place::After(_) if may_go => known.request.client.replied(),
-                Place::Before(call) => known.request.fails(call, false),
-                Place::After(call) => known.request.fails(call, true),
+                Place::Before(call) | Place::After(call) => known.request.fails(call),
                 Place::Handler(_) => known.request.begins_to_save(),
             }
         }

@@ -192,17 +192,13 @@ impl Request {
     }
 
     /// A call fails: it is not carried out, or its reply is lost.
-    pub(crate) fn fails(&mut self, call: Call, carried_out: bool) {
+    pub(crate) fn fails(&mut self, call: Call) {
         self.client.is_left_alone();
-        let is_confirming = |key| {
-            (carried_out && self.client.has_confirmed())
-                || (!carried_out && self.is_confirming(key))
-        };
         match call {
             Call::Touch(_) => {}
             // A request that cannot lock the session leaves the rotation to another.
             Call::Lock(_) if self.stage == Stage::Saving => {}
-            Call::Load(key) if is_confirming(key) => {
+            Call::Load(key) if self.is_confirming(key) => {
                 self.client.confirms(key, false);
                 self.client.replied();
             }
@@ -212,11 +208,7 @@ impl Request {
 
     /// Whether a read of this record finds out if the client has a newer id by now.
     fn is_confirming(&self, key: PublicId) -> bool {
-        // Known fault: see `Client::is_sent`.
-        let forgets = self.client.is_owed_a_refresh()
-            && self.is_forwarded()
-            && matches!(self.view, View::Live { key: current, .. } if key == current);
-        self.stage == Stage::Saving && (self.client.is_owed(key) || forgets)
+        self.stage == Stage::Saving && self.client.is_owed(key)
     }
 
     fn reads(&mut self, key: PublicId, seen: Option<&Stored>, then: u64) -> Result<(), String> {
@@ -426,8 +418,7 @@ impl Request {
             }
             _ => return Err("a status for no reason".to_owned()),
         }
-        let forwarded = self.is_forwarded();
-        self.client.is_sent(response.update, forwarded, ledger, now)
+        self.client.is_sent(response.update, ledger, now)
     }
 
     /// Changes are refused if the session has ended, or if the lock is lost. A request without changes is not.

@@ -7,11 +7,13 @@
 //! - [`http`]: HTTP clients with cookies, over a real socket.
 //! - [`records`] and [`load`]: direct calls of a store, and continuous writes to it.
 //! - [`watched`]: a store whose calls can be delayed, refused, or made to lose their results.
+//! - [`front_end`]: serves requests with sessions without a web framework.
 //!
 //! The harness panics if it fails itself. It needs Linux.
 
 use std::time::{Duration, Instant};
 
+pub mod front_end;
 pub mod http;
 pub mod load;
 pub mod monitor;

@@ -1,4 +1,4 @@
-//! A store whose every call passes by somebody who can hold it up, refuse it, or lose its answer.
+//! A store whose calls a test can delay or fail, before or after they are carried out.
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -34,9 +34,9 @@ pub enum Call {
     Unlock(PublicId),
 }
 
-/// Who sees the calls.
+/// Watches the calls of a store.
 pub trait Watch: fmt::Debug + Send + Sync + 'static {
-    /// Carries out `call`, which is what `work` does when it is awaited; or does not, or answers otherwise.
+    /// Carries out `call` by awaiting `work`, and returns its reply. May fail before or after that.
     fn around<T: Send>(
         &self,
         call: Call,
@@ -54,7 +54,7 @@ impl<W: Watch> Watch for Arc<W> {
     }
 }
 
-/// A store whose calls are seen by `W`.
+/// A store whose calls `W` watches.
 #[derive(Debug)]
 pub struct Watched<W> {
     inner: Arc<dyn SessionStore>,
@@ -62,13 +62,13 @@ pub struct Watched<W> {
 }
 
 impl<W: Watch> Watched<W> {
-    /// Has `watch` see the calls of `inner`.
+    /// Has `watch` watch the calls of `inner`.
     pub fn new(inner: Arc<dyn SessionStore>, watch: W) -> Self {
         Self { inner, watch }
     }
 }
 
-// The inner calls begin inside the futures: a store may do its work as soon as it is called.
+// The inner calls are made inside the futures, because a store may do its work as soon as it is called.
 impl<W: Watch> SessionStore for Watched<W> {
     fn load(&self, key: PublicId, now: Timestamp) -> StoreFuture<'_, Option<Stored>> {
         let work = async move { self.inner.load(key, now).await };

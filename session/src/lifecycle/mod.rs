@@ -222,12 +222,23 @@ impl Lifecycle {
 
     /// Takes the stored session again. Unsaved changes stay on top of it.
     pub(crate) fn reloaded(&mut self, resolution: Resolution) {
-        match (resolution, &mut self.origin) {
-            (Resolution::Live(loaded), Origin::Stored(base)) => base.advance(loaded),
+        match (resolution, &self.origin) {
+            (Resolution::Live(loaded), Origin::Stored(_)) => self.advance(loaded),
             (Resolution::Ended(reason), _) => self.origin = Origin::Ended(reason),
             _ => self.origin = Origin::Ended(EndReason::Destroyed),
         }
         self.changes.rebase();
+    }
+
+    /// Continues from a newer record of the session.
+    fn advance(&mut self, newer: Loaded) {
+        if let Origin::Stored(base) = &mut self.origin {
+            base.advance(newer);
+            if base.is_forwarded() {
+                // Another request has rotated the id, and its response sends the newer one.
+                self.client.drop_update();
+            }
+        }
     }
 
     /// Notes that the session is no longer stored.

@@ -239,9 +239,7 @@ impl Lifecycle {
         self.changes.end_save();
         match newer {
             Resolution::Live(newer) => {
-                if let Origin::Stored(base) = &mut self.origin {
-                    base.advance(newer);
-                }
+                self.advance(newer);
                 self.changes.rebase();
                 Ok(Transition::Retry)
             }

@@ -68,10 +68,9 @@ impl Manager {
         self.claims.claim(S::SCHEMA)
     }
 
-    pub(crate) async fn open<S: SessionData>(
-        &self,
-        id: &SessionId,
-    ) -> Result<Session<S>, OpenError> {
+    #[doc(hidden)]
+    #[allow(clippy::missing_errors_doc)]
+    pub async fn open<S: SessionData>(&self, id: &SessionId) -> Result<Session<S>, OpenError> {
         self.claim::<S>()?;
         let active = Arc::new(ActiveSession::new(Arc::clone(&self.engine)));
         let presented = Presented {
@@ -86,7 +85,9 @@ impl Manager {
         Ok(Session::new(active))
     }
 
-    pub(crate) fn create<S: SessionData>(&self) -> Result<Session<S>, KeyClashError> {
+    #[doc(hidden)]
+    #[allow(clippy::missing_errors_doc)]
+    pub fn create<S: SessionData>(&self) -> Result<Session<S>, KeyClashError> {
         self.claim::<S>()?;
         let active = ActiveSession::new(Arc::clone(&self.engine));
         active.lifecycle().reset();

@@ -1,8 +1,8 @@
-//! Where everybody stands: requests and jobs stop at gates, and go on when they are told to.
+//! The board: requests and jobs stop at gates until the history releases them.
 //!
-//! There is a gate before and after each call of the store, and one where a handler has done a part of its
-//! work. One thread runs everything, and only one of those that wait is let go at a time, so that a history
-//! happens the same way each time.
+//! There is a gate before and after each call of the store, and one after each part of a handler's work. One
+//! thread runs everything, and one request or job is released at a time, so that a history runs the same way
+//! each time.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,24 +14,26 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use poem::Response;
 use poem_session::{
     PublicId, SaveError,
     store::{StoreError, StoreErrorKind},
 };
-use poem_session_tests::watched::{Call, Watch};
+use poem_session_tests::{
+    front_end::Response,
+    watched::{Call, Watch},
+};
 use tokio::{
     sync::{Notify, oneshot},
     task,
 };
 
-/// A request, or a job, by its number.
+/// The number of a request or job.
 pub(crate) type Actor = usize;
 
-/// What a handler found in one part of its work.
+/// What a handler has read in one part of its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) fresh: bool,
+    pub(crate) is_new: bool,
     pub(crate) read: Vec<Option<u64>>,
 }
 
@@ -43,7 +45,7 @@ pub(crate) enum Place {
     Handler(Seen),
 }
 
-/// How somebody came to the end.
+/// The end of a request or job.
 #[derive(Debug)]
 pub(crate) enum End {
     Responded(Response),
@@ -54,9 +56,9 @@ pub(crate) enum End {
 struct Waiting {
     place: Place,
     process: usize,
-    /// When it came here.
+    /// The time of its arrival.
     minute: u64,
-    /// Whether it may go on, or what it does fails.
+    /// Releases it: with `false`, its call fails.
     go: oneshot::Sender<bool>,
 }
 
@@ -78,7 +80,7 @@ struct State {
 }
 
 impl Board {
-    /// Runs a task, as an actor of its own.
+    /// Spawns a task as a new actor.
     pub(crate) fn spawn<F: Future<Output = End> + Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(Actor) -> F,
@@ -93,7 +95,7 @@ impl Board {
         (actor, task.abort_handle())
     }
 
-    /// Stops here until it is let go on. Fails where the process dies, or the store is to.
+    /// Stops at a gate until [`release`](Self::release).
     pub(crate) async fn stop(
         &self,
         actor: Actor,
@@ -117,19 +119,19 @@ impl Board {
         let standing = Standing { board: self, actor };
         let may_go = may_go.await.unwrap_or(false);
         drop(standing);
-        // What is saved for a client that went away goes on in a task of its own.
+        // A save whose client has disconnected goes on in another task.
         self.state.lock().tasks.insert(task::id(), actor);
         if may_go { Ok(()) } else { Err(refusal()) }
     }
 
-    /// Lets one go on, or fail.
+    /// Lets an actor go on, or has its call fail.
     pub(crate) fn release(&self, actor: Actor, may_go: bool) {
         if let Some(waiting) = self.state.lock().waiting.remove(&actor) {
             let _ = waiting.go.send(may_go);
         }
     }
 
-    /// Lets all of a process fail that stand at gates.
+    /// Has the calls of all actors of a process fail.
     pub(crate) fn kill(&self, process: usize) {
         let of_it = |waiting: &Waiting| waiting.process == process;
         for (actor, _) in self.waiting(of_it) {
@@ -137,7 +139,7 @@ impl Board {
         }
     }
 
-    /// Who stands where, in the order of their numbers.
+    /// All actors at gates, in the order of their numbers.
     pub(crate) fn everybody(&self) -> Vec<(Actor, Place)> {
         self.waiting(|_| true)
     }
@@ -150,24 +152,24 @@ impl Board {
             .collect()
     }
 
-    /// Where one stands, and since when.
+    /// The gate of an actor, and the time of its arrival.
     pub(crate) fn place(&self, actor: Actor) -> Option<(Place, u64)> {
         let state = self.state.lock();
         let waiting = state.waiting.get(&actor)?;
         Some((waiting.place.clone(), waiting.minute))
     }
 
-    /// Who has come to a gate since this was last asked.
+    /// The actors that have arrived at a gate since the last call.
     pub(crate) fn arrived(&self) -> Vec<Actor> {
         std::mem::take(&mut self.state.lock().arrived)
     }
 
-    /// Who has come to the end since this was last asked.
+    /// The actors that have ended since the last call.
     pub(crate) fn ended(&self) -> Vec<(Actor, End)> {
         std::mem::take(&mut self.state.lock().ended)
     }
 
-    /// Waits until somebody has moved.
+    /// Waits until an actor arrives at a gate.
     pub(crate) fn changed(&self) -> impl Future<Output = ()> {
         self.changed.notified()
     }
@@ -176,12 +178,12 @@ impl Board {
         self.state.lock().minute = minute;
     }
 
-    /// Every key that was ever written.
+    /// Every key that a request has tried to store a session under.
     pub(crate) fn keys(&self) -> BTreeSet<PublicId> {
         self.state.lock().keys.clone()
     }
 
-    /// Who is calling: somebody known, or a job that the library does by itself.
+    /// The actor of the current task: a new one for a task that the library has spawned.
     fn caller(&self) -> Actor {
         let mut state = self.state.lock();
         let id = task::id();
@@ -201,7 +203,7 @@ impl State {
     }
 }
 
-/// Takes the actor off the board where it is dropped at a gate.
+/// Removes the actor from the board when it is dropped at a gate.
 struct Standing<'a> {
     board: &'a Board,
     actor: Actor,
@@ -219,7 +221,7 @@ fn refusal() -> StoreError {
     StoreError::new(StoreErrorKind::Unavailable, "asking a store under test")
 }
 
-/// The gates around the store, as one process has it.
+/// The gates around the store of one process.
 #[derive(Debug)]
 pub(crate) struct Gates {
     pub(crate) board: Arc<Board>,
@@ -247,8 +249,8 @@ impl Watch for Gates {
         }
         let actor = self.board.caller();
         self.stop(actor, Place::Before(call)).await?;
-        let answer = work.await;
+        let reply = work.await;
         self.stop(actor, Place::After(call)).await?;
-        answer
+        reply
     }
 }

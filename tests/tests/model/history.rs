@@ -1,4 +1,4 @@
-//! What can happen, and random sequences of it.
+//! The events of a history, and random sequences of them.
 
 use proptest::{collection::vec, prelude::*};
 
@@ -9,11 +9,11 @@ pub(crate) enum Field {
     B,
     /// A counter, zero where it is absent.
     Count,
-    /// Gone once read.
+    /// Removed when it is read.
     Flash,
 }
 
-/// What a handler does with its session.
+/// An operation of a handler on its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     Read(Field),
@@ -24,58 +24,58 @@ pub(crate) enum Op {
     Regenerate,
     Reset,
     Destroy,
-    /// Saves what was done so far; the handler goes on when that is done.
+    /// Saves the changes so far.
     Save,
 }
 
-/// The id that a request comes with.
-#[derive(Debug, Clone, Copy)]
+/// The id that a request presents.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum Cookie {
-    /// What the browser holds.
+    /// The id that the browser holds.
+    #[default]
     Current,
-    /// One of those that were ever given out, brought by somebody else: the browser is not told the answer.
+    /// One of the ids that clients were sent, presented by another client than the browser.
     Old(usize),
 }
 
 /// A request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Visit {
     pub(crate) process: usize,
     pub(crate) cookie: Cookie,
-    /// Whether its handler has the session to itself.
+    /// Whether its handler uses the session exclusively.
     pub(crate) exclusive: bool,
     pub(crate) ops: Vec<Op>,
-    /// What its handler answers.
+    /// The status that its handler returns.
     pub(crate) status: u16,
 }
 
 impl Visit {
-    /// What its handler does: between two parts it saves.
+    /// The operations of its handler. It saves the session between two parts.
     pub(crate) fn parts(&self) -> Vec<Vec<Op>> {
         let parts = self.ops.split(|op| *op == Op::Save);
         parts.map(<[Op]>::to_vec).collect()
     }
 }
 
-/// Numbers choose among those that there are at that moment.
+/// An event. A number chooses one of the requests or ids that there are at that moment.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    /// A request arrives, and gets as far as its first call of the store.
+    /// A request arrives, and goes on to its first gate.
     Begin(Visit),
-    /// A session is revoked outside of requests: one of those ids that were ever given out.
+    /// A job revokes the session of an id that a client was sent.
     Revoke { process: usize, which: usize },
-    /// One of those that stand still gets as far as it can without passing another gate: its call of the
-    /// store is carried out, or is answered, or its handler goes on.
+    /// A request or job passes one gate: the store carries out its call, or replies, or its handler goes on.
     Step(usize),
-    /// The same, through all gates to the end.
+    /// A request or job passes all gates to its end.
     Finish(usize),
-    /// A call of the store is held up for longer than a lease, and arrives when the handlers of all others run.
+    /// A call is delayed for longer than a lease, and arrives when the handlers of all other requests run.
     HoldUp(usize),
-    /// The call of one that stands before or after one fails there.
+    /// A call fails before it is carried out, or its reply is lost.
     Fail(usize),
-    /// The client of one of the requests goes away.
+    /// The client of a request disconnects.
     Leave(usize),
-    /// A process dies, and another takes its place.
+    /// A process crashes, and another one takes its place.
     Crash(usize),
     /// Minutes pass.
     Pass(u64),
@@ -85,23 +85,23 @@ pub(crate) enum Event {
     Clear,
 }
 
-/// Processes that share the store.
+/// The number of processes that share the store.
 pub(crate) const PROCESSES: usize = 2;
 
-/// How often what happens, beside requests that read and write.
+/// The weights of the rarer events.
 #[derive(Debug, Clone, Copy)]
 struct Mood {
-    /// Handlers that have the session to themselves, of ten.
+    /// Exclusive handlers, of ten.
     exclusive: u32,
-    /// Handlers that end the session or renew its id.
+    /// Handlers that end the session or regenerate its id.
     ends: u32,
-    /// Clients that go away, stores that fail, processes that die.
+    /// Disconnects, failures of the store, crashes.
     trouble: u32,
-    /// Time passes.
+    /// Passing time.
     time: u32,
 }
 
-/// Histories of several moods: what is rare in all of them together would never meet.
+/// Histories of several moods. With one mood for all, two rare events would hardly ever meet.
 pub(crate) fn strategy() -> impl Strategy<Value = Vec<Event>> {
     let mood = |exclusive, ends, trouble, time| {
         let mood = Mood {
@@ -138,7 +138,7 @@ fn event(mood: Mood) -> impl Strategy<Value = Event> {
         mood.trouble => (0..PROCESSES).prop_map(Event::Crash),
         mood.time => prop_oneof![
             5 => minutes.prop_map(Event::Pass),
-            // What a lock that runs out is to keep out is found by these alone.
+            // Only these find a write that arrives after its lease has expired.
             1 + mood.exclusive => which().prop_map(Event::HoldUp),
         ],
         1 => Just(Event::Sweep),

@@ -1,28 +1,26 @@
-//! Random histories of parallel requests of one browser to two processes of an application, checked against
-//! a sequential model of a session.
+//! Random histories of parallel requests of one browser to two processes of an application. Each history must
+//! have the properties that sessions promise.
 //!
-//! Requests stop before and after each call of the store and in their handlers ([`board`]); the history says
-//! who goes on, whose client goes away, whose call fails, and which process dies. [`world`] and the modules
-//! about it say what each handler must see, what each client must be told, and what must be stored in the
-//! end: all that a request did comes about at one moment, in one of its calls of the store. Where it is not
-//! known in which, or whether, all that may be true is kept in mind until more is seen ([`possible`]).
+//! Requests stop before and after each call of the store and in their handlers ([`board`]). The history decides
+//! which one goes on, whose client disconnects, whose call fails, and which process crashes. After each call,
+//! [`ledger`] reads the store. [`request`] checks what each request reads and whether it may be acknowledged,
+//! [`writes`] each of its writes, and [`client`] the update that its client is sent. No check predicts the next
+//! call: a request may save its changes in any way that loses nothing.
 //!
 //! Each run plays the same histories. `MODEL_SEED` and `MODEL_HISTORIES` choose others: `cargo xtask model`
 //! sets them to play new ones. A history that failed once is kept in [`failed_before`].
 
 mod application;
 mod board;
+mod client;
 mod failed_before;
 mod history;
-mod loading;
+mod ledger;
+mod pending;
 mod play;
-mod possible;
 mod request;
-mod revoke;
 mod rules;
-mod saving;
-mod stored;
-mod world;
+mod writes;
 
 use std::{cell::Cell, future::Future, sync::Arc};
 
@@ -33,7 +31,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 /// The seed of the histories that every run plays.
 const SEED: u64 = 1;
 
-/// Plays that many histories, each on a store that `store` returns.
+/// Plays histories, each on a store that `store` returns.
 fn explain_all(
     stage: &Stage,
     name: &str,
@@ -43,7 +41,7 @@ fn explain_all(
     let histories = setting("MODEL_HISTORIES").map_or(histories, |n| u32::try_from(n).unwrap());
     let seed = setting("MODEL_SEED").unwrap_or(SEED);
     println!("{name}: {histories} histories, MODEL_SEED={seed}");
-    // Not all zero, which this generator does not leave.
+    // Not all zero: this generator would return zeros only.
     let mut bytes = [1; 16];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config {
@@ -53,7 +51,7 @@ fn explain_all(
         ..Config::default()
     };
     let rng = TestRng::from_seed(RngAlgorithm::XorShift, &bytes);
-    // What comes after the first failure looks for a shorter history.
+    // After the first failure, the runner looks for a shorter history.
     let (number, failed) = (Cell::new(0), Cell::new(None));
     let outcome = TestRunner::new_with_rng(config, rng).run(&history::strategy(), |history| {
         number.set(number.get() + 1);
@@ -68,7 +66,7 @@ fn explain_all(
         Err(TestError::Fail(why, history)) => {
             let number = failed.get().expect("one has failed");
             panic!(
-                "{name}: the model cannot explain history {number} of MODEL_SEED={seed}. It comes down to\n\
+                "{name}: history {number} of MODEL_SEED={seed} breaks a promise. It comes down to\n\
                  {why}\n{history:?}"
             )
         }
@@ -80,9 +78,9 @@ fn setting(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// One thread, on which time does not pass by itself: who is asleep wakes up between two gates.
+/// A runtime of one thread, on which time does not pass by itself.
 struct Stage {
-    // Before the runtime, which waits for that thread to end.
+    // Dropped before the runtime, which waits for the thread of the blocking task.
     _hold: std::sync::mpsc::Sender<()>,
     runtime: tokio::runtime::Runtime,
 }
@@ -95,7 +93,7 @@ impl Stage {
             .build()
             .unwrap();
         let (hold, end) = std::sync::mpsc::channel();
-        // As long as a blocking task is at work, Tokio does not skip time.
+        // While a blocking task runs, Tokio does not skip time.
         runtime.spawn_blocking(move || end.recv());
         Self {
             _hold: hold,
@@ -119,15 +117,15 @@ fn the_model_explains_every_history_on_memory() {
 #[test]
 fn the_model_explains_every_history_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
-    // It need not survive a loss of power.
+    // The file need not survive a power failure.
     let file = SqliteStore::builder(directory.path().join("model.db")).survives_power_loss(false);
     let stage = Stage::new();
     let store: Arc<dyn SessionStore> = Arc::new(stage.block_on(file.open()).unwrap());
-    // One for all: ids do not meet.
+    // One store for all histories, as ids are random.
     explain_all(&stage, "SQLite", 2000, || Arc::clone(&store));
 }
 
-/// Plays that many histories in a database of a server, if it is installed.
+/// Plays histories in a database of a server, if the server is installed.
 fn explain_all_on(name: &str, histories: u32, server: impl Future<Output = Option<Server>>) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let Some(server) = runtime.block_on(server) else {

@@ -1,67 +1,60 @@
-//! Plays a history against the real thing, side by side with the model.
+//! Plays a history on the library, and has each step checked.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Display,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 
-use poem::{IntoResponse, Request as HttpRequest, Response, http::header};
 use poem_session::{
-    SessionId,
-    clock::{Clock as _, ManualClock, Timestamp},
-    store::{SessionStore, Version},
+    __private::front_end::ClientUpdate,
+    PublicId, SessionId,
+    clock::{Clock as _, ManualClock},
+    store::SessionStore,
 };
-use poem_session_tests::watched::Call;
+use poem_session_tests::{front_end, watched::Call};
 use tokio::task::AbortHandle;
 
 use crate::{
-    application::{self, Process, Script, minutes},
-    board::{Actor, Board, End, Place},
+    application::{Process, Script, minutes},
+    board::{Actor, Board, End, Place, Seen},
     history::{Cookie, Event, PROCESSES, Visit},
-    possible::{Possible, Told},
-    request::{Request, Stage},
-    revoke::Revoke,
-    rules, stored,
-    world::World,
+    ledger::{self, Effect, Ledger, Record},
+    request::Request,
+    rules,
 };
 
-/// The application, its clients, and the model of all of them.
+/// The application, its clients, and the journals of their requests.
 pub(crate) struct Play {
     store: Arc<dyn SessionStore>,
     clock: Arc<ManualClock>,
-    began: Timestamp,
     minute: u64,
     board: Arc<Board>,
     processes: Vec<Process>,
-    possible: Possible,
+    ledger: Ledger,
     actors: BTreeMap<Actor, Known>,
     browser: Option<SessionId>,
-    /// The ids that clients were given.
-    told: Vec<SessionId>,
+    /// The ids that clients were sent.
+    sent: Vec<SessionId>,
     log: Vec<String>,
 }
 
-/// A request or a job of the history's.
+/// A request or a job of the history.
 struct Known {
     process: usize,
     task: AbortHandle,
     role: Role,
+    request: Request,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
-    /// Whether the browser is told the answer.
+    /// A request. The browser receives the response, or somebody else who has presented an old id.
     Visit {
         of_browser: bool,
     },
-    /// Its client has gone away while it saved.
+    /// A request whose client has disconnected while it was being saved.
     Orphan,
     Revoke,
 }
 
-/// Answers what the model cannot explain, if anything.
+/// Plays a history. An error says which property does not hold.
 pub(crate) async fn play(store: Arc<dyn SessionStore>, history: &[Event]) -> Result<(), String> {
     let mut play = Play::new(store);
     let outcome = play.play(history).await;
@@ -76,16 +69,15 @@ impl Play {
             .map(|number| Process::start(number, Arc::clone(&store), &board, &clock))
             .collect();
         Self {
+            ledger: Ledger::new(Arc::clone(&store), clock.now()),
             store,
-            began: clock.now(),
             clock,
             minute: 0,
             board,
             processes,
-            possible: Possible::new(),
             actors: BTreeMap::new(),
             browser: None,
-            told: Vec::new(),
+            sent: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -95,40 +87,35 @@ impl Play {
             self.happen(event).await?;
         }
         self.finish_all().await?;
-        let keys = self.board.keys();
-        let found = stored::sessions(&*self.store, keys, &self.told, self.began, self.clock.now());
-        let found = found.await?;
-        let minute = self.minute;
-        self.possible.see(|world| world.is_stored(&found, minute))
+        self.ledger.check_all(self.board.keys(), self.minute).await
     }
 
     async fn happen(&mut self, event: &Event) -> Result<(), String> {
+        let any = |_: &Place| true;
         match event {
             Event::Begin(visit) => self.begin(visit).await,
             Event::Revoke { process, which } => self.revoke(*process, *which).await,
-            Event::Step(which) => match self.pick(*which, |_| true) {
+            Event::Step(which) => match self.pick(*which, any) {
                 Some(actor) => self.step(actor, true).await,
                 None => Ok(()),
             },
-            Event::Finish(which) => match self.pick(*which, |_| true) {
+            Event::Finish(which) => match self.pick(*which, any) {
                 Some(actor) => self.finish(actor).await,
                 None => Ok(()),
             },
             Event::HoldUp(which) => {
-                let is_call = |place: &Place| matches!(place, Place::Before(_));
-                match self.pick(*which, is_call) {
+                match self.pick(*which, |place| matches!(place, Place::Before(_))) {
                     Some(actor) => self.hold_up(actor).await,
                     None => Ok(()),
                 }
             }
             Event::Fail(which) => {
-                let at_store = |place: &Place| !matches!(place, Place::Handler(_));
-                match self.pick(*which, at_store) {
+                match self.pick(*which, |place| !matches!(place, Place::Handler(_))) {
                     Some(actor) => self.step(actor, false).await,
                     None => Ok(()),
                 }
             }
-            Event::Leave(which) => match self.pick(*which, |_| true) {
+            Event::Leave(which) => match self.pick(*which, any) {
                 Some(actor) => self.leave(actor).await,
                 None => Ok(()),
             },
@@ -138,7 +125,6 @@ impl Play {
                 Ok(())
             }
             Event::Sweep => {
-                // Nobody can tell, but who made a call before they expired, and found either: see `swept`.
                 let swept = self.store.delete_expired(1000, self.clock.now()).await;
                 swept.map(drop).map_err(|error| error.to_string())
             }
@@ -146,7 +132,7 @@ impl Play {
                 let cleared = self.store.clear().await;
                 cleared.map_err(|error| error.to_string())?;
                 self.note("all sessions are removed");
-                self.possible.happens(World::clear);
+                self.ledger.cleared();
                 Ok(())
             }
         }
@@ -172,212 +158,135 @@ impl Play {
     async fn begin(&mut self, visit: &Visit) -> Result<(), String> {
         let id = match visit.cookie {
             Cookie::Current => self.browser,
-            Cookie::Old(_) if self.told.is_empty() => return Ok(()),
-            Cookie::Old(which) => Some(self.told[which % self.told.len()]),
+            Cookie::Old(_) if self.sent.is_empty() => return Ok(()),
+            Cookie::Old(which) => Some(self.sent[which % self.sent.len()]),
         };
-        let of_browser = matches!(visit.cookie, Cookie::Current);
-        let process = &self.processes[visit.process];
-        let endpoint = if visit.exclusive {
-            Arc::clone(&process.exclusive)
-        } else {
-            Arc::clone(&process.open)
-        };
-        let mut request = HttpRequest::builder();
-        if let Some(id) = id {
-            request = request.header(header::COOKIE, format!("__Host-id={}", id.expose()));
-        }
-        let mut request = request.finish();
+        let front_end = self.processes[visit.process].front_end.clone();
         let board = Arc::clone(&self.board);
         let (actor, task) = self.board.spawn(|actor| {
-            request.set_data(Script {
+            let script = Script {
                 board,
                 actor,
                 process: visit.process,
-                parts: Arc::new(visit.parts()),
+                parts: visit.parts(),
                 status: visit.status,
-            });
+            };
+            let exclusive = visit.exclusive;
             async move {
-                use poem::Endpoint as _;
-                let response = endpoint.call(request).await;
+                let request = front_end::Request { id, exclusive };
                 End::Responded(
-                    response.map_or_else(poem::Error::into_response, IntoResponse::into_response),
+                    front_end
+                        .serve(request, |session| script.play(session))
+                        .await,
                 )
             }
         });
-        let role = Role::Visit { of_browser };
-        let process = visit.process;
-        self.actors.insert(
-            actor,
-            Known {
-                process,
-                task,
-                role,
+        let known = Known {
+            process: visit.process,
+            task,
+            role: Role::Visit {
+                of_browser: matches!(visit.cookie, Cookie::Current),
             },
-        );
-        let number = id.and_then(|id| self.told.iter().position(|told| *told == id));
+            request: Request::new(id, visit),
+        };
+        self.actors.insert(actor, known);
+        let number = id.and_then(|id| self.sent.iter().position(|sent| *sent == id));
         self.note(format_args!("{actor} begins with id {number:?}: {visit:?}"));
-        // A session may still be about to be unlocked.
-        let meets_jobs = self.jobs_are_under_way();
-        self.possible.happens(|world| {
-            let mut request = Request::new(id, visit);
-            request.met_others = meets_jobs;
-            for other in world.requests.values_mut() {
-                (request.met_others, other.met_others) = (true, true);
-            }
-            world.requests.insert(actor, request);
-        });
         self.settle().await
     }
 
     async fn revoke(&mut self, process: usize, which: usize) -> Result<(), String> {
-        if self.told.is_empty() {
+        if self.sent.is_empty() {
             return Ok(());
         }
-        let id = self.told[which % self.told.len()];
-        let sessions = self.processes[process].sessions.clone();
-        let (actor, task) = self
-            .board
-            .spawn(|_| async move { End::Revoked(sessions.revoke(&id).await) });
-        let role = Role::Revoke;
-        self.actors.insert(
-            actor,
-            Known {
-                process,
-                task,
-                role,
-            },
-        );
-        self.note(format_args!(
-            "{actor} revokes id {}",
-            which % self.told.len()
-        ));
-        self.possible.happens(|world| {
-            let label = world.label(&id).expect("a client was told");
-            world.revokes.insert(actor, Revoke::new(label));
-        });
+        let number = which % self.sent.len();
+        let id = self.sent[number];
+        let manager = Arc::clone(&self.processes[process].front_end.manager);
+        let revoke = async move { End::Revoked(manager.revoke(id.public()).await) };
+        let (actor, task) = self.board.spawn(|_| revoke);
+        let known = Known {
+            process,
+            task,
+            role: Role::Revoke,
+            request: Request::revoke(id),
+        };
+        self.actors.insert(actor, known);
+        self.note(format_args!("{actor} revokes id {number}"));
         self.settle().await
     }
 
-    /// Lets one go on, or has the store fail it.
+    /// Lets an actor pass a gate, or has its call fail.
     async fn step(&mut self, actor: Actor, may_go: bool) -> Result<(), String> {
         let Some((place, since)) = self.board.place(actor) else {
             return Ok(());
         };
         let verb = if may_go { "goes on" } else { "fails" };
         self.note(format_args!("{actor} {verb}, {place:?}"));
-        match place {
-            Place::Before(call) if may_go => {
-                let version = self.version(call).await;
-                self.board.release(actor, true);
-                // Answered by a store, which takes what time it takes.
-                while !matches!(self.board.place(actor), Some((Place::After(_), _))) {
-                    self.board.changed().await;
-                }
-                self.board.arrived();
-                let takes_over = version != self.version(call).await;
-                self.carried_out(actor, call, takes_over, since)
+        self.board.release(actor, may_go);
+        if let (Place::Before(call), true) = (&place, may_go) {
+            // The store takes the time that it takes.
+            while !matches!(self.board.place(actor), Some((Place::After(_), _))) {
+                self.board.changed().await;
             }
-            Place::Before(call) => {
-                self.board.release(actor, false);
-                self.failed(actor, call, since, false)?;
-                self.settle().await
-            }
-            Place::After(call) => {
-                self.board.release(actor, may_go);
-                if !may_go {
-                    self.failed(actor, call, since, true)?;
-                }
-                self.settle().await
-            }
-            Place::Handler(_) => {
-                self.possible.happens(|world| world.begin_save(actor));
-                self.board.release(actor, true);
-                self.settle().await
+            self.board.arrived();
+            let effect = self.ledger.observe(*call, since, self.minute).await;
+            let effect = effect.map_err(|why| format!("{actor}: {call:?}: {why}"))?;
+            let checked = self.carried_out(actor, *call, effect, since);
+            return checked.map_err(|why| format!("{actor}: {call:?}: {why}"));
+        }
+        if let Some(known) = self.actors.get_mut(&actor) {
+            match place {
+                Place::After(_) if may_go => known.request.client.replied(),
+                Place::Before(call) | Place::After(call) => known.request.fails(call),
+                Place::Handler(_) => known.request.begins_to_save(),
             }
         }
+        self.settle().await
     }
 
-    /// The version of what a call is to lock, whether that has expired or not.
-    async fn version(&self, call: Call) -> Option<Version> {
-        let Call::Lock(key) = call else {
-            return None;
-        };
-        let stored = self.store.load(key, Timestamp::from_millis(0)).await;
-        stored.ok().flatten().map(|stored| stored.version)
-    }
-
-    /// A call has been carried out, with the time at which it was made. If it `takes_over`, it has locked what
-    /// somebody else did not give back.
     fn carried_out(
         &mut self,
         actor: Actor,
         call: Call,
-        takes_over: bool,
+        effect: Effect,
         then: u64,
     ) -> Result<(), String> {
-        let now = self.minute;
-        self.possible
-            .branch("expired", |world| world.swept(then, now))?;
-        let Some(known) = self.actors.get(&actor) else {
-            return Ok(());
-        };
-        let role = known.role;
-        let what = format!("nothing explains why {actor} calls {call:?}");
-        self.possible.branch(&what, |world| {
-            if role == Role::Revoke {
-                return world.revoke_call(actor, call, then);
-            }
-            if world.has_nothing_to_lock(actor) {
-                return Vec::new();
-            }
-            if let Stage::Loading(_) = world.requests[&actor].stage {
-                let mut world = world.clone();
-                world.load_call(actor, call, takes_over, then);
-                return vec![world];
-            }
-            world.save_call(actor, call, takes_over, then)
+        if let Effect::Moved { left, .. } = &effect
+            && let Record::Forward { .. } = left.record
+            && self.is_held(ledger::key(call), actor)
+        {
+            return Err("rotates the id of a session that another request has locked".to_owned());
+        }
+        match self.actors.get_mut(&actor) {
+            Some(known) => known.request.carried_out(call, effect, &self.ledger, then),
+            None if matches!(effect, Effect::Nothing) => Ok(()),
+            None => Err(format!("nobody asked for {effect:?}")),
+        }
+    }
+
+    /// Whether another request uses the session exclusively, and its lease lasts.
+    fn is_held(&self, key: PublicId, actor: Actor) -> bool {
+        self.actors.iter().any(|(other, known)| {
+            // An orphan that is not at a gate may have come to its end.
+            let at_work = known.role != Role::Orphan || self.board.place(*other).is_some();
+            *other != actor && at_work && known.request.holds(key, self.minute)
         })
     }
 
-    /// A call fails, having been carried out or not.
-    fn failed(&mut self, actor: Actor, call: Call, then: u64, done: bool) -> Result<(), String> {
-        let Some(known) = self.actors.get(&actor) else {
-            return Ok(());
-        };
-        let role = known.role;
-        let what = format!("nothing explains why {actor} called {call:?}");
-        self.possible.branch(&what, |world| {
-            let mut next = world.clone();
-            if role == Role::Revoke {
-                next.revoke_fails(actor);
-                vec![next]
-            } else if let Stage::Loading(_) = world.requests[&actor].stage {
-                next.load_fails(actor);
-                vec![next]
-            } else if done {
-                world.save_answer_is_lost(actor, call, then)
-            } else {
-                world.save_fails(actor, call, then)
-            }
-        })
-    }
-
-    /// Lets one go on until it is through, waits for another, or has asked for a lock in vain.
+    /// Lets an actor go on to its end, or until it waits for another.
     async fn finish(&mut self, actor: Actor) -> Result<(), String> {
         self.go_on(actor, |_| false).await
     }
 
-    /// Lets one go on until it is there, or cannot go on.
+    /// Lets an actor go on until `is_there` says so of its gate, or until it waits for another.
     async fn go_on(
         &mut self,
         actor: Actor,
         is_there: impl Fn(&Place) -> bool,
     ) -> Result<(), String> {
         let mut locks = 0;
-        while let Some((place, _)) = self
-            .board
-            .place(actor)
-            .filter(|(place, _)| !is_there(place))
+        while let Some((place, _)) = self.board.place(actor)
+            && !is_there(&place)
         {
             if matches!(place, Place::Before(Call::Lock(_))) {
                 locks += 1;
@@ -411,7 +320,7 @@ impl Play {
             if self.board.everybody().is_empty() && !self.actors.values().any(at_work) {
                 return Ok(());
             }
-            // The leases of the dead run out.
+            // The leases of dead processes expire.
             self.pass(rules::LEASE);
         }
         Err(format!("stuck: {:?}", self.board.everybody()))
@@ -425,62 +334,46 @@ impl Play {
             return Ok(());
         }
         known.role = Role::Orphan;
+        known.request.loses_its_client();
         known.task.abort();
-        self.note(format_args!("the client of {actor} goes away"));
+        self.note(format_args!("the client of {actor} disconnects"));
         let place = self.board.place(actor);
-        // What is being saved is saved to the end; else there is nothing to come of it.
+        // A save that has begun goes on to its end. Any other work is dropped.
         self.turns().await;
         if place.is_none() || self.board.place(actor) != place {
-            self.forget(actor);
+            self.actors.remove(&actor);
         }
         self.settle().await
-    }
-
-    fn forget(&mut self, actor: Actor) {
-        self.actors.remove(&actor);
-        self.possible.happens(|world| {
-            world.requests.remove(&actor);
-            world.revokes.remove(&actor);
-        });
     }
 
     async fn crash(&mut self, number: usize) -> Result<(), String> {
         self.note(format_args!("process {number} dies"));
         let next = Process::start(number, Arc::clone(&self.store), &self.board, &self.clock);
-        let dead = std::mem::replace(&mut self.processes[number], next);
-        dead.alive.store(false, Ordering::Relaxed);
-        let of_it: Vec<Actor> = self
-            .actors
-            .iter()
-            .filter(|(_, known)| known.process == number)
-            .map(|(actor, _)| *actor)
-            .collect();
-        for actor in of_it {
-            self.actors[&actor].task.abort();
-            self.forget(actor);
-        }
+        std::mem::replace(&mut self.processes[number], next).kill();
+        self.actors.retain(|_, known| {
+            if known.process == number {
+                known.task.abort();
+            }
+            known.process != number
+        });
         self.board.kill(number);
         self.settle().await
     }
 
-    /// Waits until everybody stands at a gate, is at the end, or waits for somebody who does.
+    /// Waits until each actor is at a gate, has ended, or waits for another.
     async fn settle(&mut self) -> Result<(), String> {
         self.turns().await;
-        let on_the_way = |actor: &&Actor| self.board.place(**actor).is_none();
-        if self.actors.keys().any(|actor| on_the_way(&actor)) {
-            // Or they are asleep until they try again.
+        let on_the_way = |actor: &Actor| self.board.place(*actor).is_none();
+        if self.actors.keys().any(on_the_way) {
+            // It may sleep before another attempt.
             tokio::time::advance(Duration::from_millis(60)).await;
             self.turns().await;
         }
         for actor in self.board.arrived() {
             if let Some((Place::Handler(seen), _)) = self.board.place(actor) {
-                let now = self.minute;
                 self.note(format_args!("{actor} {seen:?}"));
-                self.save_may_be_over(actor)?;
-                let at_work = self.at_work();
-                self.possible
-                    .see(|world| world.handles(actor, &seen, &at_work, now))
-                    .map_err(|why| format!("{actor}: {why}"))?;
+                let handled = self.handles(actor, &seen);
+                handled.map_err(|why| format!("{actor}: {why}"))?;
             }
         }
         for (actor, end) in self.board.ended() {
@@ -490,92 +383,61 @@ impl Play {
         Ok(())
     }
 
-    /// Everybody who can goes on.
+    /// Lets all tasks run that can.
     async fn turns(&self) {
         for _ in 0..16 {
             tokio::task::yield_now().await;
         }
     }
 
-    /// Whether the library does something by itself.
-    fn jobs_are_under_way(&self) -> bool {
-        let everybody = self.board.everybody();
-        let is_known = |(actor, _): &(Actor, Place)| self.actors.contains_key(actor);
-        !everybody.iter().all(is_known)
-    }
-
-    /// All but those who save for a client that went away, and may be done with that.
-    fn at_work(&self) -> BTreeSet<Actor> {
-        let actors = self.actors.iter();
-        let at_work = |(actor, known): &(&Actor, &Known)| {
-            known.role != Role::Orphan || self.board.place(**actor).is_some()
+    /// A handler has done a part of its work.
+    fn handles(&mut self, actor: Actor, seen: &Seen) -> Result<(), String> {
+        let Some(known) = self.actors.get_mut(&actor) else {
+            return Ok(());
         };
-        actors.filter(at_work).map(|(actor, _)| *actor).collect()
-    }
-
-    fn save_may_be_over(&mut self, actor: Actor) -> Result<(), String> {
-        let now = self.minute;
-        let what = format!("nothing explains why {actor} is done with saving");
-        self.possible
-            .branch(&what, |world| match world.requests[&actor].stage {
-                Stage::Saving { .. } => world.saved(actor, now),
-                _ => vec![world.clone()],
-            })
+        let Some(key) = known.request.handles(seen, self.minute)? else {
+            return Ok(());
+        };
+        // The handler has begun to use the session exclusively.
+        if known.request.holds(key, self.minute) {
+            if self.is_held(key, actor) {
+                return Err("two handlers use one session exclusively".to_owned());
+            }
+            let others = self.actors.iter_mut().filter(|(other, _)| **other != actor);
+            others.for_each(|(_, known)| known.request.is_taken_over(key));
+        }
+        Ok(())
     }
 
     fn end(&mut self, actor: Actor, end: End) -> Result<(), String> {
-        let Some(known) = self.actors.get(&actor) else {
+        let Some(mut known) = self.actors.remove(&actor) else {
             return Ok(());
         };
-        match (known.role, end) {
-            (Role::Visit { of_browser }, End::Responded(response)) => {
-                self.respond(actor, &response, of_browser)?;
+        match end {
+            End::Revoked(result) => {
+                self.note(format_args!("{actor} revoked: {result:?}"));
+                known.request.is_revoked(result.ok())
             }
-            (Role::Revoke, End::Revoked(answer)) => {
-                let answer = answer.ok();
-                self.note(format_args!("{actor} revoked: {answer:?}"));
-                self.possible.see(|world| world.is_revoked(actor, answer))?;
+            End::Responded(response) => {
+                self.note(format_args!("{actor} responds {}", response.status));
+                known
+                    .request
+                    .responds(&response, &self.ledger, self.minute)?;
+                let is_browser = known.role == (Role::Visit { of_browser: true });
+                match response.update {
+                    Some(ClientUpdate::ClearId) if is_browser => self.browser = None,
+                    None | Some(ClientUpdate::ClearId) => {}
+                    Some(ClientUpdate::SetId { id, .. }) => {
+                        if is_browser {
+                            self.browser = Some(id);
+                        }
+                        if !self.sent.contains(&id) {
+                            self.sent.push(id);
+                        }
+                    }
+                }
+                Ok(())
             }
-            (_, end) => return Err(format!("an end of another kind: {end:?}")),
         }
-        self.forget(actor);
-        Ok(())
-    }
-
-    fn respond(
-        &mut self,
-        actor: Actor,
-        response: &Response,
-        of_browser: bool,
-    ) -> Result<(), String> {
-        let status = response.status().as_u16();
-        let told = match application::cookie(response)?.as_deref() {
-            None => Told::Nothing,
-            Some("") => Told::Withdrawn,
-            Some(id) => Told::Id(SessionId::parse(id).map_err(|error| error.to_string())?),
-        };
-        self.note(format_args!("{actor} responds {status}"));
-        self.save_may_be_over(actor)?;
-        let now = self.minute;
-        self.possible.see(|world| {
-            if let Stage::Loading(_) = world.requests[&actor].stage
-                && !world.is_turned_away(actor, status)
-            {
-                return Err(format!("responds {status} without a handler's doing"));
-            }
-            world.responds(actor, status, told, now)
-        })?;
-        match told {
-            Told::Nothing => return Ok(()),
-            Told::Withdrawn if of_browser => self.browser = None,
-            Told::Id(id) if of_browser => self.browser = Some(id),
-            Told::Withdrawn | Told::Id(_) => {}
-        }
-        if let Told::Id(id) = told
-            && !self.told.contains(&id)
-        {
-            self.told.push(id);
-        }
-        Ok(())
     }
 }

@@ -1,356 +1,450 @@
-//! The model of a request: what it knows of its session, and what its handler has done to it.
+//! The journal of a request: what it has seen of its session, and what it has done.
+//!
+//! The journal does not predict the calls of a request. It checks each record and each value that the request
+//! reads, and whether it may be acknowledged or refused.
 
-use std::collections::BTreeMap;
-
-use poem_session::SessionId;
+use poem_session::{PublicId, SessionId, store::Version};
+use poem_session_tests::{front_end::Response, watched::Call};
 
 use crate::{
+    board::Seen,
+    client::Client,
     history::{Field, Op, Visit},
+    ledger::{Data, Effect, Ledger, Live, Record, Stored, key},
+    pending::{Intent, Pending},
     rules,
 };
 
-pub(crate) type Data = BTreeMap<Field, u64>;
-
-/// A record, by its number.
-pub(crate) type Label = usize;
-
-/// A request that is under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 #[allow(
     clippy::struct_excessive_bools,
     reason = "each is a fact that goes with any of the others"
 )]
 pub(crate) struct Request {
-    /// The id that it came with.
-    pub(crate) id: Option<SessionId>,
-    pub(crate) stage: Stage,
-    pub(crate) base: Base,
-    /// Whether the id led to a live session.
-    pub(crate) live: bool,
-    pub(crate) plan: Plan,
-    pub(crate) fresh: bool,
-    /// What was done to each field, in order.
-    done: BTreeMap<Field, Vec<Edit>>,
-    /// What its handler does, in parts; between two of them it saves.
-    pub(crate) parts: Vec<Vec<Op>>,
-    pub(crate) next_part: usize,
-    pub(crate) status: u16,
-    pub(crate) exclusive: bool,
-    /// What the client is to be told.
-    pub(crate) answer: Option<Answer>,
-    /// The lock of an exclusive one.
+    stage: Stage,
+    parts: Vec<Vec<Op>>,
+    next_part: usize,
+    /// The status that the handler returns.
+    status: u16,
+    exclusive: bool,
+    /// Whether this is a job that revokes a session, which is like a request that destroys it.
+    revokes: bool,
+    has_revoked: bool,
+    /// Whether the client presented the id of a live session.
+    pub(crate) was_live: bool,
+    is_new: bool,
+    pub(crate) view: View,
+    /// The key that the record which a save has met forwards to.
+    forward: Option<PublicId>,
+    pub(crate) pending: Pending,
+    pub(crate) client: Client,
     pub(crate) lock: Option<Lock>,
-    /// Whether a renewal of the id that is due is left for another time.
-    pub(crate) puts_off: bool,
-    /// Whether others were under way with it, one of whom may have been about to do it.
-    pub(crate) met_others: bool,
-    /// What the client was to be told before the last save: to be looked after if that adds nothing.
-    pub(crate) early: Option<(Label, u64)>,
-    /// Whether it was.
-    pub(crate) looked_after: bool,
+    /// Whether a call has failed without which the request cannot succeed.
+    pub(crate) failed: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Loading(Look),
-    /// Its handler stands at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Loading,
     Handling,
-    Saving {
-        /// What has come of it, where that is settled.
-        outcome: Option<Outcome>,
-        /// The record that the one it was to be written to has led on to, and that is read next.
-        on: Option<Label>,
-        /// Whether the last call was one that only notes the use.
-        noted: bool,
-        /// What the request knew, and what the client was to be told, before that.
-        before: (Base, Option<Answer>),
-    },
+    Saving,
 }
 
-/// How far the search for the session has come.
+/// The session, as the request has seen it last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum View {
+    /// Nothing was loaded yet.
     Unasked,
-    /// The record led on to this one: for those who see it for the first time only until then.
-    On {
-        to: Label,
-        until: Option<u64>,
+    /// There is no session.
+    Nothing,
+    Live {
+        key: PublicId,
+        version: Version,
+        live: Live,
     },
-    Found,
-    /// A record that was known is to be read again.
-    Again(Label),
-    Failed,
+    Ended {
+        destroyed: bool,
+    },
+    Forward {
+        to: PublicId,
+        until: u64,
+    },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Saved,
-    /// The session has ended, or its lock is lost.
-    Refused,
-    Failed,
-}
-
-/// What a request makes its changes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Base {
-    None,
-    Session(Known),
-    Ended { over: bool },
-}
-
-/// A session as a request knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Known {
-    pub(crate) label: Label,
-    pub(crate) data: Data,
-    pub(crate) version: u64,
-    pub(crate) created: u64,
-    pub(crate) rotated: u64,
-    pub(crate) expires: u64,
-    /// Whether the client knows it by a newer id than this request does.
-    pub(crate) by_old_id: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The lock of an exclusive request.
+#[derive(Debug)]
 pub(crate) struct Lock {
-    pub(crate) label: Label,
+    pub(crate) key: PublicId,
     pub(crate) until: u64,
-    /// Whether its handler runs.
-    pub(crate) held: bool,
-    /// Whether the handler of another has run with it since: whatever is on its way comes too late.
-    pub(crate) fenced_off: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plan {
-    Keep,
-    Regenerate,
-    Reset,
-    Destroy,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Edit {
-    Set(Option<u64>),
-    Add(u64),
-    /// Removes exactly this value.
-    Take(u64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// The id of this record.
-    Id(Label),
-    Withdrawn,
-}
-
-fn apply(edits: &[Edit], value: Option<u64>) -> Option<u64> {
-    edits.iter().fold(value, |value, edit| match *edit {
-        Edit::Set(value) => value,
-        Edit::Add(n) => Some(value.unwrap_or(0) + n),
-        Edit::Take(seen) => value.filter(|value| *value != seen),
-    })
+    /// Whether the handler has begun to run with the lock.
+    is_used: bool,
+    /// Whether another handler has begun to run with the lock since.
+    pub(crate) is_taken_over: bool,
 }
 
 impl Request {
     pub(crate) fn new(id: Option<SessionId>, visit: &Visit) -> Self {
-        let look = id.map_or(Look::Found, |_| Look::Unasked);
         Self {
-            id,
-            stage: Stage::Loading(look),
-            base: Base::None,
-            live: false,
-            plan: Plan::Keep,
-            fresh: true,
-            done: BTreeMap::new(),
+            stage: Stage::Loading,
             parts: visit.parts(),
             next_part: 0,
             status: visit.status,
             exclusive: visit.exclusive,
-            answer: None,
+            revokes: false,
+            has_revoked: false,
+            was_live: false,
+            is_new: true,
+            view: id.map_or(View::Nothing, |_| View::Unasked),
+            forward: None,
+            pending: Pending::default(),
+            client: Client::new(id.map(|id| id.public())),
             lock: None,
-            puts_off: false,
-            met_others: false,
-            early: None,
-            looked_after: false,
+            failed: false,
         }
     }
 
-    fn loaded(&self, field: Field) -> Option<u64> {
-        match (&self.base, self.plan) {
-            (Base::Session(known), Plan::Keep | Plan::Regenerate) => {
-                known.data.get(&field).copied()
-            }
-            _ => None,
-        }
+    pub(crate) fn revoke(id: SessionId) -> Self {
+        let mut job = Self::new(Some(id), &Visit::default());
+        job.pending.intent = Intent::Destroy;
+        job.revokes = true;
+        job
     }
 
-    fn value(&self, field: Field) -> Option<u64> {
-        apply(
-            self.done.get(&field).map_or(&[], Vec::as_slice),
-            self.loaded(field),
-        )
+    /// The client has disconnected: nothing follows a save that has begun.
+    pub(crate) fn loses_its_client(&mut self) {
+        self.next_part = self.parts.len();
+        self.status = 200;
     }
 
-    fn edit(&mut self, field: Field, edit: Edit) {
-        self.done.entry(field).or_default().push(edit);
-        if self.value(field) == self.loaded(field) {
-            // As it was: nothing was changed.
-            self.done.remove(&field);
-        }
-    }
-
-    /// Does what the handler does in its next part, and answers what it reads.
-    pub(crate) fn act_part(&mut self) -> Vec<Option<u64>> {
-        let ops = self.parts[self.next_part].clone();
-        self.next_part += 1;
-        ops.into_iter().map(|op| self.act(op)).collect()
-    }
-
-    fn act(&mut self, op: Op) -> Option<u64> {
-        match op {
-            Op::Read(Field::Flash) => return self.act(Op::Take(Field::Flash)),
-            Op::Read(field) => return self.value(field),
-            Op::Set(field, value) => self.edit(field, Edit::Set(Some(value))),
-            Op::Add(n) => self.edit(Field::Count, Edit::Add(n)),
-            Op::Remove(field) => self.edit(field, Edit::Set(None)),
-            Op::Take(field) => {
-                let seen = self.value(field)?;
-                self.edit(field, Edit::Take(seen));
-                return Some(seen);
-            }
-            Op::Regenerate => {
-                if self.plan == Plan::Keep {
-                    self.plan = Plan::Regenerate;
-                }
-            }
-            Op::Reset => self.leave(Plan::Reset),
-            Op::Destroy => self.leave(Plan::Destroy),
-            Op::Save => unreachable!("between two parts"),
-        }
-        None
-    }
-
-    fn leave(&mut self, plan: Plan) {
-        self.done.clear();
-        self.plan = plan;
-        self.fresh = true;
-    }
-
-    /// Its changes on top of this.
-    pub(crate) fn onto(&self, data: &Data) -> Data {
-        let mut data = data.clone();
-        for (field, edits) in &self.done {
-            match apply(edits, data.get(field).copied()) {
-                Some(value) => data.insert(*field, value),
-                None => data.remove(field),
-            };
-        }
-        data
-    }
-
-    /// What a session would begin with.
-    pub(crate) fn begun(&self) -> Data {
-        self.onto(&Data::new())
-    }
-
-    /// Whether its changes of a field come to something on top of this: what was taken may be gone, or be
-    /// another by now.
-    fn changes(&self, field: Field, data: &Data) -> bool {
-        let edits = &self.done[&field];
-        let value = data.get(&field).copied();
-        let sets = edits.iter().any(|edit| matches!(edit, Edit::Set(_)));
-        sets || apply(edits, value) != value
-    }
-
-    pub(crate) fn changes_anything(&self, data: &Data) -> bool {
-        self.done.keys().any(|field| self.changes(*field, data))
-    }
-
-    /// Sees the session as it is by now.
-    pub(crate) fn advance(&mut self, known: Known) {
-        let changed: Vec<Field> = self.done.keys().copied().collect();
-        for field in changed {
-            let leaves = matches!(self.plan, Plan::Reset | Plan::Destroy);
-            if !leaves && !self.changes(field, &known.data) {
-                self.done.remove(&field);
-            }
-        }
-        self.base = Base::Session(known);
-    }
-
-    /// Its changes are in this record.
-    pub(crate) fn saved_in(&mut self, known: Known) {
-        self.base = Base::Session(known);
-        self.plan = Plan::Keep;
-        self.done.clear();
-    }
-
-    /// Its session is no more, and it is done with that.
-    pub(crate) fn left_with(&mut self, base: Base) {
-        self.base = base;
-        self.plan = Plan::Keep;
-        self.done.clear();
-    }
-
-    pub(crate) fn is_idle(&self) -> bool {
-        self.plan == Plan::Keep && self.done.is_empty()
-    }
-
-    /// Whether it signs out, and begins no more than what would be shown once.
-    pub(crate) fn only_signs_out(&self) -> bool {
-        self.plan == Plan::Destroy && self.begun().keys().all(|field| *field == Field::Flash)
-    }
-
-    /// Whether it signs out, and begins nothing.
-    pub(crate) fn ends(&self) -> bool {
-        self.plan == Plan::Destroy && self.begun().is_empty()
-    }
-
-    /// Whether the session gets a new id because the one it has is old.
-    pub(crate) fn rotates(&self, known: &Known, now: u64) -> bool {
-        let keeps_lock = self.lock.is_some() && !self.is_at_the_end();
-        self.plan == Plan::Keep && !keeps_lock && !self.puts_off && self.is_due(known, now)
-    }
-
-    /// Whether the id is old.
-    pub(crate) fn is_due(&self, known: &Known, now: u64) -> bool {
-        self.live && !known.by_old_id && now.saturating_sub(known.rotated) >= rules::ROTATE_EVERY
-    }
-
-    /// Whether its use alone is to be noted.
-    pub(crate) fn only_notes_use(&self, now: u64) -> bool {
-        match &self.base {
-            Base::Session(known) => self.is_idle() && !self.rotates(known, now),
-            Base::None | Base::Ended { .. } => false,
-        }
-    }
-
-    pub(crate) fn has_lost_its_lock(&self, now: u64) -> bool {
-        let moved_from = |label| match &self.base {
-            // Nobody else knows the new id yet.
-            Base::Session(known) => known.label != label && !known.by_old_id,
-            Base::None => true,
-            Base::Ended { .. } => false,
-        };
-        self.lock
-            .is_some_and(|lock| now >= lock.until && !moved_from(lock.label))
-    }
-
-    /// Whether another has its lock by now, so that what it writes comes too late.
-    pub(crate) fn is_fenced_off(&self, now: u64) -> bool {
-        let fenced_off = self.lock.is_some_and(|lock| lock.fenced_off);
-        fenced_off && !self.only_notes_use(now)
-    }
-
-    /// Whether its handler has done all its work.
-    pub(crate) fn is_at_the_end(&self) -> bool {
+    fn is_at_end(&self) -> bool {
         self.next_part == self.parts.len()
+    }
+
+    pub(crate) fn may_write(&self) -> bool {
+        let discards = self.is_at_end() && self.status >= 500;
+        self.revokes || self.stage == Stage::Saving && !discards
+    }
+
+    /// Whether the client knows the session by an older id than the current one.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        matches!(&self.view, View::Live { key, .. } if self.client.knows() != Some(*key))
+    }
+
+    /// Whether the lock no longer matters, as no other request knows the current id.
+    pub(crate) fn has_moved_from(&self, locked: PublicId) -> bool {
+        match &self.view {
+            View::Live { key, .. } => *key != locked && !self.is_forwarded(),
+            view => *view == View::Nothing,
+        }
+    }
+
+    /// Whether the request uses the session under this key exclusively, and its lease lasts.
+    pub(crate) fn holds(&self, locked: PublicId, now: u64) -> bool {
+        let lock = self.lock.as_ref();
+        let held = lock.is_some_and(|lock| lock.is_used && lock.key == locked && now < lock.until);
+        // When all is saved, another request cannot disturb this one.
+        held && !(self.is_at_end() && self.stage == Stage::Saving && self.pending.is_empty())
+    }
+
+    /// Another handler begins to run with the lock of this session.
+    pub(crate) fn is_taken_over(&mut self, locked: PublicId) {
+        if let Some(lock) = self.lock.as_mut().filter(|lock| lock.key == locked) {
+            lock.is_taken_over = true;
+        }
     }
 }
 
-impl Known {
-    pub(crate) fn use_is_due(&self, now: u64) -> bool {
-        rules::expiry(self.created, now) > self.expires
+/// Calls.
+impl Request {
+    /// A call has been carried out, which was sent at the minute `then`.
+    pub(crate) fn carried_out(
+        &mut self,
+        call: Call,
+        effect: Effect,
+        ledger: &Ledger,
+        then: u64,
+    ) -> Result<(), String> {
+        let key = key(call);
+        let seen = ledger.get(key).filter(|stored| stored.expires > then);
+        let is_current = match (&self.view, seen) {
+            (View::Live { version, .. }, Some(seen)) => seen.version == *version,
+            _ => false,
+        };
+        match (call, effect) {
+            (Call::Load(_), _) if self.is_confirming(key) => self.client.confirms(key, is_current),
+            (Call::Load(_), _) => self.reads(key, seen, then)?,
+            (Call::Lock(_), _) => self.locks(key, seen, then)?,
+            (Call::Touch(_), Effect::Nothing) if is_current => self.has_used(key),
+            (Call::Touch(_), Effect::Nothing) => {}
+            (Call::Replace(_) | Call::Rename(..), Effect::Nothing) if is_current => {
+                return Err("the store refuses a write of the current version".to_owned());
+            }
+            // The session has expired or was cleared, as the handler asked.
+            (Call::Replace(_), Effect::Nothing)
+                if seen.is_none() && self.is_signing_out() && !self.revokes =>
+            {
+                self.has_ended();
+            }
+            (Call::Replace(_) | Call::Rename(..), Effect::Nothing) => self.sees(key, seen),
+            (call, effect) => self.writes(call, effect, then)?,
+        }
+        Ok(())
+    }
+
+    /// A call fails: it is not carried out, or its reply is lost.
+    pub(crate) fn fails(&mut self, call: Call) {
+        self.client.is_left_alone();
+        match call {
+            Call::Touch(_) => {}
+            // A request that cannot lock the session leaves the rotation to another.
+            Call::Lock(_) if self.stage == Stage::Saving => {}
+            Call::Load(key) if self.is_confirming(key) => {
+                self.client.confirms(key, false);
+                self.client.replied();
+            }
+            _ => self.failed = true,
+        }
+    }
+
+    /// Whether a read of this record finds out if the client has a newer id by now.
+    fn is_confirming(&self, key: PublicId) -> bool {
+        self.stage == Stage::Saving && self.client.is_owed(key)
+    }
+
+    fn reads(&mut self, key: PublicId, seen: Option<&Stored>, then: u64) -> Result<(), String> {
+        let has_locked = self.lock.is_some();
+        let expected = match self.view {
+            _ if self.stage == Stage::Saving => self.forward.take(),
+            View::Unasked => self.client.knows(),
+            View::Forward { to, until } if self.revokes || has_locked || then < until => Some(to),
+            View::Live { key, .. } if has_locked => Some(key),
+            _ => None,
+        };
+        if expected != Some(key) {
+            return Err(format!("reads another session than {:?}", self.view));
+        }
+        self.sees(key, seen);
+        Ok(())
+    }
+
+    fn sees(&mut self, key: PublicId, seen: Option<&Stored>) {
+        let view = match seen.map(|stored| (&stored.record, stored.version)) {
+            None if self.view == View::Unasked => View::Nothing,
+            None => View::Ended { destroyed: true },
+            Some((&Record::Tombstone { destroyed }, _)) => View::Ended { destroyed },
+            Some((&Record::Forward { to, until }, _)) => View::Forward { to, until },
+            Some((Record::Live(live), version)) => View::Live {
+                key,
+                version,
+                live: live.clone(),
+            },
+        };
+        if self.stage == Stage::Saving {
+            match &view {
+                View::Live { live, .. } => {
+                    self.pending.merge(&live.data);
+                    if self.client.is_owed(key) {
+                        self.has_used(key);
+                    }
+                }
+                View::Forward { to, .. } => {
+                    self.forward = Some(*to);
+                    return;
+                }
+                _ => {
+                    self.client.may_know_better();
+                    if self.pending.is_empty() {
+                        // A request that only read was to rotate the id. It goes on with what it has read.
+                        return;
+                    }
+                }
+            }
+        }
+        self.view = view;
+    }
+
+    fn locks(&mut self, key: PublicId, seen: Option<&Stored>, then: u64) -> Result<(), String> {
+        if !matches!(self.view, View::Live { key: current, .. } if current == key) {
+            return Err(format!("locks another session than {:?}", self.view));
+        }
+        if self.exclusive && self.stage == Stage::Loading {
+            self.lock = Some(Lock {
+                key,
+                until: then + rules::LEASE,
+                is_used: false,
+                is_taken_over: false,
+            });
+            if seen.is_none() {
+                self.view = View::Ended { destroyed: true };
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a save ends the session and begins no other.
+    pub(crate) fn is_signing_out(&self) -> bool {
+        self.pending.intent == Intent::Destroy && self.pending.alone().is_empty()
+    }
+
+    /// The session has ended, as the handler asked.
+    pub(crate) fn has_ended(&mut self) {
+        self.view = View::Nothing;
+        self.pending = Pending::default();
+        self.has_revoked = self.revokes;
+        self.client.must_forget();
+    }
+
+    /// The changes of the request are in this record.
+    pub(crate) fn is_saved_in(&mut self, key: PublicId, version: Version, live: Live) {
+        self.view = View::Live { key, version, live };
+        self.pending = Pending::default();
+    }
+
+    /// The store has seen that the session is live under this key.
+    pub(crate) fn has_used(&mut self, key: PublicId) {
+        let confirmed = self.is_at_end() || self.failed;
+        self.client.may_keep(key, confirmed);
+    }
+}
+
+/// The handler.
+impl Request {
+    /// The handler has done a part of its work. Returns the key of the session if the handler has begun to use
+    /// it exclusively.
+    pub(crate) fn handles(&mut self, seen: &Seen, now: u64) -> Result<Option<PublicId>, String> {
+        let mut locked = None;
+        match self.stage {
+            _ if self.failed => return Err("a handler runs after a failure".to_owned()),
+            Stage::Loading => {
+                self.begins(now)?;
+                locked = self.lock.as_ref().map(|lock| lock.key);
+            }
+            Stage::Saving => self.is_acknowledged()?,
+            Stage::Handling => return Err("a handler runs without saving".to_owned()),
+        }
+        self.stage = Stage::Handling;
+        let nothing = Data::new();
+        let base = match &self.view {
+            View::Live { live, .. } => &live.data,
+            _ => &nothing,
+        };
+        let is_new = self.is_new;
+        let mut read = Vec::new();
+        for op in std::mem::take(&mut self.parts[self.next_part]) {
+            self.is_new |= matches!(op, Op::Reset | Op::Destroy);
+            read.push(self.pending.act(op, base));
+        }
+        self.next_part += 1;
+        let expected = Seen { is_new, read };
+        if *seen == expected {
+            return Ok(locked);
+        }
+        Err(format!(
+            "the handler finds {seen:?} in place of {expected:?}"
+        ))
+    }
+
+    fn begins(&mut self, now: u64) -> Result<(), String> {
+        match &self.view {
+            View::Live { key, .. } => {
+                (self.was_live, self.is_new) = (true, false);
+                match self.lock.as_mut().filter(|lock| lock.key == *key) {
+                    Some(lock) => lock.is_used = true,
+                    None if self.exclusive => return Err("runs without its lock".to_owned()),
+                    None => {}
+                }
+            }
+            View::Forward { until, .. } if now >= *until && self.lock.is_none() => {
+                self.view = View::Nothing;
+            }
+            View::Nothing => {}
+            View::Ended { .. } if !self.exclusive => {}
+            view => return Err(format!("a handler runs with {view:?}")),
+        }
+        Ok(())
+    }
+
+    /// The handler returns, or saves early.
+    pub(crate) fn begins_to_save(&mut self) {
+        self.stage = Stage::Saving;
+    }
+
+    /// A save has succeeded: all changes are stored, or there was nothing to store.
+    fn is_acknowledged(&mut self) -> Result<(), String> {
+        let data = self.pending.alone();
+        match (&self.view, self.pending.intent) {
+            _ if self.pending.is_empty() => {}
+            (View::Nothing, Intent::Keep | Intent::Regenerate) if data.is_empty() => {}
+            (View::Nothing, Intent::Destroy) if data.is_empty() => {
+                if self.client.knows().is_some() {
+                    self.client.must_forget();
+                    self.client.replied();
+                }
+            }
+            // Another request has destroyed the session first.
+            (View::Ended { destroyed: true }, Intent::Destroy)
+                if data.keys().all(|field| *field == Field::Flash) =>
+            {
+                self.client.may_know_better();
+                self.client.replied();
+                self.pending = Pending::default();
+            }
+            (view, _) => {
+                let pending = &self.pending;
+                return Err(format!(
+                    "acknowledges {pending:?} without a write: {view:?}"
+                ));
+            }
+        }
+        self.pending.clear_edits();
+        Ok(())
+    }
+
+    /// The client receives its response.
+    pub(crate) fn responds(
+        &mut self,
+        response: &Response,
+        ledger: &Ledger,
+        now: u64,
+    ) -> Result<(), String> {
+        match response.status {
+            503 if self.failed => {}
+            _ if self.failed => return Err("a failure is acknowledged".to_owned()),
+            409 => self.is_refused(now)?,
+            status if status == self.status && self.is_at_end() => {
+                if status < 500 {
+                    self.is_acknowledged()?;
+                }
+            }
+            _ => return Err("a status for no reason".to_owned()),
+        }
+        self.client.is_sent(response.update, ledger, now)
+    }
+
+    /// Changes are refused if the session has ended, or if the lock is lost. A request without changes is not.
+    fn is_refused(&self, now: u64) -> Result<(), String> {
+        let has_ended = matches!(self.view, View::Ended { .. });
+        let locks_nothing = self.stage == Stage::Loading && self.exclusive && has_ended;
+        let has_changes = self.stage == Stage::Saving && !self.pending.is_empty();
+        let lock = self.lock.as_ref().filter(|lock| now >= lock.until);
+        let has_lost_lock = lock.is_some_and(|lock| !self.has_moved_from(lock.key));
+        if locks_nothing || has_changes && has_ended || has_lost_lock {
+            return Ok(());
+        }
+        let (pending, view) = (&self.pending, &self.view);
+        Err(format!("refused for no reason: {pending:?}, {view:?}"))
+    }
+
+    /// A job that revokes the session has returned this. `None` is an error.
+    pub(crate) fn is_revoked(&self, result: Option<bool>) -> Result<(), String> {
+        let is_over = !matches!(self.view, View::Live { .. } | View::Unasked);
+        let expected = match result {
+            None => self.failed,
+            Some(ended) => !self.failed && is_over && ended == self.has_revoked,
+        };
+        if expected {
+            return Ok(());
+        }
+        Err(format!("revoking returns {result:?}: {:?}", self.view))
     }
 }

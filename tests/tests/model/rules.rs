@@ -1,19 +1,19 @@
-//! The settings, in minutes.
+//! The settings of the application, in minutes.
 
-/// How long a session lives unused.
+/// The idle timeout.
 pub(crate) const IDLE: u64 = 30;
-/// How long it lives at most.
+/// The absolute timeout.
 pub(crate) const ABSOLUTE: u64 = 45;
-/// How long an id is remembered as ended.
+/// How long a tombstone is kept.
 pub(crate) const RETIRED: u64 = 3;
-/// How old an id gets.
+/// The age at which an id is rotated.
 pub(crate) const ROTATE_EVERY: u64 = 4;
-/// How long the id before it leads to the session still.
+/// How long a new request may follow a forward.
 pub(crate) const GRACE: u64 = 2;
-/// How long a session stays locked after its holder died.
+/// How long a session stays locked after its holder has died.
 pub(crate) const LEASE: u64 = 8;
 
-/// When a session ends that began then and is used now.
+/// When a session expires that was created then and is used now.
 pub(crate) fn expiry(created: u64, now: u64) -> u64 {
     (now + IDLE).min(created + ABSOLUTE)
 }

@@ -1,5 +1,5 @@
-//! What poem-session uses of the crate rand, from shuttle's generator: a schedule that is replayed meets
-//! the same numbers again.
+//! The part of the crate rand that poem-session uses, over the generator of shuttle: a replayed schedule draws
+//! the same numbers.
 
 use std::convert::Infallible;
 
@@ -10,7 +10,7 @@ use rand::{
 };
 use shuttle::rand::RngCore as _;
 
-/// Shuttle's generator.
+/// The generator of shuttle.
 #[derive(Debug)]
 pub struct ShuttleRng(shuttle::rand::rngs::ThreadRng);
 
@@ -31,7 +31,7 @@ impl TryRng for ShuttleRng {
     }
 }
 
-/// The generator of the execution.
+/// The generator of the current execution.
 pub fn rng() -> ShuttleRng {
     ShuttleRng(shuttle::rand::thread_rng())
 }

@@ -1,10 +1,10 @@
-//! Trying many schedules of one test.
+//! Runs one test under many schedules.
 //!
 //! | variable | |
 //! |---|---|
-//! | `POEM_SESSION_SCHEDULES` | how many schedules a test tries of each kind; few unless told otherwise |
-//! | `POEM_SESSION_SEED` | where the choice of schedules begins; the same ones each time unless told otherwise |
-//! | `POEM_SESSION_REPLAY` | the file of a schedule that failed, which is run alone |
+//! | `POEM_SESSION_SCHEDULES` | the number of schedules of each kind; 1000 if it is not set |
+//! | `POEM_SESSION_SEED` | the seed of the schedules; 0 if it is not set |
+//! | `POEM_SESSION_REPLAY` | the file of a failed schedule, to replay that one alone |
 
 use std::{env, future::Future};
 
@@ -16,15 +16,15 @@ use shuttle::{
     },
 };
 
-/// Schedules of each kind in the ordinary run of the tests.
+/// The default number of schedules of each kind.
 const SCHEDULES: usize = 1000;
-/// More than any schedule takes in which somebody gets on.
+/// The most steps of one schedule. A schedule that takes more is a livelock.
 const STEPS: usize = 50_000;
-/// In how many places a schedule leaves its order of priorities. Most faults show with one or two.
+/// The numbers of priority changes in a schedule. Most faults need one or two.
 const PREEMPTIONS: [usize; 2] = [2, 4];
 
-/// Runs a test under random schedules: some choose a task at each step, others give tasks priorities and
-/// change them in a few places.
+/// Runs a test under random schedules. Some choose a task at random at each step. Others give the tasks
+/// priorities, and change the priorities in a few places.
 pub(crate) fn explore<F, Fut>(test: F)
 where
     F: Fn() -> Fut + Send + Sync + Copy + 'static,
@@ -46,7 +46,7 @@ where
     }
 }
 
-/// Runs a test under every schedule there is. Answers how many those are.
+/// Runs a test under every possible schedule. Returns their number.
 pub(crate) fn exhaust<F, Fut>(test: F) -> usize
 where
     F: Fn() -> Fut + Send + Sync + 'static,
@@ -55,7 +55,7 @@ where
     run(DfsScheduler::new(None, false), test)
 }
 
-/// Runs a test under random schedules, each twice. Fails where the second time went another way.
+/// Runs a test under random schedules, each twice. Fails if the second run differs from the first.
 pub(crate) fn repeat<F, Fut>(schedules: usize, test: F)
 where
     F: Fn() -> Fut + Send + Sync + 'static,

@@ -1,7 +1,7 @@
-//! What poem-session uses of Tokio, with tasks and time that shuttle schedules.
+//! The part of Tokio that poem-session uses, with tasks and time that shuttle schedules.
 //!
-//! `sync` is Tokio's own: it needs no runtime. A task is shuttle's, and so is the decision which one goes
-//! on. Time is counted and never waited for: see [`time`].
+//! `sync` is the module of Tokio, which needs no runtime. Tasks belong to shuttle, which decides which of them
+//! runs. Time is counted and never waited for: see [`time`].
 
 pub mod runtime;
 pub mod time;

@@ -1,22 +1,22 @@
-//! The runtime, which is there as long as shuttle runs a test.
+//! The runtime, which exists while shuttle runs a test.
 
 use std::future::Future;
 
 use crate::task::{JoinHandle, spawn};
 
-/// The way to spawn a task.
+/// Spawns tasks.
 #[derive(Debug, Clone)]
 pub struct Handle(());
 
-/// Never met: whatever runs here is run by shuttle.
+/// Never returned, because shuttle runs every test.
 #[derive(Debug, Clone, Copy)]
 pub struct TryCurrentError(());
 
 impl Handle {
-    /// The handle of the execution that this is part of.
+    /// The handle of the current execution.
     ///
     /// # Errors
-    /// None; Tokio's has one.
+    /// None. The function of Tokio has one.
     pub fn try_current() -> Result<Self, TryCurrentError> {
         Ok(Self(()))
     }

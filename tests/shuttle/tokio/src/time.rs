@@ -1,8 +1,8 @@
-//! Time that passes when the scheduler says so.
+//! Time that passes when the scheduler decides.
 //!
-//! An execution has a timeline: what is waited for, in the order of its moments. A task of its own takes
-//! the next of these moments whenever it is scheduled. So everything may be late, as on a machine that is
-//! busy elsewhere, or a process that was stopped; but nothing comes before what was due earlier.
+//! An execution has a timeline: the timers, in the order of their moments. A task moves the time to the next
+//! moment whenever it is scheduled. So each timer may be late, as on a busy machine or in a process that was
+//! stopped, but timers fire in order.
 
 mod timeline;
 
@@ -19,10 +19,10 @@ pub use tokio::time::MissedTickBehavior;
 
 use self::timeline::{TIMELINE, Timer};
 
-/// No execution comes to a moment after this one.
+/// The end of the timeline. No execution gets there.
 const END: Duration = Duration::from_hours(24 * 365);
 
-/// Whoever waits for so long, or a good part of it, waits for ever.
+/// A wait of this length, or of a large part of it, never ends.
 pub const NEVER: Duration = Duration::from_hours(24 * 36_500);
 
 /// A moment of the execution, counted from its beginning.
@@ -30,7 +30,7 @@ pub const NEVER: Duration = Duration::from_hours(24 * 36_500);
 pub struct Instant(Duration);
 
 impl Instant {
-    /// The present.
+    /// The current moment.
     pub fn now() -> Self {
         Self(TIMELINE.now())
     }
@@ -60,7 +60,7 @@ impl AddAssign<Duration> for Instant {
 #[must_use = "it waits only when it is polled"]
 pub struct Sleep {
     until: Instant,
-    /// Its place in the timeline, once it is waiting.
+    /// The place in the timeline, once the wait has begun.
     timer: Option<Timer>,
 }
 
@@ -82,17 +82,17 @@ impl Future for Sleep {
     }
 }
 
-/// Waits until so much time has passed, or longer.
+/// Waits for at least this time.
 pub fn sleep(duration: Duration) -> Sleep {
     sleep_until(Instant::now() + duration)
 }
 
-/// Waits until the moment has come.
+/// Waits until this moment.
 pub fn sleep_until(until: Instant) -> Sleep {
     Sleep { until, timer: None }
 }
 
-/// The time was over before the future was done.
+/// The time limit passed before the future was ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed(());
 
@@ -104,10 +104,10 @@ impl fmt::Display for Elapsed {
 
 impl std::error::Error for Elapsed {}
 
-/// Runs a future for so long at most.
+/// Runs a future with a time limit.
 ///
 /// # Errors
-/// [`Elapsed`] where it was not done by then; it is then dropped.
+/// [`Elapsed`] if the future was not ready by then. The future is dropped.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
     let (mut future, mut end) = (pin!(future), pin!(sleep(limit)));
     poll_fn(|context| match future.as_mut().poll(context) {
@@ -124,7 +124,7 @@ pub struct Interval {
     period: Duration,
 }
 
-/// The present, and then a moment every `period`.
+/// The current moment, and then one every `period`.
 pub fn interval(period: Duration) -> Interval {
     Interval {
         next: Instant::now(),
@@ -133,7 +133,7 @@ pub fn interval(period: Duration) -> Interval {
 }
 
 impl Interval {
-    /// Changes nothing: a moment that was missed is made up for by the next one.
+    /// Has no effect: missed moments are delivered one after the other.
     pub fn set_missed_tick_behavior(&mut self, _behavior: MissedTickBehavior) {}
 
     /// Waits for the next moment.

@@ -1,4 +1,4 @@
-//! Requests that are given up half way.
+//! Requests that are cancelled half way.
 
 use std::sync::{
     Arc,
@@ -8,19 +8,19 @@ use std::sync::{
 use shuttle::future::spawn;
 use tokio::time::NEVER;
 
-use super::world::{World, settings};
+use super::world::{World, defaults};
 use crate::explore::explore;
 
 /// Conformance 1.28, 2.2
 #[test]
-fn a_save_that_is_given_up_loses_nothing_and_holds_nobody_up() {
+fn a_cancelled_save_loses_nothing_and_blocks_nobody() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let made = Arc::new(AtomicU32::new(0));
-        let given_up = world.process(0).open(&id).await;
+        let cancelled = world.process(0).open(&id).await;
         let task = {
-            let (session, made) = (given_up.clone(), Arc::clone(&made));
+            let (session, made) = (cancelled.clone(), Arc::clone(&made));
             spawn(async move {
                 for more in [1, 10] {
                     session
@@ -45,27 +45,27 @@ fn a_save_that_is_given_up_loses_nothing_and_holds_nobody_up() {
         for other in others {
             other.await.expect("a task").expect("it was saved");
         }
-        // Over, or given up: then what it made is in the store, or due still.
+        // If the task was cancelled, its changes are in the store or still pending.
         drop(task.await);
-        given_up.save().await.expect("it was saved");
+        cancelled.save().await.expect("it was saved");
         let found = world.page(&id).await.expect("it lives");
         assert_eq!(found.count, made.load(Ordering::Relaxed));
     });
 }
 
-/// The lease has no end here but that it is given back.
+/// The lease never expires here, so it must be released.
 ///
 /// Conformance 1.28, 2.6
 #[test]
-fn who_gives_up_waiting_for_a_lock_leaves_it_to_the_next() {
+fn a_request_that_is_cancelled_while_it_waits_for_a_lock_leaves_the_lock_free() {
     explore(|| async {
-        let world = World::new(|builder| builder.lock_lease(NEVER).lock_timeout(NEVER));
+        let world = World::new(|config| (config.lock_lease, config.lock_timeout) = (NEVER, NEVER));
         let id = world.begin().await;
         let lockers = [0, 1, 2].map(|number| {
             let process = world.process(number);
             spawn(async move {
                 let session = process.open(&id).await;
-                let lock = session.lock().await.expect("it is free in the end");
+                let lock = session.lock().await.expect("the lock becomes free");
                 session.set_one(1).expect("it fits");
                 session.save().await.expect("it was saved");
                 drop(lock);
@@ -74,10 +74,10 @@ fn who_gives_up_waiting_for_a_lock_leaves_it_to_the_next() {
         lockers[0].abort();
         lockers[1].abort();
         for locker in lockers {
-            // Done, or given up.
+            // Finished or cancelled.
             drop(locker.await);
         }
         let session = world.process(1).open(&id).await;
-        drop(session.lock().await.expect("nobody is left who holds it"));
+        drop(session.lock().await.expect("nobody holds it any more"));
     });
 }

@@ -1,4 +1,4 @@
-//! How far off a store is.
+//! The distance between a process and the store.
 
 use std::{
     future::{Future, poll_fn},
@@ -10,15 +10,15 @@ use poem_session::store::{StoreError, StoreErrorKind};
 
 use super::watched::{Call, Watch};
 
-/// One process's way to a store that several share. Whatever else there is to do may be done before a call
-/// arrives, and before its answer is back.
+/// The distance between one process and the store that several share. Other tasks may run before a call arrives
+/// at the store, and before its reply arrives.
 #[derive(Debug, Default)]
 pub(crate) struct Distance {
     cut_off: AtomicBool,
 }
 
 impl Distance {
-    /// From now on calls fail, or arrive again.
+    /// Sets whether all calls fail from now on.
     pub(crate) fn cut_off(&self, cut_off: bool) {
         self.cut_off.store(cut_off, Ordering::Relaxed);
     }
@@ -35,14 +35,14 @@ impl Watch for Distance {
             let action = "reaching a store that is cut off";
             return Err(StoreError::new(StoreErrorKind::Unavailable, action));
         }
-        let answer = work.await;
+        let reply = work.await;
         others_go_on().await;
-        answer
+        reply
     }
 }
 
-/// Lets the scheduler choose who goes on. This is no yield, which would say to it that there is nothing to do
-/// here.
+/// Lets the scheduler choose the task that goes on. A yield would tell the scheduler that this task has nothing
+/// to do.
 async fn others_go_on() {
     let mut asked = false;
     poll_fn(|context| {

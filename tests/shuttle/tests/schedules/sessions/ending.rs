@@ -1,4 +1,4 @@
-//! A session that ends while others are at work with it.
+//! A session that ends while other requests use it.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use shuttle::{
 };
 use tokio::time::NEVER;
 
-use super::world::{Page, World, settings};
+use super::world::{Page, World, defaults};
 use crate::explore::explore;
 
 type Saved = Result<SessionId, SaveError>;
 
-/// Opens the session, does something with it, and saves it. Answers the id that its client is told then.
+/// Opens the session, calls `act`, and saves it. Returns the id that its client would be sent.
 fn act(world: &World, number: usize, id: SessionId, act: fn(&Session<Page>)) -> JoinHandle<Saved> {
     let process = world.process(number);
     spawn(async move {
-        // It may have ended already, as it does for a late request.
-        let session = process.sessions.open(&id).await;
+        // For a late request it may have ended already.
+        let session = process.front_end.manager.open(&id).await;
         let session = session.map_err(|_| SaveError::Ended)?;
         act(&session);
         session.save().await.map(|()| session.id())
@@ -39,7 +39,7 @@ fn is_saved(saved: &Saved) -> bool {
 #[test]
 fn of_parallel_regenerates_one_id_is_live_and_no_third_record_is_left() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let tasks = [0, 1, 2].map(|number| act(&world, number, id, Session::regenerate));
         let mut live = Vec::new();
@@ -55,17 +55,17 @@ fn of_parallel_regenerates_one_id_is_live_and_no_third_record_is_left() {
             Some(3)
         );
         assert!(!world.lives(&id).await);
-        // The session, and the mark that the old one has ended.
+        // The session and a tombstone.
         assert_eq!(world.store.len(), 2);
     });
 }
 
 /// Conformance 1.11
 #[test]
-fn an_end_that_is_asked_for_while_the_session_is_saved_is_not_forgotten() {
+fn an_end_that_is_requested_during_a_save_is_carried_out() {
     explore(|| async {
         for end in [Session::regenerate, Session::destroy, Session::reset] {
-            let world = World::new(settings);
+            let world = World::new(defaults);
             let id = world.begin().await;
             let session = world.process(0).open(&id).await;
             session.set_one(1).expect("it fits");
@@ -79,14 +79,14 @@ fn an_end_that_is_asked_for_while_the_session_is_saved_is_not_forgotten() {
     });
 }
 
-/// Neither at once, nor when the mark of its end is gone as well.
+/// Neither at once nor after the tombstone has expired.
 ///
 /// Conformance 2.3, 2.4
 #[test]
 fn nothing_revives_a_session_that_was_destroyed() {
     const RETIRED: Duration = Duration::from_millis(1);
     explore(|| async {
-        let world = World::new(|builder| builder.retired_for(RETIRED));
+        let world = World::new(|config| config.retired_for = RETIRED);
         let id = world.begin().await;
         let passing = spawn(async {
             for _ in 0..thread_rng().gen_range(0..2) {
@@ -109,15 +109,15 @@ fn nothing_revives_a_session_that_was_destroyed() {
         }
         passing.await.expect("a task");
         assert!(!world.lives(&id).await);
-        assert!(world.store.len() <= 1, "the mark that it has ended");
+        assert!(world.store.len() <= 1, "the tombstone");
     });
 }
 
 /// Conformance 2.3
 #[test]
-fn what_was_saved_before_a_regenerate_goes_with_it_and_nothing_else_does() {
+fn changes_saved_before_a_regenerate_move_to_the_new_id_and_later_ones_are_refused() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let one = act(&world, 0, id, |session| {
             session.set_one(1).expect("it fits");
@@ -129,7 +129,7 @@ fn what_was_saved_before_a_regenerate_goes_with_it_and_nothing_else_does() {
         let next = next.await.expect("a task").expect("nobody else ends it");
         let one = is_saved(&one.await.expect("a task"));
         let two = is_saved(&two.await.expect("a task"));
-        let found = world.page(&next).await.expect("it lives");
+        let found = world.page(&next).await.expect("it is live");
         assert_eq!((found.one.is_some(), found.count == 1), (one, two));
         assert!(!world.lives(&id).await);
         assert_eq!(world.store.len(), 2);
@@ -138,9 +138,9 @@ fn what_was_saved_before_a_regenerate_goes_with_it_and_nothing_else_does() {
 
 /// Conformance 2.3, 2.5
 #[test]
-fn of_a_destroy_and_a_regenerate_the_first_counts() {
+fn of_a_destroy_and_a_regenerate_only_the_first_succeeds() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let end = act(&world, 0, id, Session::destroy);
         let next = act(&world, 1, id, Session::regenerate);
@@ -156,9 +156,9 @@ fn of_a_destroy_and_a_regenerate_the_first_counts() {
 
 /// Conformance 2.3
 #[test]
-fn a_session_can_be_destroyed_by_two_at_once() {
+fn two_requests_can_destroy_a_session_at_the_same_time() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let one = world.process(0).open(&id).await;
         let other = world.process(1).open(&id).await;
@@ -175,20 +175,23 @@ fn a_session_can_be_destroyed_by_two_at_once() {
 
 /// Conformance 1.27, 2.3
 #[test]
-fn who_revokes_a_session_and_is_told_so_has_ended_it() {
+fn a_revoke_that_returns_true_has_ended_the_session() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let next = act(&world, 0, id, Session::regenerate);
         let writer = act(&world, 0, id, |session| {
             session.set_one(1).expect("it fits");
         });
         let process = world.process(1);
-        let revoking = spawn(async move { process.sessions.revoke(&id).await });
-        let revoked = revoking.await.expect("a task").expect("the store answers");
+        let revoking = spawn(async move { process.front_end.manager.revoke(id.public()).await });
+        let revoked = revoking
+            .await
+            .expect("a task")
+            .expect("the store is reachable");
         let next = next.await.expect("a task");
         is_saved(&writer.await.expect("a task"));
-        assert_ne!(revoked, is_saved(&next), "either ends it, and only once");
+        assert_ne!(revoked, is_saved(&next), "one of the two ends it");
         if let Ok(next) = next {
             assert!(world.lives(&next).await);
         }
@@ -196,13 +199,13 @@ fn who_revokes_a_session_and_is_told_so_has_ended_it() {
     });
 }
 
-/// Nobody looks after it by the clock here.
+/// The store is never polled here.
 ///
 /// Conformance 1.32, 2.3
 #[test]
-fn who_waits_for_the_end_of_a_session_is_told_of_it() {
+fn a_task_that_waits_for_the_end_of_a_session_is_woken() {
     explore(|| async {
-        let world = World::of(1, |builder| builder.end_poll_interval(NEVER));
+        let world = World::of(1, |config| config.end_poll_interval = NEVER);
         let id = world.begin().await;
         let session = world.process(0).open(&id).await;
         let waiting = spawn(async move { session.ended().await });

@@ -1,16 +1,16 @@
-//! Writers of one session that meet.
+//! Requests that change one session at the same time.
 
 use poem_session::Session;
 use shuttle::future::spawn;
 
-use super::world::{Page, World, page, settings};
+use super::world::{Page, World, defaults, page};
 use crate::explore::explore;
 
 /// Conformance 2.1
 #[test]
 fn changes_of_different_fields_all_survive() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let changes: [fn(&Session<Page>); 3] = [
             |session| session.set_one(1).expect("it fits"),
@@ -42,7 +42,7 @@ fn changes_of_different_fields_all_survive() {
 #[test]
 fn no_increment_is_lost() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let tasks = (0..3).map(|number| {
             let process = world.process(number);
@@ -57,17 +57,17 @@ fn no_increment_is_lost() {
         for task in tasks.collect::<Vec<_>>() {
             task.await.expect("a task");
         }
-        assert_eq!(world.page(&id).await.expect("it lives").count, 6);
+        assert_eq!(world.page(&id).await.expect("it is live").count, 6);
     });
 }
 
-/// With another request of the session under way.
+/// Another request changes the session at the same time.
 ///
 /// Conformance 2.1, 2.2
 #[test]
-fn what_two_tasks_save_through_one_handle_is_stored_when_they_have() {
+fn changes_of_two_tasks_with_one_handle_are_stored_when_their_saves_return() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let session = world.process(0).open(&id).await;
         let set: [fn(&Session<Page>); 2] = [
@@ -95,21 +95,21 @@ fn what_two_tasks_save_through_one_handle_is_stored_when_they_have() {
         for task in tasks {
             task.await.expect("a task");
         }
-        assert_eq!(world.page(&id).await.expect("it lives").count, 3);
+        assert_eq!(world.page(&id).await.expect("it is live").count, 3);
     });
 }
 
 /// Conformance 2.2
 #[test]
-fn reading_a_session_again_while_it_is_saved_loses_nothing() {
+fn a_reload_during_a_save_loses_nothing() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let session = world.process(0).open(&id).await;
         let (again, process) = (session.clone(), world.process(1));
         let reading = spawn(async move {
             again.update_count(|count| *count += 1).expect("a number");
-            again.reload().await.expect("the store answers");
+            again.reload().await.expect("the store is reachable");
             again.update_count(|count| *count += 10).expect("a number");
         });
         let writing = spawn(async move {
@@ -126,17 +126,17 @@ fn reading_a_session_again_while_it_is_saved_loses_nothing() {
         reading.await.expect("a task");
         writing.await.expect("a task").expect("it was saved");
         session.save().await.expect("it was saved");
-        assert_eq!(world.page(&id).await.expect("it lives").count, 1111);
+        assert_eq!(world.page(&id).await.expect("it is live").count, 1111);
     });
 }
 
-/// One task sets the field back to what is stored while another one saves it.
+/// One task sets a field back to the stored value while another task saves it.
 ///
 /// Conformance 2.1
 #[test]
-fn of_two_changes_made_through_one_handle_the_later_one_stands() {
+fn of_two_changes_through_one_handle_the_later_one_is_stored() {
     explore(|| async {
-        let world = World::new(settings);
+        let world = World::new(defaults);
         let id = world.begin().await;
         let session = world.process(0).open(&id).await;
         session.set_one(1).expect("it fits");
@@ -150,7 +150,7 @@ fn of_two_changes_made_through_one_handle_the_later_one_stands() {
         for task in [first, second] {
             task.await.expect("a task").expect("it was saved");
         }
-        let found = world.page(&id).await.expect("it lives");
+        let found = world.page(&id).await.expect("it is live");
         assert_eq!((found.one, found.two), (None, Some(2)));
     });
 }

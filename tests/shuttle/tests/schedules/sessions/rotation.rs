@@ -1,52 +1,58 @@
-//! An id that is renewed on schedule while requests are under way.
+//! Id rotation during parallel requests.
 
 use std::time::Duration;
 
-use poem_session::{Session, SessionsBuilder};
+use poem_session::{Session, SessionConfig, id::SessionId};
 use shuttle::future::spawn;
 
-use super::world::{Page, World, page};
+use super::world::{Page, World, page, sent};
 use crate::explore::explore;
 
-/// What a handler does.
-type Act = fn(&Session<Page>) -> poem::Result<()>;
+/// The work of a handler.
+type Act = fn(&Session<Page>);
 
 const EVERY: Duration = Duration::from_mins(15);
 
-fn rotating(builder: SessionsBuilder) -> SessionsBuilder {
-    builder.rotate_every(EVERY)
+fn rotating(config: &mut SessionConfig) {
+    config.rotate_every = Some(EVERY);
+}
+
+/// A new session whose id is due for rotation.
+async fn due(world: &World) -> SessionId {
+    let sets = |session: &Session<Page>| session.set_three(3).expect("it fits");
+    let response = world.process(0).visit(None, sets).await;
+    tokio::time::sleep(EVERY).await;
+    sent(&response).expect("a new session")
 }
 
 /// Conformance 2.7
 #[test]
-fn a_renewal_during_parallel_requests_signs_nobody_out_and_loses_nothing() {
+fn a_rotation_during_parallel_requests_signs_nobody_out_and_loses_nothing() {
     explore(|| async {
         let world = World::new(rotating);
         let first = world.process(0);
-        let reply = first.visit(None, |session| Ok(session.set_three(3)?)).await;
-        let cookie = reply.cookie().expect("a new session");
-        tokio::time::sleep(EVERY).await;
+        let id = due(&world).await;
 
         let acts: [Act; 3] = [
-            |session| Ok(session.set_one(1)?),
-            |session| Ok(session.update_count(|count| *count += 1)?),
+            |session| session.set_one(1).expect("it fits"),
+            |session| session.update_count(|count| *count += 1).expect("a number"),
             |session| {
-                session.set_two(2)?;
-                Ok(session.update_count(|count| *count += 1)?)
+                session.set_two(2).expect("it fits");
+                session.update_count(|count| *count += 1).expect("a number");
             },
         ];
         let tasks = (0..).zip(acts).map(|(number, act)| {
-            let (process, cookie) = (world.process(number), cookie.clone());
-            spawn(async move { process.visit(Some(&cookie), act).await })
+            let process = world.process(number);
+            spawn(async move { process.visit(Some(id), act).await })
         });
-        let mut told = Vec::new();
+        let mut ids = Vec::new();
         for task in tasks.collect::<Vec<_>>() {
-            let reply = task.await.expect("a task");
-            assert_eq!(reply.status(), 200);
-            told.extend(reply.cookie());
+            let response = task.await.expect("a task");
+            assert_eq!(response.status, 200);
+            ids.extend(sent(&response));
         }
-        assert_eq!(told.len(), 1, "one renewal, of which one request tells");
-        assert_ne!(told[0], cookie);
+        assert_eq!(ids.len(), 1, "one rotation, which one response sends");
+        assert_ne!(ids[0], id);
 
         let expected = Page {
             one: Some(1),
@@ -54,51 +60,43 @@ fn a_renewal_during_parallel_requests_signs_nobody_out_and_loses_nothing() {
             three: Some(3),
             count: 2,
         };
-        for cookie in [told.remove(0), cookie] {
+        for id in [ids[0], id] {
             let expected = expected.clone();
             let looks = move |session: &Session<Page>| {
                 assert_eq!(page(session), expected);
-                Ok(())
             };
-            let reply = first.visit(Some(&cookie), looks).await;
-            assert_eq!(reply.status(), 200);
+            assert_eq!(first.visit(Some(id), looks).await.status, 200);
         }
-        assert_eq!(world.store.len(), 2, "the session, and the way to it");
+        assert_eq!(world.store.len(), 2, "the session and the forward to it");
     });
 }
 
 /// Conformance 2.3, 2.7
 #[test]
-fn a_renewal_cannot_undo_a_sign_out() {
+fn a_rotation_cannot_undo_a_sign_out() {
     explore(|| async {
         let world = World::new(rotating);
         let first = world.process(0);
-        let reply = first.visit(None, |session| Ok(session.set_three(3)?)).await;
-        let cookie = reply.cookie().expect("a new session");
-        tokio::time::sleep(EVERY).await;
+        let id = due(&world).await;
 
         let acts: [Act; 2] = [
-            |session| Ok(session.set_one(1)?),
-            |session| {
-                session.destroy();
-                Ok(())
-            },
+            |session| session.set_one(1).expect("it fits"),
+            Session::destroy,
         ];
         let tasks = (0..).zip(acts).map(|(number, act)| {
-            let (process, cookie) = (world.process(number), cookie.clone());
-            spawn(async move { process.visit(Some(&cookie), act).await })
+            let process = world.process(number);
+            spawn(async move { process.visit(Some(id), act).await })
         });
-        let mut cookies = vec![cookie.clone()];
+        let mut ids = vec![id];
         for task in tasks.collect::<Vec<_>>() {
-            let reply = task.await.expect("a task");
-            cookies.extend(reply.cookie());
+            let response = task.await.expect("a task");
+            ids.extend(sent(&response));
         }
-        for cookie in cookies {
+        for id in ids {
             let looks = |session: &Session<Page>| {
                 assert!(session.is_new());
-                Ok(())
             };
-            assert_eq!(first.visit(Some(&cookie), looks).await.status(), 200);
+            assert_eq!(first.visit(Some(id), looks).await.status, 200);
         }
     });
 }

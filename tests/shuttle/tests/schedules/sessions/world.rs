@@ -1,16 +1,10 @@
 //! An application under test: one store, the processes that share it, and its time.
 
-use std::{
-    future::{Future, ready},
-    sync::Arc,
-};
+use std::{future::Future, sync::Arc};
 
-use poem::{
-    Endpoint as _, EndpointExt as _, FromRequest as _, Request, Response, Result, endpoint::make,
-    http::header,
-};
 use poem_session::{
-    OpenError, Session, SessionData, Sessions, SessionsBuilder,
+    __private::front_end::ClientUpdate,
+    OpenError, RequestError, Session, SessionConfig, SessionData,
     clock::{Clock, Timestamp},
     id::SessionId,
     store::MemoryStore,
@@ -18,9 +12,13 @@ use poem_session::{
 use shuttle::rand::{Rng as _, thread_rng};
 use tokio::time::{Instant, NEVER};
 
-use super::{distance::Distance, watched::Watched};
+use super::{
+    distance::Distance,
+    front_end::{FrontEnd, Request, Response},
+    watched::Watched,
+};
 
-/// What its sessions hold.
+/// The data of its sessions.
 #[derive(SessionData, Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) one: Option<u32>,
@@ -37,8 +35,8 @@ pub(crate) struct World {
 
 #[derive(Clone)]
 pub(crate) struct Process {
-    pub(crate) sessions: Sessions,
-    pub(crate) way: Arc<Distance>,
+    pub(crate) front_end: FrontEnd,
+    pub(crate) distance: Arc<Distance>,
 }
 
 /// The time of the execution.
@@ -52,30 +50,29 @@ impl Clock for Timeline {
 }
 
 /// The default settings.
-pub(crate) fn settings(builder: SessionsBuilder) -> SessionsBuilder {
-    builder
-}
+pub(crate) fn defaults(_config: &mut SessionConfig) {}
 
 impl World {
-    /// One process, or two: as chance wills.
-    pub(crate) fn new(configure: impl Fn(SessionsBuilder) -> SessionsBuilder) -> Self {
+    /// One process or two, at random.
+    pub(crate) fn new(configure: impl Fn(&mut SessionConfig)) -> Self {
         Self::of(thread_rng().gen_range(1..=2), configure)
     }
 
-    /// So many processes. The time limit of a call is none, unless `configure` sets one: time may pass at any
-    /// moment.
-    pub(crate) fn of(
-        processes: usize,
-        configure: impl Fn(SessionsBuilder) -> SessionsBuilder,
-    ) -> Self {
+    /// Several processes. Calls of the store have no time limit unless `configure` sets one, because time may
+    /// pass at any moment.
+    pub(crate) fn of(processes: usize, configure: impl Fn(&mut SessionConfig)) -> Self {
         let store = Arc::new(MemoryStore::new());
+        let mut config = SessionConfig::default();
+        config.store_timeout = NEVER;
+        configure(&mut config);
         let processes = (0..processes).map(|_| {
-            let way = Arc::<Distance>::default();
-            let distant = Watched::new(Arc::clone(&store) as _, Arc::clone(&way));
-            let builder = Sessions::builder(distant).clock(Timeline);
-            let sessions = configure(builder.store_timeout(NEVER)).build();
-            let sessions = sessions.expect("the settings go together");
-            Process { sessions, way }
+            let distance = Arc::<Distance>::default();
+            let distant = Watched::new(Arc::clone(&store) as _, Arc::clone(&distance));
+            let front_end = FrontEnd::new(Arc::new(distant), Arc::new(Timeline), &config);
+            Process {
+                front_end,
+                distance,
+            }
         });
         let processes = processes.collect();
         Self { store, processes }
@@ -88,23 +85,23 @@ impl World {
 
     /// A session that is stored.
     pub(crate) async fn begin(&self) -> SessionId {
-        let sessions = &self.processes[0].sessions;
-        let session = sessions.create::<Page>().expect("one struct");
+        let manager = &self.processes[0].front_end.manager;
+        let session = manager.create::<Page>().expect("one struct");
         session.set_three(3).expect("it fits");
-        session.save().await.expect("room");
+        session.save().await.expect("the store has space");
         session.id()
     }
 
-    /// What a session holds, if it lives.
+    /// The data of a session, if it is live.
     pub(crate) async fn page(&self, id: &SessionId) -> Option<Page> {
-        match self.processes[0].sessions.open::<Page>(id).await {
+        match self.processes[0].front_end.manager.open::<Page>(id).await {
             Ok(session) => Some(page(&session)),
             Err(OpenError::NotFound) => None,
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// Whether a session lives.
+    /// Whether a session is live.
     pub(crate) async fn lives(&self, id: &SessionId) -> bool {
         self.page(id).await.is_some()
     }
@@ -112,55 +109,46 @@ impl World {
 
 impl Process {
     pub(crate) async fn open(&self, id: &SessionId) -> Session<Page> {
-        self.sessions.open(id).await.expect("it lives")
+        let session = self.front_end.manager.open(id).await;
+        session.expect("the session is live")
     }
 
-    /// Sends a request, whose handler does `act` with its session.
-    pub(crate) async fn visit<F>(&self, cookie: Option<&str>, act: F) -> Reply
-    where
-        F: Fn(&Session<Page>) -> Result<()> + Send + Sync + 'static,
-    {
-        let act = move |session: Session<Page>| ready(act(&session));
-        self.handle(cookie, act).await
+    /// Sends a request whose handler calls `act` with its session.
+    pub(crate) async fn visit(
+        &self,
+        id: Option<SessionId>,
+        act: impl Fn(&Session<Page>),
+    ) -> Response {
+        self.handle(id, async |session| {
+            act(&session);
+            Ok(())
+        })
+        .await
     }
 
-    /// Sends a request, whose handler is `act`.
-    pub(crate) async fn handle<F, Fut>(&self, cookie: Option<&str>, act: F) -> Reply
+    /// Sends a request whose handler is `act`.
+    pub(crate) async fn handle<F, Fut>(&self, id: Option<SessionId>, act: F) -> Response
     where
-        F: Fn(Session<Page>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<()>> + Send,
+        F: FnOnce(Session<Page>) -> Fut,
+        Fut: Future<Output = Result<(), RequestError>>,
     {
-        let act = Arc::new(act);
-        let endpoint = make(move |request: Request| {
-            let act = Arc::clone(&act);
-            async move { act(Session::from_request_without_body(&request).await?).await }
-        });
-        let endpoint = endpoint.with(self.sessions.clone());
-        let mut request = Request::builder();
-        if let Some(cookie) = cookie {
-            request = request.header(header::COOKIE, cookie);
-        }
-        Reply(endpoint.get_response(request.finish()).await)
+        let exclusive = false;
+        let handler = async |session| act(session).await.map(|()| 200);
+        self.front_end
+            .serve(Request { id, exclusive }, handler)
+            .await
     }
 }
 
-/// What a visitor gets back.
-pub(crate) struct Reply(Response);
-
-impl Reply {
-    pub(crate) fn status(&self) -> u16 {
-        self.0.status().as_u16()
-    }
-
-    /// The cookie that it sets, as a request brings it.
-    pub(crate) fn cookie(&self) -> Option<String> {
-        let cookie = self.0.headers().get(header::SET_COOKIE)?;
-        let cookie = cookie.to_str().expect("text").split(';').next();
-        cookie.map(str::to_owned)
+/// The id that a response sends to the client.
+pub(crate) fn sent(response: &Response) -> Option<SessionId> {
+    match response.update? {
+        ClientUpdate::SetId { id, .. } => Some(id),
+        ClientUpdate::ClearId => None,
     }
 }
 
-/// All that a session holds.
+/// All data of a session.
 pub(crate) fn page(session: &Session<Page>) -> Page {
     Page {
         one: session.one().expect("a number"),

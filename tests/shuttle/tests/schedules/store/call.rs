@@ -9,17 +9,17 @@ use poem_session::{
     },
 };
 
-/// The present, in all calls.
+/// The time of all calls.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_000_000);
-/// Before the present.
+/// A moment before [`NOW`].
 pub(crate) const PAST: Timestamp = Timestamp::from_millis(999_000);
 
-/// A moment after the present.
+/// A moment after [`NOW`].
 pub(crate) fn after(seconds: u64) -> Timestamp {
     Timestamp::from_millis(NOW.as_millis() + 1000 * seconds)
 }
 
-/// Three keys. Two of them are in one part of the memory store, behind one lock, and one is not.
+/// Three keys. The memory store keeps two of them in one shard, behind one lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     A,
@@ -41,7 +41,7 @@ impl Key {
     }
 }
 
-/// A call, but for the time.
+/// A call without its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Load(Key),
@@ -57,40 +57,40 @@ pub(crate) enum Call {
     },
     Lock(Key, u128),
     Unlock(Key, u128),
-    /// Removes what has expired.
+    /// Removes expired records.
     Sweep,
     Clear,
 }
 
-/// What a call answered.
+/// The reply to a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum Reply {
     Loaded(Option<Stored>),
     Created(Created),
     Replaced(Replaced),
-    /// Of a touch or an unlock.
+    /// To a touch or an unlock.
     Was(bool),
     Locked(Locked),
-    /// A rename onto a live record.
+    /// To a rename onto a live record.
     Refused,
-    /// Of a sweep, whose number depends on what others removed first, or of a clear.
+    /// To a clear, or to a sweep, whose count depends on the calls before it.
     Done,
 }
 
 impl Call {
-    pub(crate) async fn run(self, store: &dyn SessionStore) -> Answer {
+    pub(crate) async fn run(self, store: &dyn SessionStore) -> Reply {
         let write = |data: &'static str| Write::new(data, after(60));
         match self {
-            Self::Load(key) => Answer::Loaded(store.load(key.id(), NOW).await.expect("memory")),
+            Self::Load(key) => Reply::Loaded(store.load(key.id(), NOW).await.expect("memory")),
             Self::Create(key, data) => {
                 let created = store.create(key.id(), write(data), NOW).await;
-                Answer::Created(created.expect("room"))
+                Reply::Created(created.expect("the store has space"))
             }
             Self::Replace(key, expected, data) => {
                 let replaced = store.replace(key.id(), expected, write(data), NOW).await;
-                Answer::Replaced(replaced.expect("memory"))
+                Reply::Replaced(replaced.expect("memory"))
             }
-            Self::Touch(key, expected, end) => Answer::Was(
+            Self::Touch(key, expected, end) => Reply::Was(
                 store
                     .touch(key.id(), expected, end, NOW)
                     .await
@@ -106,28 +106,28 @@ impl Call {
                 let (write, leave) = (write(data), write(leave));
                 let rename = Rename::new(from.id(), expected, to.id(), write, leave);
                 match store.rename(rename, NOW).await {
-                    Ok(replaced) => Answer::Replaced(replaced),
+                    Ok(replaced) => Reply::Replaced(replaced),
                     Err(error) => {
                         assert_eq!(error.kind(), StoreErrorKind::Corrupt, "{error}");
-                        Answer::Refused
+                        Reply::Refused
                     }
                 }
             }
             Self::Lock(key, owner) => {
                 let locked = store.lock(key.id(), LockOwner::new(owner), after(30), NOW);
-                Answer::Locked(locked.await.expect("memory"))
+                Reply::Locked(locked.await.expect("memory"))
             }
             Self::Unlock(key, owner) => {
                 let unlocked = store.unlock(key.id(), LockOwner::new(owner));
-                Answer::Was(unlocked.await.expect("memory"))
+                Reply::Was(unlocked.await.expect("memory"))
             }
             Self::Sweep => {
                 store.delete_expired(usize::MAX, NOW).await.expect("memory");
-                Answer::Done
+                Reply::Done
             }
             Self::Clear => {
                 store.clear().await.expect("memory");
-                Answer::Done
+                Reply::Done
             }
         }
     }

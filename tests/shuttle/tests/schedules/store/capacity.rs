@@ -1,4 +1,4 @@
-//! A store that is full, or about to be.
+//! A store that is full or nearly full.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ fn store(capacity: usize, on_full: OnFull) -> Arc<MemoryStore> {
     Arc::new(builder.build())
 }
 
-/// Whether there was room for it.
+/// Creates a record. Returns whether the store had space.
 async fn create(store: &MemoryStore, key: Key) -> bool {
     let write = Write::new("record", after(60));
     match store.create(key.id(), write, NOW).await {
@@ -35,7 +35,7 @@ async fn is_there(store: &MemoryStore, key: Key) -> bool {
     loaded.expect("memory").is_some()
 }
 
-/// Creates a record under each of the keys at once, and answers for how many there was room.
+/// Creates a record under each of the keys at once. Returns the number of those that fitted.
 async fn create_all(store: &Arc<MemoryStore>, keys: &[Key]) -> usize {
     let tasks = keys.iter().map(|key| {
         let (store, key) = (Arc::clone(store), *key);
@@ -53,7 +53,7 @@ async fn create_all(store: &Arc<MemoryStore>, keys: &[Key]) -> usize {
 }
 
 #[test]
-fn of_three_new_records_two_places_take_two() {
+fn of_three_new_records_a_store_of_two_places_takes_two() {
     explore(|| async {
         let store = store(2, OnFull::Refuse);
         assert_eq!(create_all(&store, &Key::ALL).await, 2);
@@ -63,13 +63,13 @@ fn of_three_new_records_two_places_take_two() {
 }
 
 #[test]
-fn what_has_expired_makes_room_and_what_lives_stays() {
+fn expired_records_make_space_and_live_records_stay() {
     explore(|| async {
         let store = store(2, OnFull::Refuse);
         assert!(create(&store, Key::A).await);
         let expired = Write::new("expired", NOW);
         let created = store.create(Key::B.id(), expired, PAST).await;
-        created.expect("room");
+        created.expect("the store has space");
         let created = create_all(&store, &[Key::BesideA, Key::B]).await;
         assert_eq!(created, 1);
         assert!(is_there(&store, Key::A).await);
@@ -78,7 +78,7 @@ fn what_has_expired_makes_room_and_what_lives_stays() {
 }
 
 #[test]
-fn eviction_makes_room_for_everybody_and_holds_no_more_than_fits() {
+fn eviction_makes_space_for_each_record_and_keeps_to_the_capacity() {
     explore(|| async {
         for capacity in [1, 2] {
             let store = store(capacity, OnFull::EvictSoonest);
@@ -89,9 +89,9 @@ fn eviction_makes_room_for_everybody_and_holds_no_more_than_fits() {
     });
 }
 
-/// With all that takes a place or gives one back.
+/// Calls everything that takes or frees a place.
 #[test]
-fn the_count_is_of_what_is_held() {
+fn the_count_is_the_number_of_records() {
     explore(|| async {
         for on_full in [OnFull::Refuse, OnFull::EvictSoonest] {
             let store = store(2, on_full);

@@ -1,4 +1,4 @@
-//! Whether some order of calls, one after the other, explains what parallel ones answered
+//! Checks that parallel calls return what the same calls return in some sequential order
 //! (linearizability, Herlihy and Wing 1990).
 
 use std::collections::BTreeMap;
@@ -8,18 +8,18 @@ use poem_session::{
     store::{Created, Locked, Replaced, Stored, Version},
 };
 
-use super::call::{Answer, Call, Key, NOW, after};
+use super::call::{Call, Key, NOW, Reply, after};
 
-/// A call that was made, between two moments of the execution.
+/// A call, with the moments of the execution at which it began and ended.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     pub(crate) call: Call,
-    pub(crate) answer: Answer,
+    pub(crate) reply: Reply,
     pub(crate) begun: usize,
     pub(crate) ended: usize,
 }
 
-/// What a store holds that does one thing after the other.
+/// A sequential model of a store.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model(BTreeMap<Key, Held>);
 
@@ -30,27 +30,28 @@ struct Held {
 }
 
 impl Model {
-    /// Takes the call for done. Nothing where it would not have answered so.
-    pub(crate) fn then(&self, call: Call, answer: &Answer) -> Option<Self> {
+    /// The model after the call, or `None` if the model would return another reply.
+    pub(crate) fn then(&self, call: Call, reply: &Reply) -> Option<Self> {
         let mut next = self.clone();
-        next.answers(call, answer).then_some(next)
+        next.replies(call, reply).then_some(next)
     }
 
-    /// Whether the call answers so. What the store may choose, a version, is taken from its answer.
-    fn answers(&mut self, call: Call, answer: &Answer) -> bool {
-        match (call, answer) {
-            (Call::Load(key), Answer::Loaded(loaded)) => self.stored(key) == loaded.as_ref(),
-            (Call::Create(key, _), Answer::Created(Created::Exists)) => self.0.contains_key(&key),
-            (Call::Create(key, data), Answer::Created(Created::Created(version))) => {
+    /// Carries out the call. Returns whether its reply is this one. The store chooses versions, so they are taken
+    /// from the reply.
+    fn replies(&mut self, call: Call, reply: &Reply) -> bool {
+        match (call, reply) {
+            (Call::Load(key), Reply::Loaded(loaded)) => self.stored(key) == loaded.as_ref(),
+            (Call::Create(key, _), Reply::Created(Created::Exists)) => self.0.contains_key(&key),
+            (Call::Create(key, data), Reply::Created(Created::Created(version))) => {
                 let vacant = !self.0.contains_key(&key);
                 self.put(key, data, *version);
                 vacant
             }
-            (Call::Replace(key, expected, data), Answer::Replaced(answer)) => {
-                if !self.is_answer_to(key, expected, answer) {
+            (Call::Replace(key, expected, data), Reply::Replaced(reply)) => {
+                if !self.is_reply_to(key, expected, reply) {
                     return false;
                 }
-                if let Replaced::Replaced(version) = answer
+                if let Replaced::Replaced(version) = reply
                     && let Some(held) = self.0.get_mut(&key)
                 {
                     held.stored = stored(data, *version);
@@ -58,7 +59,7 @@ impl Model {
                 }
                 true
             }
-            (Call::Touch(key, expected, end), Answer::Was(touched)) => {
+            (Call::Touch(key, expected, end), Reply::Was(touched)) => {
                 let held = self.0.get_mut(&key);
                 let held = held.filter(|held| held.stored.version == expected);
                 let there = held.is_some();
@@ -67,7 +68,7 @@ impl Model {
                 }
                 there == *touched
             }
-            (Call::Rename { from, to, .. }, Answer::Refused) => {
+            (Call::Rename { from, to, .. }, Reply::Refused) => {
                 self.0.contains_key(&from) && self.0.contains_key(&to)
             }
             (
@@ -78,12 +79,12 @@ impl Model {
                     data,
                     leave,
                 },
-                Answer::Replaced(answer),
+                Reply::Replaced(reply),
             ) => {
-                if !self.is_answer_to(from, expected, answer) {
+                if !self.is_reply_to(from, expected, reply) {
                     return false;
                 }
-                if let Replaced::Replaced(version) = answer {
+                if let Replaced::Replaced(version) = reply {
                     if self.0.contains_key(&to) {
                         return false;
                     }
@@ -92,8 +93,8 @@ impl Model {
                 }
                 true
             }
-            (Call::Lock(key, owner), Answer::Locked(locked)) => self.lock(key, owner) == *locked,
-            (Call::Unlock(key, owner), Answer::Was(unlocked)) => {
+            (Call::Lock(key, owner), Reply::Locked(locked)) => self.lock(key, owner) == *locked,
+            (Call::Unlock(key, owner), Reply::Was(unlocked)) => {
                 let held = self.0.get_mut(&key);
                 let held =
                     held.filter(|held| held.lease.is_some_and(|(holder, _)| holder == owner));
@@ -103,8 +104,8 @@ impl Model {
                 }
                 there == *unlocked
             }
-            (Call::Sweep, Answer::Done) => true,
-            (Call::Clear, Answer::Done) => {
+            (Call::Sweep, Reply::Done) => true,
+            (Call::Clear, Reply::Done) => {
                 self.0.clear();
                 true
             }
@@ -127,9 +128,9 @@ impl Model {
         );
     }
 
-    /// Whether a conditional write of this record answers so.
-    fn is_answer_to(&self, key: Key, expected: Version, answer: &Replaced) -> bool {
-        match (self.stored(key), answer) {
+    /// Whether a conditional write of this record returns this reply.
+    fn is_reply_to(&self, key: Key, expected: Version, reply: &Replaced) -> bool {
+        match (self.stored(key), reply) {
             (None, Replaced::Gone) => true,
             (Some(stored), Replaced::Replaced(_)) => stored.version == expected,
             (Some(stored), Replaced::Conflict(current)) => {
@@ -161,8 +162,8 @@ fn stored(data: &'static str, version: Version) -> Stored {
     }
 }
 
-/// Whether an order explains the events, which the model precedes. An event that had ended before another
-/// began is before it in that order, too.
+/// Whether the events are those of some sequential order that begins with this model. An event that had ended
+/// before another began comes first in that order too.
 pub(crate) fn is_explained(model: &Model, events: &[Event]) -> bool {
     let Some(first_end) = events.iter().map(|event| event.ended).min() else {
         return true;
@@ -173,7 +174,7 @@ pub(crate) fn is_explained(model: &Model, events: &[Event]) -> bool {
             let mut rest = events.to_vec();
             let event = rest.remove(index);
             model
-                .then(event.call, &event.answer)
+                .then(event.call, &event.reply)
                 .is_some_and(|next| is_explained(&next, &rest))
         })
 }

@@ -13,7 +13,8 @@ use poem_session::{
 
 use self::call::{Key, after};
 
-/// The store counts what it holds, expired or not, and a sweep finds all of it when its time has come.
+/// Checks that the count of the store includes all records, expired or not, and that a later sweep removes all
+/// of them.
 async fn is_counted(store: &MemoryStore) {
     let mut held = 0;
     for key in Key::ALL {

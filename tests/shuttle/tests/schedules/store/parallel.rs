@@ -1,4 +1,4 @@
-//! Calls at the same time answer as if they had come one after the other.
+//! Parallel calls return what sequential calls would return.
 
 use std::sync::Arc;
 
@@ -17,32 +17,32 @@ use shuttle::{
 };
 
 use super::{
-    call::{Answer, Call, Key, NOW, PAST, after},
+    call::{Call, Key, NOW, PAST, Reply, after},
     history::{Event, Model, is_explained},
     is_counted,
 };
 use crate::explore::{exhaust, explore};
 
-/// What is under a key before the calls.
+/// The record under a key before the calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
     Nothing,
     Expired,
     Live,
-    /// Live, and locked by the owner 1.
+    /// Live and locked by owner 1.
     Locked,
 }
 
 use Before::{Expired, Live, Locked, Nothing};
 
-/// What is under the three keys.
+/// The records under the three keys.
 type Start = [(Key, Before); 3];
 
 fn start(a: Before, beside_a: Before, b: Before) -> Start {
     [(Key::A, a), (Key::BesideA, beside_a), (Key::B, b)]
 }
 
-/// A store in which that is so, and the model of it.
+/// A store with these records, and its model.
 async fn prepare(start: Start) -> (Arc<MemoryStore>, Model) {
     let store = Arc::new(MemoryStore::new());
     let mut events = Vec::new();
@@ -52,7 +52,7 @@ async fn prepare(start: Start) -> (Arc<MemoryStore>, Model) {
             Expired => {
                 let write = Write::new("expired", NOW);
                 let created = store.create(key.id(), write, PAST).await;
-                created.expect("room");
+                created.expect("the store has space");
                 &[]
             }
             Live => &[Call::Create(key, "first")],
@@ -63,25 +63,25 @@ async fn prepare(start: Start) -> (Arc<MemoryStore>, Model) {
         }
     }
     let model = events.iter().try_fold(Model::default(), |model, event| {
-        model.then(event.call, &event.answer)
+        model.then(event.call, &event.reply)
     });
     (store, model.expect("one call after the other"))
 }
 
 async fn made(store: &MemoryStore, call: Call) -> Event {
     let begun = context_switches();
-    let answer = call.run(store).await;
+    let reply = call.run(store).await;
     let ended = context_switches();
     Event {
         call,
-        answer,
+        reply,
         begun,
         ended,
     }
 }
 
-/// Makes the calls, those of a task one after the other, and asks at the end what is there. Fails where no
-/// order explains the answers.
+/// Makes the calls of several tasks in parallel, and then loads each record. Fails if no sequential order has
+/// the same replies.
 async fn check(start: Start, tasks: Vec<Vec<Call>>) {
     let (store, model) = prepare(start).await;
     let tasks = tasks.into_iter().map(|calls| {
@@ -109,7 +109,7 @@ async fn check(start: Start, tasks: Vec<Vec<Call>>) {
     is_counted(&store).await;
 }
 
-/// Calls that have to do with the key A, which was written once.
+/// Calls that name key A, which was written once.
 fn calls(data: &'static str) -> Vec<Call> {
     let (first, second) = (Version::FIRST, Version::FIRST.next());
     let rename = |from, to| Call::Rename {
@@ -136,7 +136,7 @@ fn calls(data: &'static str) -> Vec<Call> {
     ]
 }
 
-/// Tries every schedule of every two of these calls.
+/// Tries every schedule of each pair of these calls.
 fn every_pair_from(start: Start) {
     let mut schedules = 0;
     for (index, one) in calls("one").into_iter().enumerate() {
@@ -149,19 +149,19 @@ fn every_pair_from(start: Start) {
 
 /// Conformance 6.1, 6.3, 6.4, 6.5, 6.9
 #[test]
-fn two_calls_of_a_live_record_answer_as_if_in_turn_under_every_schedule() {
+fn two_calls_on_a_live_record_are_linearizable_under_every_schedule() {
     every_pair_from(start(Live, Nothing, Nothing));
 }
 
 /// Conformance 6.1, 6.2, 6.5
 #[test]
-fn two_calls_of_an_expired_record_answer_as_if_in_turn_under_every_schedule() {
+fn two_calls_on_an_expired_record_are_linearizable_under_every_schedule() {
     every_pair_from(start(Expired, Expired, Live));
 }
 
 /// Conformance 6.5, 6.9
 #[test]
-fn two_calls_of_a_locked_record_answer_as_if_in_turn_under_every_schedule() {
+fn two_calls_on_a_locked_record_are_linearizable_under_every_schedule() {
     every_pair_from(start(Locked, Nothing, Expired));
 }
 
@@ -196,7 +196,7 @@ fn any_call() -> Call {
 
 /// Conformance 6.1, 6.2, 6.3, 6.4, 6.5, 6.9
 #[test]
-fn whatever_three_tasks_call_is_answered_as_if_in_turn() {
+fn random_calls_of_three_tasks_are_linearizable() {
     explore(|| async {
         let before = || one_of(&[Nothing, Expired, Live, Locked]);
         let start = start(before(), before(), before());
@@ -207,7 +207,7 @@ fn whatever_three_tasks_call_is_answered_as_if_in_turn() {
 
 /// Conformance 6.1
 #[test]
-fn of_parallel_creates_under_one_key_one_wins() {
+fn of_parallel_creates_under_one_key_one_succeeds() {
     explore(|| async {
         let (store, _) = prepare(start(one_of(&[Nothing, Expired]), Nothing, Nothing)).await;
         let tasks = ["one", "two", "three"].map(|data| {
@@ -216,8 +216,8 @@ fn of_parallel_creates_under_one_key_one_wins() {
         });
         let mut winners = Vec::new();
         for task in tasks {
-            let (data, answer) = task.await.expect("a task");
-            if answer != Answer::Created(Created::Exists) {
+            let (data, reply) = task.await.expect("a task");
+            if reply != Reply::Created(Created::Exists) {
                 winners.push(data);
             }
         }
@@ -231,7 +231,7 @@ fn of_parallel_creates_under_one_key_one_wins() {
 
 /// Conformance 6.3
 #[test]
-fn replaces_win_as_often_as_versions_move() {
+fn as_many_replaces_succeed_as_versions_move_on() {
     const TASKS: u64 = 3;
     const WINS: u64 = 2;
     explore(|| async {
@@ -265,11 +265,11 @@ fn replaces_win_as_often_as_versions_move() {
     });
 }
 
-/// The holder prolongs its lease just before it runs out, and another asks for it just after.
+/// The holder renews its lease just before it expires, and another owner asks for it just after.
 ///
 /// Conformance 6.9
 #[test]
-fn a_lease_has_one_holder_also_at_the_moment_it_runs_out() {
+fn a_lease_has_one_holder_at_the_moment_it_expires() {
     explore(|| async {
         let (store, _) = prepare(start(Locked, Nothing, Nothing)).await;
         let end = after(30);

@@ -1,4 +1,4 @@
-//! Sweeps, at the moment in which a record would expire.
+//! Sweeps at the moment at which a record expires.
 
 use std::{future::Future, sync::Arc};
 
@@ -15,11 +15,11 @@ use super::{
 };
 use crate::explore::explore;
 
-/// The last moment at which the record is there, unless something prolongs it.
+/// The last moment before the record expires.
 const JUST_BEFORE: Timestamp = Timestamp::from_millis(NOW.as_millis() - 1);
 
-/// Runs `call` for a record that expires right now, beside a sweep and another record's creation, which
-/// sweeps a little. What `call` says to have kept is there afterwards.
+/// Runs `call` on a record that expires right now, in parallel with a sweep and with the creation of another
+/// record, which sweeps a few slots. A record that `call` reports as kept must be stored afterwards.
 fn keeps<F, Fut>(call: F)
 where
     F: Fn(Arc<MemoryStore>, PublicId) -> Fut + Send + Sync + Copy + 'static,
@@ -29,7 +29,10 @@ where
         let store = Arc::new(MemoryStore::new());
         let write = Write::new("first", NOW);
         let created = store.create(Key::A.id(), write, PAST).await;
-        assert_eq!(created.expect("room"), Created::Created(Version::FIRST));
+        assert_eq!(
+            created.expect("the store has space"),
+            Created::Created(Version::FIRST)
+        );
         let (one, two) = (store.clone(), store.clone());
         let keeping = spawn(call(store.clone(), Key::A.id()));
         let sweeping = spawn(async move { one.delete_expired(usize::MAX, NOW).await });
@@ -39,7 +42,10 @@ where
         });
         let kept = keeping.await.expect("a task");
         sweeping.await.expect("a task").expect("memory");
-        creating.await.expect("a task").expect("room");
+        creating
+            .await
+            .expect("a task")
+            .expect("the store has space");
         let loaded = store.load(Key::A.id(), NOW).await.expect("memory");
         assert_eq!(loaded.is_some(), kept, "{loaded:?}");
         is_counted(&store).await;
@@ -77,12 +83,15 @@ fn a_record_that_was_created_over_an_expired_one_stays() {
 
 /// Conformance 6.6
 #[test]
-fn two_sweeps_remove_no_more_than_they_say() {
+fn two_sweeps_remove_as_many_records_as_they_report() {
     explore(|| async {
         let store = Arc::new(MemoryStore::new());
         for key in Key::ALL {
             let write = Write::new("expired", NOW);
-            store.create(key.id(), write, PAST).await.expect("room");
+            store
+                .create(key.id(), write, PAST)
+                .await
+                .expect("the store has space");
         }
         let sweeps = [(); 2].map(|()| {
             let store = store.clone();

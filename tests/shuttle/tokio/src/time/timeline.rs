@@ -1,4 +1,4 @@
-//! What an execution waits for.
+//! The timers of an execution.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 };
 
 shuttle::lazy_static! {
-    /// The timeline of the execution. Each begins with one of its own.
+    /// The timeline of the current execution. Each execution starts a new one.
     pub(super) static ref TIMELINE: Timeline = Timeline::default();
 }
 
@@ -19,21 +19,21 @@ pub(super) struct Timeline(Mutex<Moments>);
 #[derive(Default)]
 struct Moments {
     now: Duration,
-    /// Who waits, by moment, and in the order they came for one moment.
+    /// The waiting tasks by moment, and those of one moment in the order of their arrival.
     timers: BTreeMap<(Duration, u64), Option<Waker>>,
-    /// How many have waited so far.
+    /// The number of waits so far.
     count: u64,
-    /// The task that lets time pass, while it has nothing to do.
+    /// The waker of the task that lets time pass, while that task is idle.
     driver: Driver,
 }
 
 #[derive(Default)]
 enum Driver {
-    /// Not there yet.
+    /// Not spawned yet.
     #[default]
     None,
     Busy,
-    /// Until somebody waits.
+    /// Idle until a task waits.
     Idle(Waker),
 }
 
@@ -42,12 +42,12 @@ impl Timeline {
         self.moments().now
     }
 
-    /// Not one of shuttle's locks: it is never held for longer than a step.
+    /// Not a lock of shuttle, because it is never held across a step.
     fn moments(&self) -> MutexGuard<'_, Moments> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets time pass: a step is taken whenever this is scheduled.
+    /// Lets time pass, one step whenever the scheduler runs this task.
     async fn drive(&self) {
         loop {
             poll_fn(|context| {
@@ -60,7 +60,7 @@ impl Timeline {
                 Poll::Ready(())
             })
             .await;
-            // To a scheduler with priorities: only when the others have nothing else to do.
+            // A scheduler with priorities runs this task only when all others are idle.
             shuttle::future::yield_now().await;
             for waker in self.take_next() {
                 waker.wake();
@@ -68,7 +68,7 @@ impl Timeline {
         }
     }
 
-    /// Goes to the next moment that somebody waits for. Answers who they are.
+    /// Moves the time to the next moment that a task waits for. Returns the wakers of these tasks.
     fn take_next(&self) -> Vec<Waker> {
         let mut moments = self.moments();
         if let Some(((next, _), _)) = moments.timers.first_key_value() {
@@ -85,7 +85,7 @@ impl Timeline {
     }
 }
 
-/// A place in the timeline.
+/// A timer in the timeline.
 #[derive(Debug)]
 pub(super) struct Timer((Duration, u64));
 
@@ -100,13 +100,13 @@ impl Timer {
         match driver {
             Driver::Busy => {}
             Driver::Idle(driver) => driver.wake(),
-            // Never waited for: an execution ends when all tasks but this one have.
+            // Never joined: an execution ends when all other tasks have ended.
             Driver::None => drop(shuttle::future::spawn(TIMELINE.drive())),
         }
         Self(place)
     }
 
-    /// Has this one woken when the moment comes.
+    /// Wakes the task when the moment comes.
     pub(super) fn wake(&self, waker: &Waker) {
         if let Some(place) = TIMELINE.moments().timers.get_mut(&self.0) {
             place.get_or_insert_with(|| waker.clone()).clone_from(waker);

@@ -1,0 +1,138 @@
+//! What the client of a request knows, and the update that its response owes it.
+
+use poem_session::{__private::front_end::ClientUpdate, PublicId};
+
+use crate::ledger::{Ledger, Record};
+
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    /// The key of the id that the client knows.
+    knows: Option<PublicId>,
+    owed: Update,
+    /// The update that is owed once the reply of the current call arrives.
+    on_reply: Option<Update>,
+    /// Whether the request has asked the store, after its changes were saved, if the client has a newer id by
+    /// now. The reply may be late, as the response itself may be.
+    has_confirmed: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Update {
+    #[default]
+    Nothing,
+    SetId {
+        key: PublicId,
+        /// Whether this response is the first that sends the id.
+        first: bool,
+        /// Whether the store was asked after the handler had returned.
+        confirmed: bool,
+    },
+    ClearId,
+}
+
+impl Client {
+    pub(crate) fn new(knows: Option<PublicId>) -> Self {
+        Self {
+            knows,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn knows(&self) -> Option<PublicId> {
+        self.knows
+    }
+
+    /// The session is used under this key: the client may keep the id for longer.
+    pub(crate) fn may_keep(&mut self, key: PublicId, confirmed: bool) {
+        if self.knows == Some(key) {
+            let is_new = matches!(self.owed, Update::SetId { first: true, .. });
+            let first = is_new && self.is_owed(key);
+            self.on_reply = Some(Update::SetId {
+                key,
+                first,
+                confirmed: first || confirmed,
+            });
+        }
+    }
+
+    /// The session has a new key.
+    pub(crate) fn must_learn(&mut self, key: PublicId) {
+        self.knows = Some(key);
+        self.on_reply = Some(Update::SetId {
+            key,
+            first: true,
+            confirmed: true,
+        });
+    }
+
+    /// The session has ended, as the handler asked.
+    pub(crate) fn must_forget(&mut self) {
+        self.on_reply = Some(Update::ClearId);
+    }
+
+    /// The session has ended elsewhere: the client may have a newer id.
+    pub(crate) fn may_know_better(&mut self) {
+        self.on_reply = Some(Update::Nothing);
+    }
+
+    /// The reply to the current call has arrived.
+    pub(crate) fn replied(&mut self) {
+        if let Some(update) = self.on_reply.take() {
+            self.owed = update;
+        }
+    }
+
+    /// The current call fails.
+    pub(crate) fn is_left_alone(&mut self) {
+        self.on_reply = None;
+    }
+
+    /// Whether a read of the record under this key shows if the owed id is the newest.
+    pub(crate) fn is_owed(&self, key: PublicId) -> bool {
+        matches!(self.owed, Update::SetId { key: owed, .. } if owed == key)
+    }
+
+    /// The request reads the record again to confirm the owed id.
+    pub(crate) fn confirms(&mut self, key: PublicId, is_current: bool) {
+        self.has_confirmed = true;
+        if is_current {
+            self.may_keep(key, true);
+        } else {
+            self.may_know_better();
+        }
+    }
+
+    /// Checks the update of the response: the newest id wins, and an id that is sent was stored before.
+    pub(crate) fn is_sent(
+        &self,
+        update: Option<ClientUpdate>,
+        ledger: &Ledger,
+        now: u64,
+    ) -> Result<(), String> {
+        match (update, self.owed) {
+            (None, Update::Nothing) | (Some(ClientUpdate::ClearId), Update::ClearId) => Ok(()),
+            (None, Update::SetId { key, first, .. }) => {
+                if first && ledger.is_live(key, now) {
+                    return Err("the client does not learn its new id".to_owned());
+                }
+                Ok(())
+            }
+            (
+                Some(ClientUpdate::SetId { id, refresh, .. }),
+                Update::SetId {
+                    key,
+                    first,
+                    confirmed,
+                },
+            ) if id.public() == key && refresh != first => {
+                let record = ledger.get(key).map(|stored| &stored.record);
+                let is_rotated = matches!(record, Some(Record::Forward { .. }));
+                if !confirmed || is_rotated && !self.has_confirmed {
+                    return Err("the client may have a newer id".to_owned());
+                }
+                Ok(())
+            }
+            (update, owed) => Err(format!("sends {update:?} in place of {owed:?}")),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The unsaved changes of a request.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    history::{Field, Op},
+    ledger::Data,
+};
+
+/// What becomes of the session when it is saved.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Intent {
+    #[default]
+    Keep,
+    Regenerate,
+    Reset,
+    Destroy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edit {
+    Set(Option<u64>),
+    Add(u64),
+    /// Removes this value only.
+    Take(u64),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    pub(crate) intent: Intent,
+    /// The edits of each changed field, in order.
+    edits: BTreeMap<Field, Vec<Edit>>,
+}
+
+fn apply(edits: &[Edit], value: Option<u64>) -> Option<u64> {
+    edits.iter().fold(value, |value, edit| match *edit {
+        Edit::Set(value) => value,
+        Edit::Add(n) => Some(value.unwrap_or(0) + n),
+        Edit::Take(seen) => value.filter(|value| *value != seen),
+    })
+}
+
+impl Pending {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.intent == Intent::Keep && self.edits.is_empty()
+    }
+
+    /// Carries out an operation of the handler, which has seen `base`. Returns the value that it reads.
+    pub(crate) fn act(&mut self, op: Op, base: &Data) -> Option<u64> {
+        let stored = |pending: &Self, field: &Field| match pending.intent {
+            Intent::Keep | Intent::Regenerate => base.get(field).copied(),
+            Intent::Reset | Intent::Destroy => None,
+        };
+        let value = |pending: &Self, field| {
+            let edits = pending.edits.get(&field).map_or(&[][..], Vec::as_slice);
+            apply(edits, stored(pending, &field))
+        };
+        let (field, edit) = match op {
+            Op::Read(Field::Flash) => return self.act(Op::Take(Field::Flash), base),
+            Op::Read(field) => return value(self, field),
+            Op::Set(field, value) => (field, Edit::Set(Some(value))),
+            Op::Add(n) => (Field::Count, Edit::Add(n)),
+            Op::Remove(field) => (field, Edit::Set(None)),
+            Op::Take(field) => (field, Edit::Take(value(self, field)?)),
+            Op::Regenerate => {
+                if self.intent == Intent::Keep {
+                    self.intent = Intent::Regenerate;
+                }
+                return None;
+            }
+            Op::Reset | Op::Destroy => {
+                self.edits.clear();
+                self.intent = if op == Op::Reset {
+                    Intent::Reset
+                } else {
+                    Intent::Destroy
+                };
+                return None;
+            }
+            Op::Save => unreachable!("a part contains none"),
+        };
+        self.edits.entry(field).or_default().push(edit);
+        if value(self, field) == stored(self, &field) {
+            // Nothing has changed.
+            self.edits.remove(&field);
+        }
+        match edit {
+            Edit::Take(seen) => Some(seen),
+            Edit::Set(_) | Edit::Add(_) => None,
+        }
+    }
+
+    /// The edits on top of this data.
+    pub(crate) fn onto(&self, data: &Data) -> Data {
+        let mut data = data.clone();
+        for (field, edits) in &self.edits {
+            match apply(edits, data.get(field).copied()) {
+                Some(value) => data.insert(*field, value),
+                None => data.remove(field),
+            };
+        }
+        data
+    }
+
+    /// The data of a session that begins with these edits.
+    pub(crate) fn alone(&self) -> Data {
+        self.onto(&Data::new())
+    }
+
+    /// The request has seen newer data. An edit that only updates a value, and does not change the newer one,
+    /// is no longer due.
+    pub(crate) fn merge(&mut self, newer: &Data) {
+        if matches!(self.intent, Intent::Keep | Intent::Regenerate) {
+            self.edits.retain(|field, edits| {
+                let value = newer.get(field).copied();
+                let sets = edits.iter().any(|edit| matches!(edit, Edit::Set(_)));
+                sets || apply(edits, value) != value
+            });
+        }
+    }
+
+    /// The edits are done.
+    pub(crate) fn clear_edits(&mut self) {
+        self.edits.clear();
+    }
+}

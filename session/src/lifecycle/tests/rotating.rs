@@ -121,3 +121,27 @@ fn each_rotation_draws_a_new_id() {
         session.apply(op, written(number)).unwrap();
     }
 }
+
+#[test]
+fn a_rotation_by_another_request_drops_the_update_of_an_earlier_save() {
+    let saved = || {
+        let mut session = loaded(&[(A, 1)]);
+        set(&mut session, A, 2);
+        let op = plan(&mut session, &rules(), NOW).unwrap();
+        session.apply(op, written(2)).unwrap();
+        session
+    };
+    let rotated = || {
+        let mut newer = stored(&record(&[(A, 2)]), 5);
+        newer.key = id(200).public();
+        Resolution::Live(newer)
+    };
+    let mut session = saved();
+    set(&mut session, A, 3);
+    save_after(&mut session, &rules(), rotated()).unwrap();
+    assert_eq!(session.take_update(), None);
+
+    let mut session = saved();
+    session.reloaded(rotated());
+    assert_eq!(session.take_update(), None);
+}

@@ -234,7 +234,6 @@
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-pub mod id;
 pub mod store;
 
 #[doc(hidden)]
@@ -248,6 +247,7 @@ mod engine;
 mod error;
 mod expiry;
 mod field;
+mod id;
 mod key;
 mod lifecycle;
 mod limits;
@@ -270,7 +270,7 @@ pub use crate::{
     },
     expiry::TouchPolicy,
     field::Field,
-    id::{PublicId, SessionId},
+    id::{ParsePublicIdError, ParseSessionIdError, PublicId, SessionId},
     key::{Absence, Defaulted, Key, Optional, SessionValue},
     session::{DataSet, Session, SessionData, Sweeper},
     web::{Sessions, SessionsBuilder, SessionsEndpoint},

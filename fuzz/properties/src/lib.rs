@@ -28,7 +28,10 @@ mod private;
 mod reserved;
 
 // The included sources of the stores import these modules from `crate`.
-use poem_session::{clock, id};
+use poem_session::clock;
+mod id {
+    pub(crate) use poem_session::PublicId;
+}
 
 /// A statement that must be true for every input.
 #[derive(Debug, Clone, Copy)]

@@ -71,7 +71,7 @@ impl ActiveSession {
     ) -> Result<(), LoadError> {
         let load = async || {
             if let Some(presented) = find() {
-                let key = presented.id.public();
+                let key = presented.id().public();
                 // Boxed, or the future of each handler would contain it.
                 let load = Box::pin(resolve::load(&self.engine, key, Via::PresentedId));
                 let resolution = load.await?;
@@ -145,7 +145,7 @@ impl ActiveSession {
         let Some(unconfirmed) = unconfirmed else {
             return;
         };
-        let load = self.engine.store.load(unconfirmed.key, now);
+        let load = self.engine.store.load(unconfirmed.key(), now);
         let load = self.engine.limited("confirming the id of a session", load);
         // Boxed, because it is rare and the future of each request would contain it.
         let stored = Box::pin(load).await.ok().flatten();

@@ -49,12 +49,8 @@ pub(crate) async fn resolve(
         let (to, until) = match record.map_err(|_| LoadError::Corrupt { session: key })? {
             RecordKind::Ended(reason) => return Ok(Resolution::Ended(reason)),
             RecordKind::Live(record) => {
-                return Ok(Resolution::Live(Loaded {
-                    key,
-                    record,
-                    version: stored.version,
-                    expires_at: stored.expires_at,
-                }));
+                let loaded = Loaded::new(key, record, stored.version, stored.expires_at);
+                return Ok(Resolution::Live(loaded));
             }
             RecordKind::Forward { to, until } => (to, until),
         };

@@ -39,7 +39,7 @@ pub(crate) async fn ended(session: &ActiveSession) {
         }
         if let Some(watched) = &mut watched {
             match resolve::load(engine, watched.current, Via::EarlierLoad).await {
-                Ok(Resolution::Live(loaded)) => watched.current = loaded.key,
+                Ok(Resolution::Live(loaded)) => watched.current = loaded.key(),
                 Ok(Resolution::Ended(_) | Resolution::Missing) => return,
                 // An error of the store does not end the session.
                 Err(error) => {

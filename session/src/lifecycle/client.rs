@@ -5,9 +5,19 @@ use crate::{clock::Timestamp, id::SessionId};
 /// An id that a request presented.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Presented {
-    pub(crate) id: SessionId,
+    id: SessionId,
     /// Whether a response can replace the id where the client keeps it, as in a cookie.
-    pub(crate) replaceable: bool,
+    replaceable: bool,
+}
+
+impl Presented {
+    pub(crate) fn new(id: SessionId, replaceable: bool) -> Self {
+        Self { id, replaceable }
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
 }
 
 /// A change of the id that the client keeps.

@@ -94,8 +94,15 @@ pub(crate) enum Phase {
 /// since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unconfirmed {
-    pub(crate) key: PublicId,
+    key: PublicId,
     version: Version,
+}
+
+impl Unconfirmed {
+    /// The key of the record whose version confirms the refresh.
+    pub(crate) fn key(&self) -> PublicId {
+        self.key
+    }
 }
 
 /// Reading.
@@ -214,7 +221,7 @@ impl Lifecycle {
         let live = matches!(resolution, Resolution::Live(_));
         self.client.present(presented, live);
         self.origin = match resolution {
-            Resolution::Live(loaded) => Origin::Stored(Base::new(presented.id, id_key, loaded)),
+            Resolution::Live(loaded) => Origin::Stored(Base::new(presented.id(), id_key, loaded)),
             Resolution::Ended(reason) => Origin::Ended(reason),
             Resolution::Missing => Origin::New,
         };

@@ -37,10 +37,35 @@ pub(super) struct Base {
 /// A live session as the store returned it.
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
-    pub(crate) key: PublicId,
-    pub(crate) record: Record,
-    pub(crate) version: Version,
-    pub(crate) expires_at: Timestamp,
+    pub(super) key: PublicId,
+    pub(super) record: Record,
+    pub(super) version: Version,
+    pub(super) expires_at: Timestamp,
+}
+
+impl Loaded {
+    /// The session of `record`, which is stored under `key`.
+    pub(crate) fn new(
+        key: PublicId,
+        record: Record,
+        version: Version,
+        expires_at: Timestamp,
+    ) -> Self {
+        Self {
+            key,
+            record,
+            version,
+            expires_at,
+        }
+    }
+
+    pub(crate) fn key(&self) -> PublicId {
+        self.key
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        self.version
+    }
 }
 
 /// The session that a stored record belongs to.

@@ -73,11 +73,8 @@ impl Manager {
     pub async fn open<S: SessionData>(&self, id: &SessionId) -> Result<Session<S>, OpenError> {
         self.claim::<S>()?;
         let active = Arc::new(ActiveSession::new(Arc::clone(&self.engine)));
-        let presented = Presented {
-            id: *id,
-            // No client can be sent another id.
-            replaceable: false,
-        };
+        // No client can be sent another id.
+        let presented = Presented::new(*id, false);
         active.load(|| Some(presented)).await?;
         if active.lifecycle().is_new() {
             return Err(OpenError::NotFound);
@@ -104,7 +101,7 @@ impl Manager {
         };
         for _ in 0..engine.max_save_attempts() {
             match resolve(engine, key, current.clone(), Via::EarlierLoad).await {
-                Ok(Resolution::Live(live)) => (key, current.version) = (live.key, live.version),
+                Ok(Resolution::Live(live)) => (key, current.version) = (live.key(), live.version()),
                 Ok(Resolution::Ended(_) | Resolution::Missing) => return Ok(false),
                 Err(LoadError::Store(error)) => return Err(error.into()),
                 // A corrupt record is ended like any other.

@@ -123,10 +123,8 @@ impl RequestSession {
             let found = find()?;
             // Runs once, unless an earlier load has failed: then the source is the same.
             source.get_or_init(|| found.source);
-            Some(Presented {
-                id: found.id,
-                replaceable: manager.carriers().is_writable(found.source),
-            })
+            let replaceable = manager.carriers().is_writable(found.source);
+            Some(Presented::new(found.id, replaceable))
         };
         active.load(find).await
     }

@@ -78,10 +78,7 @@ fn known_key() -> PublicId {
 }
 
 fn cookie() -> Presented {
-    Presented {
-        id: known_id(),
-        replaceable: true,
-    }
+    Presented::new(known_id(), true)
 }
 
 fn load(resolution: Resolution) -> Lifecycle {

@@ -42,10 +42,7 @@ fn an_id_is_rotated_only_with_a_permit_and_a_client_that_can_be_sent_it() {
     assert!(!session.wants_rotation(&rules, later(10)));
 
     let mut session = Lifecycle::default();
-    let bearer = Presented {
-        replaceable: false,
-        ..cookie()
-    };
+    let bearer = Presented::new(known_id(), false);
     session.loaded(bearer, known_key(), live(&[], 1));
     assert!(!session.wants_rotation(&rules, later(10)));
 }

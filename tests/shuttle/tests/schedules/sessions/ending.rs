@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poem_session::{SaveError, Session, id::SessionId};
+use poem_session::{SaveError, Session, SessionId};
 use shuttle::{
     future::{JoinHandle, spawn},
     rand::{Rng as _, thread_rng},

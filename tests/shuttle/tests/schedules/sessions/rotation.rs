@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poem_session::{Session, SessionConfig, id::SessionId};
+use poem_session::{Session, SessionConfig, SessionId};
 use shuttle::future::spawn;
 
 use super::world::{Page, World, page, sent};

@@ -4,9 +4,8 @@ use std::{future::Future, sync::Arc};
 
 use poem_session::{
     __private::front_end::ClientUpdate,
-    OpenError, RequestError, Session, SessionConfig, SessionData,
+    OpenError, RequestError, Session, SessionConfig, SessionData, SessionId,
     clock::{Clock, Timestamp},
-    id::SessionId,
     store::MemoryStore,
 };
 use shuttle::rand::{Rng as _, thread_rng};

@@ -1,8 +1,8 @@
 //! Calls of a store, as data.
 
 use poem_session::{
+    PublicId,
     clock::Timestamp,
-    id::PublicId,
     store::{
         Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreErrorKind, Stored,
         Version, Write,

@@ -3,8 +3,8 @@
 use std::{future::Future, sync::Arc};
 
 use poem_session::{
+    PublicId,
     clock::Timestamp,
-    id::PublicId,
     store::{Created, MemoryStore, Replaced, SessionStore as _, Version, Write},
 };
 use shuttle::future::spawn;

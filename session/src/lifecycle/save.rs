@@ -49,7 +49,7 @@ impl Lifecycle {
 
     /// The next write, if one is needed. It rotates an id that is due only if `may_rotate`.
     ///
-    /// The write includes all changes so far; [`apply`](Self::apply) or [`failed`](Self::failed) ends it.
+    /// The write includes all changes so far; [`apply`](Self::apply) or [`write_failed`](Self::write_failed) ends it.
     pub(crate) fn plan(
         &mut self,
         rules: &Rules,

@@ -108,7 +108,7 @@ impl RequestSession {
         &self.0.active
     }
 
-    /// Loads the session of the id that `find` returns, the first time that it is called, and marks it as used.
+    /// Loads the session of the id that `find` returns, the first time that it is called.
     ///
     /// # Errors
     /// [`LoadError`] if the session cannot be loaded.

@@ -25,7 +25,8 @@ pub struct RequestSession(Arc<Shared>);
 
 struct Shared {
     manager: Arc<Manager>,
-    active: Arc<ActiveSession>,
+    /// `None` until the session is first asked for, so that a request without one costs little.
+    active: OnceLock<Arc<ActiveSession>>,
     /// The index of the id source that the request has used.
     source: OnceLock<usize>,
     usage: Mutex<Usage>,
@@ -83,8 +84,8 @@ pub struct AfterHandler {
 impl RequestSession {
     pub(super) fn begin(manager: Arc<Manager>) -> (Self, RequestGuard) {
         let session = Self(Arc::new(Shared {
-            active: Arc::new(ActiveSession::new(Arc::clone(manager.engine()))),
             manager,
+            active: OnceLock::new(),
             source: OnceLock::new(),
             usage: Mutex::new(Usage::Unused),
         }));
@@ -101,11 +102,18 @@ impl RequestSession {
     /// [`KeyClashError`] if another struct stores under a key of `S`.
     pub fn session<S: SessionData>(&self) -> Result<Session<S>, KeyClashError> {
         self.0.manager.claim::<S>()?;
-        Ok(Session::new(Arc::clone(&self.0.active)))
+        Ok(Session::new(Arc::clone(self.active())))
     }
 
     pub(crate) fn active(&self) -> &Arc<ActiveSession> {
-        &self.0.active
+        let engine = self.0.manager.engine();
+        let new = || Arc::new(ActiveSession::new(Arc::clone(engine)));
+        self.0.active.get_or_init(new)
+    }
+
+    /// The session, if it was loaded.
+    fn loaded(&self) -> Option<&Arc<ActiveSession>> {
+        self.0.active.get().filter(|active| active.is_loaded())
     }
 
     /// Loads the session of the id that `find` returns, the first time that it is called.
@@ -114,10 +122,7 @@ impl RequestSession {
     /// [`LoadError`] if the session cannot be loaded.
     pub async fn load(&self, find: impl FnOnce() -> Option<Found>) -> Result<(), LoadError> {
         let Shared {
-            manager,
-            active,
-            source,
-            ..
+            manager, source, ..
         } = &*self.0;
         let find = || {
             let found = find()?;
@@ -126,7 +131,7 @@ impl RequestSession {
             let replaceable = manager.carriers().is_writable(found.source);
             Some(Presented::new(found.id, replaceable))
         };
-        active.load(find).await
+        self.active().load(find).await
     }
 
     /// Marks the session as used by the handler, and locks it if the handler is to use it exclusively.
@@ -137,7 +142,7 @@ impl RequestSession {
         let before = std::mem::replace(&mut *self.0.usage.lock(), Usage::Used);
         if before == Usage::UnusedExclusive {
             // Boxed, because it is rare and the future of each request would contain it.
-            Box::pin(engine::lock_for_request(&self.0.active)).await?;
+            Box::pin(engine::lock_for_request(self.active())).await?;
         }
         Ok(())
     }
@@ -159,12 +164,14 @@ impl RequestSession {
 
     /// Restores the flash values that were read, as the handler does not run.
     pub(crate) fn restore_flash(&self) {
-        self.0.active.lifecycle().restore_flash();
+        if let Some(active) = self.loaded() {
+            active.lifecycle().restore_flash();
+        }
     }
 
     /// Does what the options of the handler say, after it has succeeded.
     pub(crate) fn after_handler(&self, options: AfterHandler) {
-        let active = &self.0.active;
+        let active = self.active();
         if options.destroy {
             active.destroy_keeping_changes();
         }
@@ -193,14 +200,9 @@ impl RequestGuard {
     /// Saves the session. Returns `None` if no handler has asked for it.
     pub async fn finish(mut self, outcome: Outcome) -> Option<Finished> {
         let Shared {
-            manager,
-            active,
-            source,
-            ..
+            manager, source, ..
         } = &*self.session.0;
-        if !active.is_loaded() {
-            return None;
-        }
+        let active = self.session.loaded()?;
         let saved = save(active, outcome).await;
         self.saved = saved.is_ok();
         engine::unlock_request(active);
@@ -230,8 +232,7 @@ impl RequestGuard {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let active = self.session.active();
-        if active.is_loaded() && !self.saved {
+        if let Some(active) = self.session.loaded().filter(|_| !self.saved) {
             active.discard();
         }
     }

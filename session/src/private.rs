@@ -8,7 +8,7 @@ pub use crate::{
     error::{GetError, SetError, UpdateError},
     field::Field,
     key::{Absence, Defaulted, Key, Optional, SessionValue, make_key},
-    session::{AfterHandler as After, Edit, Encoder, Fields, Handle, SessionData},
+    session::{AfterHandler, Edit, Encoder, Fields, Handle, SessionData},
     web::{
         extract::snapshot,
         handler::{

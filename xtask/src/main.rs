@@ -26,7 +26,7 @@ struct Verb {
     name: &'static str,
     /// The arguments, as the help text shows them.
     arguments: &'static str,
-    /// What the task does, in one line.
+    /// The description of the task, in one line.
     summary: &'static str,
     /// Runs the task. If it returns an error, the process prints the text and exits with status 1.
     run: fn(&[String]) -> Result<(), String>,

@@ -161,7 +161,7 @@ fn after(handler: &Handler, private: &TokenStream) -> TokenStream {
         let __result = #private::after(
             &__request,
             __result,
-            #private::After {
+            #private::AfterHandler {
                 regenerate: #regenerate,
                 destroy: #destroy,
                 idle_timeout: #idle_timeout,

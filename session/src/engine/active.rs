@@ -85,7 +85,7 @@ impl ActiveSession {
     /// Loads the stored session again. Unsaved changes stay on top of it.
     pub(crate) async fn reload(&self) -> Result<(), LoadError> {
         let _not_while_saving = self.saving.lock().await;
-        let Some((_, key)) = self.lifecycle().stored() else {
+        let Some(key) = self.lifecycle().stored_key() else {
             return Ok(());
         };
         let resolution = resolve::load(&self.engine, key, Via::EarlierLoad).await?;

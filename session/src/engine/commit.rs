@@ -203,8 +203,8 @@ impl Pace {
     /// Waits before another attempt. The requests of this process write one after the other, so that only
     /// other processes are met; between processes, the wait is random and grows.
     async fn wait(&mut self, session: &ActiveSession, attempt: u32) {
-        let stored = session.lifecycle().stored();
-        if let (None, Some((_, key))) = (&self.0, stored) {
+        let stored = session.lifecycle().stored_key();
+        if let (None, Some(key)) = (&self.0, stored) {
             self.0 = Some(session.engine().save_queues.wait(key).await);
         } else {
             let most = Duration::from_millis(1) * 2u32.pow(attempt.min(5));

@@ -223,8 +223,8 @@ async fn lock_in_turn(session: &ActiveSession) -> Result<SessionLock, LockError>
     loop {
         let key = {
             let lifecycle = session.lifecycle();
-            match lifecycle.stored() {
-                Some((_, key)) => key,
+            match lifecycle.stored_key() {
+                Some(key) => key,
                 None if lifecycle.has_ended() => return Err(LockError::Ended),
                 None => return Ok(SessionLock { _lease: None }),
             }
@@ -244,8 +244,7 @@ async fn lock_in_turn(session: &ActiveSession) -> Result<SessionLock, LockError>
         session.leases().current = Arc::downgrade(&lease);
         session.reload().await?;
         // If the session has ended or moved to another id meanwhile, look again.
-        let stored = session.lifecycle().stored();
-        if stored.is_some_and(|(_, stored)| stored == key) {
+        if session.lifecycle().stored_key() == Some(key) {
             return Ok(SessionLock {
                 _lease: Some(lease),
             });

@@ -52,7 +52,7 @@ pub(super) async fn permit(session: &ActiveSession) -> Option<Permit> {
         if !lifecycle.wants_rotation(engine.rules(), engine.now()) {
             return None;
         }
-        let (_, key) = lifecycle.stored()?;
+        let key = lifecycle.stored_key()?;
         let leases = session.leases();
         if lifecycle.phase() == Phase::Finishing && leases.is_held_by_request_only() {
             return Some(Permit::Held);

@@ -30,7 +30,7 @@ pub(crate) async fn ended(session: &ActiveSession) {
             if lifecycle.generation() != generation || lifecycle.has_ended() {
                 return;
             }
-            let stored = lifecycle.stored().map(|(_, key)| key);
+            let stored = lifecycle.stored_key();
             if let Some(key) = stored.filter(|key| watched.as_ref().is_none_or(|w| w.from != *key))
             {
                 let (from, current) = (key, key);

@@ -109,10 +109,7 @@ impl Unconfirmed {
 impl Lifecycle {
     /// The stored session, unless the request leaves it.
     fn base(&self) -> Option<&Base> {
-        match (&self.origin, self.intent) {
-            (Origin::Stored(base), Intent::Keep | Intent::Regenerate) => Some(base),
-            _ => None,
-        }
+        kept(&self.origin, self.intent)
     }
 
     /// The record that reads and changes are made on: empty if the request leaves the session.
@@ -146,10 +143,10 @@ impl Lifecycle {
         }
     }
 
-    /// The id and the key of the stored session, if there is one.
-    pub(crate) fn stored(&self) -> Option<(SessionId, PublicId)> {
+    /// The key of the stored session, if there is one.
+    pub(crate) fn stored_key(&self) -> Option<PublicId> {
         match &self.origin {
-            Origin::Stored(base) => Some((base.id(), base.key())),
+            Origin::Stored(base) => Some(base.key()),
             Origin::New | Origin::Ended(_) => None,
         }
     }
@@ -392,12 +389,20 @@ impl Lifecycle {
     }
 }
 
-/// The record that reads and changes are made on. A function of two fields, so that the changes can be
+/// The stored session, unless the request leaves it. A function of two fields, so that the changes can be
 /// borrowed beside it.
-fn record_of(origin: &Origin, intent: Intent) -> &Record {
+fn kept(origin: &Origin, intent: Intent) -> Option<&Base> {
     match (origin, intent) {
-        (Origin::Stored(base), Intent::Keep | Intent::Regenerate) => base.record(),
-        _ => Record::empty(),
+        (Origin::Stored(base), Intent::Keep | Intent::Regenerate) => Some(base),
+        _ => None,
+    }
+}
+
+/// The record that reads and changes are made on.
+fn record_of(origin: &Origin, intent: Intent) -> &Record {
+    match kept(origin, intent) {
+        Some(base) => base.record(),
+        None => Record::empty(),
     }
 }
 

@@ -30,7 +30,7 @@ use tokio::{
 /// The number of a request or job.
 pub(crate) type Actor = usize;
 
-/// What a handler has read in one part of its work.
+/// The values that a handler has read in one part of its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) is_new: bool,

@@ -1,4 +1,4 @@
-//! What the client of a request knows, and the update that its response owes it.
+//! The id that the client of a request knows, and the update that the response owes the client.
 
 use poem_session::{__private::front_end::ClientUpdate, PublicId};
 

@@ -17,7 +17,7 @@ use crate::history::Field;
 
 pub(crate) type Data = BTreeMap<Field, u64>;
 
-/// What is stored under a key. Times are in minutes since the history began.
+/// The stored record of a key. Times are in minutes since the history began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stored {
     pub(crate) record: Record,
@@ -39,7 +39,7 @@ pub(crate) struct Live {
     pub(crate) rotated: u64,
 }
 
-/// What a call has done to the store.
+/// The effect of a call on the store.
 #[derive(Debug)]
 pub(crate) enum Effect {
     Nothing,

@@ -7,7 +7,7 @@ use crate::{
     ledger::Data,
 };
 
-/// What becomes of the session when it is saved.
+/// The handler's plan for the session when it is saved.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Intent {
     #[default]

@@ -4,8 +4,6 @@
 //! crates grows past [`MAX_LINES`].
 
 mod imports;
-mod test_code;
-mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -76,10 +74,8 @@ pub(crate) fn check() -> Result<(), String> {
         let inside = file.strip_prefix(&directory).unwrap_or(&file);
         files.push((inside.display().to_string(), text));
     }
-    let sources: Vec<_> = files
-        .iter()
-        .map(|(path, text)| Source::parse(path, text))
-        .collect();
+    let sources = files.iter().map(|(path, text)| Source::parse(path, text));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
     let imports: usize = sources.iter().map(|source| source.imports.len()).sum();
     let layers = Layers::new(LAYERS, &sources);
     faults.extend(layers.unlisted());
@@ -261,7 +257,7 @@ mod tests {
         let sources: Vec<_> = files
             .iter()
             .chain(&empty)
-            .map(|(path, text)| Source::parse(path, text))
+            .map(|(path, text)| Source::parse(path, text).unwrap())
             .collect();
         let layers = Layers::new(ROWS, &sources);
         let imports = sources.iter().flat_map(|file| layers.wrong_imports(file));
@@ -331,7 +327,7 @@ mod tests {
             ("store.rs", "use poem::Request;\nfn f(_: ::poem::Body) {}"),
             (
                 "lib.rs",
-                "use poem::Request;\n//! use poem::Route;\npub use poem;",
+                "use poem::Request;\n/// use poem::Route;\npub use poem;",
             ),
         ]);
         let places: Vec<_> = found
@@ -359,7 +355,7 @@ mod tests {
         ];
         let sources: Vec<_> = files
             .iter()
-            .map(|(path, text)| Source::parse(path, text))
+            .map(|(path, text)| Source::parse(path, text).unwrap())
             .collect();
         let layers = Layers::new(ROWS, &sources);
         let found = layers.unlisted();

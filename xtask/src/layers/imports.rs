@@ -1,9 +1,9 @@
 //! The imports of a source file.
 
-use std::ops::Range;
-
-use super::test_code;
-use super::tokens::{Token, tokens};
+use proc_macro2::{Ident, TokenStream, TokenTree};
+use syn::punctuated::Punctuated;
+use syn::visit::{self, Visit};
+use syn::{Attribute, Meta, Token, UseTree, Visibility};
 
 /// A source file of the runtime, as far as the rules about imports need it.
 #[derive(Debug)]
@@ -46,25 +46,27 @@ impl Import {
 
 impl<'a> Source<'a> {
     /// Reads a file. Code for tests has no imports: a test may use every module.
-    pub(super) fn parse(path: &'a str, text: &'a str) -> Self {
-        let tokens = tokens(text);
-        let mut scan = Scan {
-            depth: depth(path),
-            tests: test_code::items(&tokens),
-            tokens: &tokens,
-            blocks: Vec::new(),
-            imports: Vec::new(),
-            poem: Vec::new(),
-        };
-        scan.run();
+    ///
+    /// # Errors
+    /// Names the place at which the text is not Rust.
+    pub(super) fn parse(path: &'a str, text: &str) -> Result<Self, String> {
+        let file = syn::parse_file(text)
+            .map_err(|error| format!("{path}:{}: {error}", error.span().start().line))?;
         let is_test = path
             .split('/')
             .any(|part| matches!(part, "tests" | "tests.rs"));
-        Self {
+        let mut scan = Scan {
+            depth: depth(path),
+            in_tests: is_test || is_test_code(&file.attrs),
+            imports: Vec::new(),
+            poem: Vec::new(),
+        };
+        scan.visit_file(&file);
+        Ok(Self {
             path,
-            imports: if is_test { Vec::new() } else { scan.imports },
+            imports: scan.imports,
             poem: scan.poem,
-        }
+        })
     }
 
     /// The module at the root of the crate that the file belongs to; `None` for `lib.rs` and for tests.
@@ -86,172 +88,231 @@ fn depth(path: &str) -> usize {
     }
 }
 
-/// A walk over the tokens of a file.
-struct Scan<'t, 'a> {
-    tokens: &'t [Token<'a>],
-    /// The depth of the file's own module.
+/// Whether a `#[cfg]` among these attributes holds in test code only.
+fn is_test_code(attributes: &[Attribute]) -> bool {
+    let mut conditions = attributes.iter().filter(|a| a.path().is_ident("cfg"));
+    conditions.any(|cfg| {
+        cfg.parse_args()
+            .is_ok_and(|condition| implies_test(&condition))
+    })
+}
+
+fn implies_test(condition: &Meta) -> bool {
+    let Meta::List(list) = condition else {
+        return condition.path().is_ident("test") && matches!(condition, Meta::Path(_));
+    };
+    let inner = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
+    let Ok(inner) = inner else { return false };
+    if list.path.is_ident("all") {
+        inner.iter().any(implies_test)
+    } else {
+        list.path.is_ident("any") && inner.iter().all(implies_test)
+    }
+}
+
+/// A walk over the syntax of a file.
+struct Scan {
+    /// The depth of the module that the walk is in.
     depth: usize,
-    /// The ranges of tokens that are test code.
-    tests: Vec<Range<usize>>,
-    /// The open braces; `true` for those of an inline module.
-    blocks: Vec<bool>,
+    in_tests: bool,
     imports: Vec<Import>,
     poem: Vec<Poem>,
 }
 
-impl<'a> Scan<'_, 'a> {
-    fn text(&self, at: usize) -> &'a str {
-        self.tokens.get(at).map_or("", |token| token.text)
+impl Scan {
+    /// Walks into a part of the file that has attributes.
+    fn enter(&mut self, attributes: &[Attribute], walk: impl FnOnce(&mut Self)) {
+        let outside = self.in_tests;
+        self.in_tests |= is_test_code(attributes);
+        walk(self);
+        self.in_tests = outside;
     }
 
-    /// The token before `at`, or an empty text.
-    fn before(&self, at: usize) -> &'a str {
-        at.checked_sub(1).map_or("", |before| self.text(before))
-    }
-
-    fn run(&mut self) {
-        let mut at = 0;
-        while at < self.tokens.len() {
-            at = match self.text(at) {
-                "{" => {
-                    let is_module = at >= 2 && self.text(at - 2) == "mod";
-                    self.blocks.push(is_module);
-                    at + 1
-                }
-                "}" => {
-                    self.blocks.pop();
-                    at + 1
-                }
-                // `impl Trait + use<'a>` is not an import.
-                "use" if self.text(at + 1) != "<" => {
-                    let is_reexport = matches!(self.before(at), "pub" | ")");
-                    self.tree(at + 1, &[], is_reexport)
-                }
-                "crate" if self.before(at) == "extern" => {
-                    if self.text(at + 1) == "poem" {
-                        self.names_poem(at, false);
-                    }
-                    at + 1
-                }
-                "crate" | "super" | "self" | "poem" if self.begins_path(at) => self.path(at),
-                _ => at + 1,
-            };
-        }
-    }
-
-    /// Whether a path of several names begins here: not in the middle of one, nor in `$crate::x`.
-    fn begins_path(&self, at: usize) -> bool {
-        let is_middle = self.before(at) == "::" && at >= 2 && is_name(self.text(at - 2));
-        self.text(at + 1) == "::" && !is_middle && self.before(at) != "$"
-    }
-
-    /// Reads a path in an expression or a type, and returns the index behind it.
-    fn path(&mut self, begin: usize) -> usize {
-        let mut names = vec![begin];
-        let mut at = begin + 1;
-        while self.text(at) == "::" && is_name(self.text(at + 1)) {
-            names.push(at + 1);
-            at += 2;
-        }
-        self.note(&names, None, false);
-        at
-    }
-
-    /// Reads one tree of a `use` declaration, below the names `prefix`, and returns the index behind it.
-    fn tree(&mut self, begin: usize, prefix: &[usize], is_reexport: bool) -> usize {
-        let mut names = prefix.to_vec();
-        let mut at = begin;
-        loop {
-            match self.text(at) {
-                // The `$` of `$crate`; `note` leaves such a path out.
-                "::" | "$" => at += 1,
-                "{" => {
-                    at += 1;
-                    while !matches!(self.text(at), "}" | "") {
-                        at = self.tree(at, &names, is_reexport);
-                        if self.text(at) == "," {
-                            at += 1;
-                        }
-                    }
-                    return at + 1;
-                }
-                "*" => {
-                    names.push(at);
-                    self.note(&names, None, is_reexport);
-                    return at + 1;
-                }
-                "as" => {
-                    let alias = self.text(at + 1);
-                    self.note(&names, Some(alias), is_reexport);
-                    return at + 2;
-                }
-                name if is_name(name) => {
-                    names.push(at);
-                    at += 1;
-                }
-                // The end of the tree, or a text that is no Rust: one token further in any case.
-                end => {
-                    self.note(&names, None, is_reexport);
-                    return if matches!(end, "," | "}") { at } else { at + 1 };
+    /// Notes each path of a `use` declaration, below the names `prefix`.
+    fn tree(&mut self, tree: &UseTree, prefix: &[Name], is_reexport: bool) {
+        let below = |name: Name| [prefix, &[name]].concat();
+        match tree {
+            UseTree::Path(path) => {
+                self.tree(&path.tree, &below(Name::of(&path.ident)), is_reexport);
+            }
+            UseTree::Name(name) => self.note(&below(Name::of(&name.ident)), None, is_reexport),
+            UseTree::Rename(rename) => {
+                let alias = Some(rename.rename.to_string());
+                self.note(&below(Name::of(&rename.ident)), alias, is_reexport);
+            }
+            UseTree::Glob(glob) => {
+                let line = glob.star_token.spans[0].start().line;
+                self.note(&below(Name("*".to_owned(), line)), None, is_reexport);
+            }
+            UseTree::Group(group) => {
+                for tree in &group.items {
+                    self.tree(tree, prefix, is_reexport);
                 }
             }
         }
     }
 
-    /// Notes a whole path, by the indices of its names.
-    fn note(&mut self, names: &[usize], alias: Option<&str>, is_reexport: bool) {
-        let Some(&first) = names.first() else { return };
-        let texts: Vec<&str> = names.iter().map(|at| self.text(*at)).collect();
-        if texts[0] == "poem" {
-            self.names_poem(first, is_reexport);
+    /// Notes a path in an expression or a type, if it is one of several names from a known root.
+    fn path(&mut self, names: &[Name]) {
+        let is_rooted = matches!(&*names[0].0, "crate" | "super" | "self" | "poem");
+        if names.len() > 1 && is_rooted {
+            self.note(names, None, false);
         }
-        if self.before(first) == "$" || self.tests.iter().any(|range| range.contains(&first)) {
-            return;
+    }
+
+    /// Notes the paths in the tokens of a macro, which need not be Rust. Those that begin with `$crate` are left
+    /// out.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let tokens: Vec<_> = tokens.into_iter().collect();
+        let is_colons = |at: usize| {
+            let colon =
+                |at| matches!(tokens.get(at), Some(TokenTree::Punct(p)) if p.as_char() == ':');
+            colon(at) && colon(at + 1)
+        };
+        let mut at = 0;
+        while at < tokens.len() {
+            match &tokens[at] {
+                TokenTree::Group(group) => self.tokens(group.stream()),
+                TokenTree::Punct(punct) if punct.as_char() == '$' => at += 1,
+                TokenTree::Ident(first) => {
+                    let mut names = vec![Name::of(first)];
+                    while is_colons(at + 1) {
+                        match tokens.get(at + 3) {
+                            Some(TokenTree::Ident(name)) => names.push(Name::of(name)),
+                            Some(TokenTree::Group(group)) => {
+                                if let Ok(tree) = syn::parse2(TokenTree::from(group.clone()).into())
+                                {
+                                    self.tree(&tree, &names, false);
+                                }
+                                break;
+                            }
+                            _ => break,
+                        }
+                        at += 3;
+                    }
+                    self.path(&names);
+                }
+                _ => {}
+            }
+            at += 1;
         }
-        let Some(below) = self.below_root(&texts) else {
+    }
+
+    /// Notes a whole path.
+    fn note(&mut self, names: &[Name], alias: Option<String>, is_reexport: bool) {
+        if names[0].0 == "poem" {
+            self.names_poem(names[0].1, is_reexport);
+        }
+        let below = self.below_root(names).and_then(|below| names.get(below));
+        let Some(Name(module, line)) = below.filter(|_| !self.in_tests) else {
             return;
         };
-        let Some(module) = texts.get(below) else {
-            return;
-        };
+        let texts: Vec<&str> = names.iter().map(|name| &*name.0).collect();
         self.imports.push(Import {
-            line: self.tokens[names[below]].line,
+            line: *line,
             // `lib.rs` hides the module `private` under the name `__private`.
-            module: match *module {
+            module: match &**module {
                 "__private" => "private".to_owned(),
                 module => module.to_owned(),
             },
             path: texts.join("::"),
-            alias: alias.map(ToOwned::to_owned),
+            alias,
         });
     }
 
     /// The number of names in front of the path that stand for the root of the crate. `None` if the path begins
     /// elsewhere.
-    fn below_root(&self, names: &[&str]) -> Option<usize> {
-        if names[0] == "crate" {
+    fn below_root(&self, names: &[Name]) -> Option<usize> {
+        if names[0].0 == "crate" {
             return Some(1);
         }
-        let inline = self.blocks.iter().filter(|is_module| **is_module).count();
-        let depth = self.depth + inline;
-        let own = names.iter().take_while(|name| **name == "self").count();
-        let supers = names[own..].iter().take_while(|name| **name == "super");
+        let own = names.iter().take_while(|name| name.0 == "self").count();
+        let supers = names[own..].iter().take_while(|name| name.0 == "super");
         let supers = supers.count();
         // In `lib.rs` itself a path may begin with the name of a module.
-        (supers == depth && names.len() > own + supers + usize::from(depth == 0))
+        (supers == self.depth && names.len() > own + supers + usize::from(self.depth == 0))
             .then_some(own + supers)
     }
 
-    fn names_poem(&mut self, at: usize, is_reexport: bool) {
-        self.poem.push(Poem {
-            line: self.tokens[at].line,
-            is_reexport,
-        });
+    fn names_poem(&mut self, line: usize, is_reexport: bool) {
+        self.poem.push(Poem { line, is_reexport });
     }
 }
 
-fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c == '_' || c.is_alphabetic()) && text != "as"
+/// A name of a path, and its line.
+#[derive(Clone)]
+struct Name(String, usize);
+
+impl Name {
+    fn of(ident: &Ident) -> Self {
+        Self(ident.to_string(), ident.span().start().line)
+    }
+}
+
+/// Defines visits that walk into a node after its attributes.
+macro_rules! enter {
+    ($($visit:ident: $node:ty,)+) => {
+        $(fn $visit(&mut self, node: &'ast $node) {
+            self.enter(&node.attrs, |scan| visit::$visit(scan, node));
+        })+
+    };
+}
+
+impl<'ast> Visit<'ast> for Scan {
+    enter! {
+        visit_field: syn::Field,
+        visit_impl_item_const: syn::ImplItemConst,
+        visit_impl_item_fn: syn::ImplItemFn,
+        visit_item_const: syn::ItemConst,
+        visit_item_enum: syn::ItemEnum,
+        visit_item_fn: syn::ItemFn,
+        visit_item_impl: syn::ItemImpl,
+        visit_item_macro: syn::ItemMacro,
+        visit_item_static: syn::ItemStatic,
+        visit_item_struct: syn::ItemStruct,
+        visit_item_trait: syn::ItemTrait,
+        visit_item_type: syn::ItemType,
+        visit_local: syn::Local,
+        visit_variant: syn::Variant,
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
+        self.enter(&module.attrs, |scan| {
+            scan.depth += 1;
+            visit::visit_item_mod(scan, module);
+            scan.depth -= 1;
+        });
+    }
+
+    fn visit_item_use(&mut self, import: &'ast syn::ItemUse) {
+        let is_reexport = !matches!(import.vis, Visibility::Inherited);
+        self.enter(&import.attrs, |scan| {
+            scan.visit_visibility(&import.vis);
+            scan.tree(&import.tree, &[], is_reexport);
+        });
+    }
+
+    fn visit_item_extern_crate(&mut self, import: &'ast syn::ItemExternCrate) {
+        if import.ident == "poem" {
+            self.names_poem(import.ident.span().start().line, false);
+        }
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let names = path.segments.iter().map(|segment| Name::of(&segment.ident));
+        self.path(&names.collect::<Vec<_>>());
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        visit::visit_macro(self, call);
+        self.tokens(call.tokens.clone());
+    }
+
+    fn visit_meta_list(&mut self, list: &'ast syn::MetaList) {
+        visit::visit_meta_list(self, list);
+        self.tokens(list.tokens.clone());
+    }
 }
 
 #[cfg(test)]
@@ -260,7 +321,7 @@ mod tests {
 
     /// The imports of a file, as `line path`.
     fn imports(path: &str, text: &str) -> Vec<String> {
-        let imports = Source::parse(path, text).imports;
+        let imports = Source::parse(path, text).unwrap().imports;
         let shown = |import: &Import| format!("{} {}", import.line, import.path);
         imports.iter().map(shown).collect()
     }
@@ -339,6 +400,7 @@ mod tests {
         let text = "use poem::Request;\npub use poem;\nfn f(_: ::poem::Body, poem: u8) {\n    poem::f();\n    \
                     a::poem::g();\n    poem_session::h()\n}\n// poem::x\nuse {std::fmt, poem as p};\nextern crate poem;";
         let found: Vec<_> = Source::parse("x.rs", text)
+            .unwrap()
             .poem
             .iter()
             .map(|place| (place.line, place.is_reexport))
@@ -358,10 +420,34 @@ mod tests {
 
     #[test]
     fn a_file_belongs_to_the_module_at_the_root() {
-        let module = |path| Source::parse(path, "").module();
+        let module = |path| Source::parse(path, "").unwrap().module();
         assert_eq!(module("id.rs"), Some("id"));
         assert_eq!(module("store/memory/table.rs"), Some("store"));
         assert_eq!(module("lib.rs"), None);
         assert_eq!(module("tests.rs"), None);
+    }
+
+    #[test]
+    fn an_item_under_cfg_test_is_test_code() {
+        for code in [
+            "#[cfg(test)]\nmod tests { use crate::a::A; fn f() { crate::b::g() } }",
+            "#[cfg(test)] use crate::{a, b};",
+            "#[cfg(all(test, not(x)))] #[expect(dead_code)] pub(crate) fn f<A, B>() -> crate::a::A { crate::b() }",
+            "struct S { #[cfg(test)] pub(crate) f: crate::a::A, }",
+            "#![cfg(test)] use crate::a;",
+        ] {
+            assert_eq!(imports("x.rs", code), Vec::<String>::new(), "{code}");
+            let more = imports("x.rs", &format!("{code}\nuse crate::z;"));
+            let inner = code.starts_with("#!");
+            assert_eq!(more.len(), usize::from(!inner), "{code}: {more:?}");
+        }
+        for code in [
+            "#[cfg(not(test))] use crate::a;",
+            "#[cfg(any(test, x))] use crate::a;",
+            "#[cfg(feature = \"test\")] use crate::a;",
+            "#[test] fn f() { crate::a::f() }",
+        ] {
+            assert_eq!(imports("x.rs", code).len(), 1, "{code}");
+        }
     }
 }

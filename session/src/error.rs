@@ -297,3 +297,43 @@ pub enum BuildError {
     #[error(transparent)]
     KeyClash(#[from] KeyClashError),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreErrorKind;
+
+    #[test]
+    fn an_error_with_its_causes_says_nothing_twice() {
+        let store = || {
+            let error = StoreError::new(StoreErrorKind::Unavailable, "loading a session");
+            error.with_source("connection refused")
+        };
+        let update = || {
+            UpdateError::Get(GetError::Decode {
+                key: "shop.cart",
+                type_name: "u8",
+            })
+        };
+        let errors: [RequestError; 5] = [
+            LoadError::Store(store()).into(),
+            LockError::Load(LoadError::Store(store())).into(),
+            SaveError::Store(store()).into(),
+            SaveError::Update(update()).into(),
+            ExtractError::Skipped.into(),
+        ];
+        for error in errors {
+            let text = Chain(&error).to_string();
+            let mut parts: Vec<_> = text.split(": ").collect();
+            let count = parts.len();
+            parts.sort_unstable();
+            parts.dedup();
+            assert_eq!(parts.len(), count, "{text}");
+        }
+        let open = OpenError::Load(LoadError::Store(store()));
+        assert_eq!(
+            Chain(&open).to_string(),
+            "loading a session: the session store is unavailable: connection refused"
+        );
+    }
+}

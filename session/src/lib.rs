@@ -2,8 +2,8 @@
 //!
 //! Derive [`SessionData`] on a struct and put [`#[session]`](macro@session) on a handler. The compiler then
 //! checks every session key: a typo, a key of another struct and a value of another type do not compile.
-//! Parallel requests do not lose each other's changes, a destroyed session cannot be revived, and a visitor whose
-//! session is never changed costs no store access and gets no cookie.
+//! Parallel requests do not lose each other's changes, a destroyed session cannot be revived, and a visitor without a
+//! session costs no store access and gets no cookie until a value is set.
 //!
 //! ```
 //! use poem::{Route, get};

@@ -39,7 +39,7 @@ pub(crate) enum Storage<'a> {
     /// `Option<T>`: stores a `T`. A reader gets `None` while nothing is stored.
     Optional(&'a Type),
     /// `default = expr`, or `None` for a plain `default`, which is `Default::default()`.
-    Defaulted(Option<Expr>),
+    Defaulted(Option<Box<Expr>>),
     /// The field does not say what a reader gets, which is an error.
     Undefined,
 }
@@ -101,10 +101,10 @@ impl<'a> Field<'a> {
         let attrs = FieldAttrs::read(ctxt, &field.attrs);
         let storage = match (&attrs.default, option_argument(&field.ty)) {
             _ if attrs.skip.is_some() => Storage::Skipped,
-            (Some(default), None) => Storage::Defaulted(default.value.clone()),
+            (Some(default), None) => Storage::Defaulted(default.value.clone().map(Box::new)),
             // With a value, `Option<T>` is stored like any other type: its default may be `Some(…)`.
             (Some(default), Some(_)) if default.value.is_some() => {
-                Storage::Defaulted(default.value.clone())
+                Storage::Defaulted(default.value.clone().map(Box::new))
             }
             (_, Some(value)) => Storage::Optional(value),
             (None, None) => Storage::Undefined,

@@ -42,7 +42,7 @@ pub(crate) enum Kind {
     /// Any Poem extractor, `Session<S>` and `S` among them.
     Extract,
     /// `&mut S`: a struct whose changed fields are written back. Contains `S`.
-    Edit(Type),
+    Edit(Box<Type>),
     /// `#[key(S::FIELD)]`.
     Key(ExprPath),
     /// The parameter has an error.
@@ -149,7 +149,7 @@ impl Param {
         let cfg = cfg.cloned().collect();
         let kind = match (&keys[..], &*param.ty) {
             ([], Type::Reference(reference)) if reference.mutability.is_some() => {
-                Kind::Edit((*reference.elem).clone())
+                Kind::Edit(reference.elem.clone())
             }
             ([], _) => Kind::Extract,
             ([key], _) => ctxt.ok(attr::key(key)).map_or(Kind::Broken, Kind::Key),

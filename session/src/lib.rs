@@ -79,7 +79,7 @@
 //! |---|---|
 //! | `shop: Session<Shop>` | the session; a value is decoded when it is read |
 //! | `shop: Shop` | a snapshot of the struct, read-only |
-//! | `shop: &mut Shop` | the struct; changed fields are written back |
+//! | `shop: &mut Shop` | the struct; changed fields are written back. If another request has changed one of them meanwhile, the response is 409: use `update_*` or `exclusive` for a field that requests change at the same time |
 //! | `#[key(Shop::USER)] user: String` | one key; a request without it is rejected |
 //! | `#[key(Shop::USER)] user: Option<String>` | one key, or `None` |
 //! | any Poem extractor | as under `#[handler]` |

@@ -100,6 +100,17 @@ impl ActiveSession {
         self.lifecycle().put(field, value, self.engine.rules())
     }
 
+    /// Sets or removes a field of a struct that was read when the stored value was `seen`.
+    pub(crate) fn edit(
+        &self,
+        field: Field,
+        value: Option<Bytes>,
+        seen: Option<Bytes>,
+    ) -> Result<(), SetError> {
+        let rules = self.engine.rules();
+        self.lifecycle().edit(field, value, seen, rules)
+    }
+
     pub(crate) fn value(&self, field: Field) -> Option<Bytes> {
         self.lifecycle().value(field)
     }

@@ -172,15 +172,10 @@ async fn merge(
             let merged = session.lifecycle().merge(newer, covers);
             warn_if_refused(Some(key), merged)
         }
-        Err(error) => {
-            session.lifecycle().merge_failed();
-            Err(match error {
-                LoadError::Store(error) => error.into(),
-                LoadError::Corrupt { .. } => {
-                    let action = "merging the changes of a session with a newer record";
-                    StoreError::new(StoreErrorKind::Corrupt, action).into()
-                }
-            })
+        Err(LoadError::Store(error)) => Err(error.into()),
+        Err(LoadError::Corrupt { .. }) => {
+            let action = "merging the changes of a session with a newer record";
+            Err(StoreError::new(StoreErrorKind::Corrupt, action).into())
         }
     }
 }

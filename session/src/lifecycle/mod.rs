@@ -117,6 +117,16 @@ impl Lifecycle {
         record_of(&self.origin, self.intent)
     }
 
+    /// Whether the handler has changed a value, or asks for another session.
+    pub(super) fn has_work(&self) -> bool {
+        self.intent != Intent::Keep || self.changes.differ_from(self.record())
+    }
+
+    /// The encoded value of a field in the store, without the changes of this request.
+    pub(crate) fn stored_value(&self, field: Field) -> Option<Bytes> {
+        self.record().get(field)
+    }
+
     /// The encoded value of a field.
     pub(crate) fn value(&self, field: Field) -> Option<Bytes> {
         self.changes.value(field, self.record())
@@ -193,7 +203,7 @@ impl Lifecycle {
     pub(crate) fn expires_at(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
         let base = self.base()?;
         let term = base.record().term();
-        if self.intent == Intent::Keep && self.changes.is_empty() {
+        if !self.has_work() {
             let touched = rules.expiry.touch_due(term, base.expires_at(), now);
             return Some(touched.unwrap_or(base.expires_at()));
         }
@@ -261,8 +271,20 @@ impl Lifecycle {
         rules: &Rules,
     ) -> Result<(), SetError> {
         self.check_set(field, value.as_ref(), rules)?;
-        let record = record_of(&self.origin, self.intent);
-        self.changes.put(field, value, record);
+        self.changes.put(field, value);
+        Ok(())
+    }
+
+    /// Sets or removes a field of a struct that was read when the stored value was `seen`.
+    pub(crate) fn edit(
+        &mut self,
+        field: Field,
+        value: Option<Bytes>,
+        seen: Option<Bytes>,
+        rules: &Rules,
+    ) -> Result<(), SetError> {
+        self.check_set(field, value.as_ref(), rules)?;
+        self.changes.edit(field, value, seen);
         Ok(())
     }
 
@@ -281,8 +303,7 @@ impl Lifecycle {
     /// Removes a field. A value that another request sets meanwhile stays.
     pub(crate) fn take(&mut self, field: Field) {
         if let Some(seen) = self.value(field) {
-            let record = record_of(&self.origin, self.intent);
-            self.changes.take(field, seen, record);
+            self.changes.take(field, seen);
         }
     }
 
@@ -300,8 +321,7 @@ impl Lifecycle {
             return Ok(Some(updater));
         }
         self.check_set(field, after.as_ref(), rules)?;
-        let record = record_of(&self.origin, self.intent);
-        self.changes.update(field, updater, after, record);
+        self.changes.update(field, updater, after);
         Ok(None)
     }
 
@@ -313,8 +333,7 @@ impl Lifecycle {
 
     /// Returns updaters that [`take_stale`](Self::take_stale) took out.
     pub(crate) fn put_back(&mut self, field: Field, updaters: Updaters, outcome: Rerun) {
-        let record = record_of(&self.origin, self.intent);
-        self.changes.put_back(field, updaters, outcome, record);
+        self.changes.put_back(field, updaters, outcome);
     }
 
     /// Restores the flash values that were read.
@@ -369,7 +388,7 @@ impl Lifecycle {
 
     /// Discards what is not saved. A later save returns [`SaveError::Discarded`](crate::SaveError).
     pub(crate) fn discard(&mut self) {
-        self.discarded |= !self.changes.is_empty();
+        self.discarded |= self.changes.differ_from(self.record());
         self.changes.clear();
     }
 

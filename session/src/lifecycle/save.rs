@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Lifecycle {
-    /// Whether a save has anything to do. Builds no record.
+    /// Whether a save may have something to do. Builds no record.
     pub(crate) fn needs_save(&self, rules: &Rules, now: Timestamp) -> bool {
         if !self.changes.is_empty() || self.intent != Intent::Keep {
             return true;
@@ -61,6 +61,14 @@ impl Lifecycle {
             intent: self.intent,
             rotates: may_rotate && self.wants_rotation(rules, now),
         };
+        let conflict = |base: &Base| self.changes.conflict_with(base.record());
+        if let Some(field) = self.base().and_then(conflict) {
+            return Err(SaveError::Conflict { key: field.name() });
+        }
+        if !covers.rotates && !self.has_work() {
+            // No other request has written meanwhile, or its changes come later than these.
+            self.changes.saved(covers.latest);
+        }
         let kind = match &self.origin {
             Origin::New => self.plan_new(rules, now)?,
             Origin::Stored(base) => {
@@ -79,7 +87,6 @@ impl Lifecycle {
         if op.needs_new_id() && self.phase == Phase::Answered {
             return Err(SaveError::ResponseSent);
         }
-        self.changes.begin_save();
         Ok(Some(op))
     }
 
@@ -182,18 +189,17 @@ impl Lifecycle {
     /// [`SaveError::Ended`] if the session has ended and there were changes to save.
     pub(crate) fn apply(&mut self, op: WriteOp, reply: Reply) -> Result<Transition, SaveError> {
         let WriteOp { kind, covers } = op;
-        let transition = match (kind, reply) {
+        match (kind, reply) {
             (
                 OpKind::Replace { on, .. } | OpKind::Move { on, .. } | OpKind::End { on, .. },
                 Reply::Conflict(current),
             ) => {
                 let key = on.key;
-                // The save goes on until the changes are merged.
-                return Ok(Transition::Conflict {
+                Ok(Transition::Conflict {
                     key,
                     current,
                     covers,
-                });
+                })
             }
             (OpKind::Create(draft) | OpKind::Replace { draft, .. }, Reply::Written(version)) => {
                 self.now_stored(draft, version, covers);
@@ -222,9 +228,7 @@ impl Lifecycle {
                 Ok(Transition::Retry)
             }
             (OpKind::Replace { .. } | OpKind::Move { .. }, _) => self.refuse(covers),
-        };
-        self.changes.end_save();
-        transition
+        }
     }
 
     /// Takes the newer session that a write has met. The changes move onto it, and must be planned again.
@@ -236,7 +240,6 @@ impl Lifecycle {
         newer: Resolution,
         covers: Covers,
     ) -> Result<Transition, SaveError> {
-        self.changes.end_save();
         match newer {
             Resolution::Live(newer) => {
                 self.advance(newer);
@@ -255,16 +258,10 @@ impl Lifecycle {
 
     /// The call of `op` returned an error. The write may have been done all the same.
     pub(crate) fn write_failed(&mut self, op: &WriteOp) {
-        self.changes.end_save();
         if op.is_move() {
             // The new key may be in use by now, so a later attempt needs another one.
             self.next_id = None;
         }
-    }
-
-    /// The newer record that a write has met could not be loaded.
-    pub(crate) fn merge_failed(&mut self) {
-        self.changes.end_save();
     }
 
     /// The draft is stored.
@@ -316,7 +313,7 @@ impl Lifecycle {
     fn refuse(&mut self, covers: Covers) -> Result<Transition, SaveError> {
         // The client may have a newer id than the one that an earlier save has left pending.
         self.client.drop_update();
-        if covers.rotates && self.changes.is_empty() {
+        if covers.rotates && !self.has_work() {
             // The session was only read, so there is nothing to refuse.
             self.done(covers);
             return Ok(Transition::Saved { left: None });

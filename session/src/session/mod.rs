@@ -87,7 +87,8 @@ impl<S: SessionData> Session<S> {
         self.fields.handle().get(key)
     }
 
-    /// Sets a key. Setting the stored value changes nothing.
+    /// Sets a key. Setting the stored value writes nothing by itself. If another request has changed the key
+    /// meanwhile and this one writes, the value set here replaces the newer one.
     ///
     /// # Errors
     /// [`SetError`] if the value does not serialize or the session would become too large. The session is then

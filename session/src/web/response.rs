@@ -89,7 +89,7 @@ respond! {
     };
     SaveError, |this| match this {
         SaveError::Store(error) => error.status(),
-        SaveError::Ended | SaveError::LeaseLost => StatusCode::CONFLICT,
+        SaveError::Ended | SaveError::Conflict { .. } | SaveError::LeaseLost => StatusCode::CONFLICT,
         SaveError::Contended { .. } => StatusCode::SERVICE_UNAVAILABLE,
         SaveError::Update(error) => error.status(),
         SaveError::TooLarge { .. } | SaveError::TooManyKeys { .. } => {

@@ -10,11 +10,19 @@ use crate::support::{App, Browser, Shop};
 type Act = fn(&Session<Shop>);
 
 /// Runs both handlers on the same version of a session, and saves the second before the first.
-async fn meet(before: Act, first: Act, second: Act) -> (App, Browser) {
+async fn meet(
+    before: Act,
+    first: impl FnOnce(&Session<Shop>) + Send + 'static,
+    second: Act,
+) -> (App, Browser) {
     let app = App::new();
     let alice = app.browser();
     alice.does(before).await;
-    let slow = alice.start_does(first).await;
+    let slow = alice.start(|session| {
+        first(session);
+        Ok(())
+    });
+    let slow = slow.await;
     assert_eq!(alice.does(second).await.status, 200);
     assert_eq!(slow.finish().await.status, 200);
     (app, alice)
@@ -46,11 +54,11 @@ fn set_visits(session: &Session<Shop>) {
     session.set_visits(1).expect("it fits");
 }
 
-/// Conformance 2.1
+/// Conformance 2.1, 2.9
 #[tokio::test]
 async fn the_later_save_applies_its_changes_to_the_newer_values() {
     // The changes of the request that is saved second, those of the one saved first, and the cart after both.
-    let cases: [(&str, Act, Act, &[&str]); 8] = [
+    let cases: [(&str, Act, Act, &[&str]); 10] = [
         ("update, set", add_rice, set_beer, &["beer", "rice"]),
         ("update, remove", add_rice, |s| s.remove_cart(), &["rice"]),
         (
@@ -91,8 +99,29 @@ async fn the_later_save_applies_its_changes_to_the_newer_values() {
         ),
         ("remove, other key", |s| s.remove_cart(), set_visits, &[]),
         ("set, set the same", set_beer, set_beer, &["beer"]),
+        // Conformance 2.9
+        (
+            "set to the loaded value, set",
+            set_cart,
+            set_beer,
+            &["tea", "milk"],
+        ),
+        (
+            "update without effect, update",
+            |session| {
+                let drop_bread = session.update_cart(|cart| cart.retain(|item| item != "bread"));
+                drop_bread.expect("it fits");
+            },
+            add_bread,
+            &["tea", "milk"],
+        ),
     ];
     for (case, first, second, cart) in cases {
+        let first = move |session: &Session<Shop>| {
+            first(session);
+            // A change without effect is written together with another one.
+            session.set_user(7).expect("it fits");
+        };
         let (app, alice) = meet(set_cart, first, second).await;
         assert_eq!(alice.cart().await, cart, "{case}");
         let visits = u64::from(case.contains("other key"));

@@ -71,6 +71,15 @@ pub(crate) enum View {
     },
 }
 
+impl View {
+    fn data(&self) -> Data {
+        match self {
+            Self::Live { live, .. } => live.data.clone(),
+            _ => Data::new(),
+        }
+    }
+}
+
 /// The lock of an exclusive request.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -125,6 +134,11 @@ impl Request {
         self.revokes || self.stage == Stage::Saving && !discards
     }
 
+    /// Whether there is something to write to the session that the request has seen.
+    pub(crate) fn has_work(&self) -> bool {
+        self.pending.changes(&self.view.data())
+    }
+
     /// Whether the client knows the session by an older id than the current one.
     pub(crate) fn is_forwarded(&self) -> bool {
         matches!(&self.view, View::Live { key, .. } if self.client.knows() != Some(*key))
@@ -143,7 +157,7 @@ impl Request {
         let lock = self.lock.as_ref();
         let held = lock.is_some_and(|lock| lock.is_used && lock.key == locked && now < lock.until);
         // When all is saved, another request cannot disturb this one.
-        held && !(self.is_at_end() && self.stage == Stage::Saving && self.pending.is_empty())
+        held && !(self.is_at_end() && self.stage == Stage::Saving && !self.has_work())
     }
 
     /// Another handler begins to run with the lock of this session.
@@ -241,8 +255,7 @@ impl Request {
         };
         if self.stage == Stage::Saving {
             match &view {
-                View::Live { live, .. } => {
-                    self.pending.merge(&live.data);
+                View::Live { .. } => {
                     if self.client.is_owed(key) {
                         self.has_used(key);
                     }
@@ -253,7 +266,7 @@ impl Request {
                 }
                 _ => {
                     self.client.may_know_better();
-                    if self.pending.is_empty() {
+                    if !self.has_work() {
                         // A request that only read was to rotate the id. It goes on with what it has read.
                         return;
                     }
@@ -323,16 +336,12 @@ impl Request {
             Stage::Handling => return Err("a handler runs without saving".to_owned()),
         }
         self.stage = Stage::Handling;
-        let nothing = Data::new();
-        let base = match &self.view {
-            View::Live { live, .. } => &live.data,
-            _ => &nothing,
-        };
+        let base = self.view.data();
         let is_new = self.is_new;
         let mut read = Vec::new();
         for op in std::mem::take(&mut self.parts[self.next_part]) {
             self.is_new |= matches!(op, Op::Reset | Op::Destroy);
-            read.push(self.pending.act(op, base));
+            read.push(self.pending.act(op, &base));
         }
         self.next_part += 1;
         let expected = Seen { is_new, read };
@@ -373,7 +382,7 @@ impl Request {
     fn is_acknowledged(&mut self) -> Result<(), String> {
         let data = self.pending.alone();
         match (&self.view, self.pending.intent) {
-            _ if self.pending.is_empty() => {}
+            _ if !self.has_work() => {}
             (View::Nothing, Intent::Keep | Intent::Regenerate) if data.is_empty() => {}
             (View::Nothing, Intent::Destroy) if data.is_empty() => {
                 if self.client.knows().is_some() {

@@ -73,7 +73,7 @@ impl Request {
                 Ok(())
             }
             Effect::Touched { before, after } => {
-                check(self.pending.is_empty(), "touches in place of a write")?;
+                check(!self.has_work(), "touches in place of a write")?;
                 let expires = rules::expiry(live(&before)?.created, then);
                 check(after.expires == expires, "touches until another time")?;
                 self.has_used(key);
@@ -121,7 +121,7 @@ impl Request {
             self.has_ended();
             return Ok(());
         }
-        let keeps = self.pending.intent == Intent::Keep && !self.pending.is_empty();
+        let keeps = self.pending.intent == Intent::Keep && self.has_work();
         check(keeps, "writes a session that it did not change")?;
         let rotated = live(before)?.rotated;
         self.continues(before, after, rotated, then)?;

@@ -151,6 +151,18 @@ pub enum LoadError {
     },
 }
 
+/// Loading a session again failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The session has ended: it was destroyed, regenerated or revoked by another request, or it expired.
+    #[error("loading a session again: it has ended")]
+    Ended,
+    /// The session could not be loaded. It is unchanged.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
 /// Opening a session by its id failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -183,8 +183,8 @@
 //!
 //! **Ended sessions.** A request that is running when its session is destroyed, regenerated or revoked elsewhere
 //! cannot revive the session or replace the client's newer cookie: its changes are refused with
-//! [`SaveError::Ended`], a 409. The same holds for requests that arrive with the old id during the next seconds
-//! ([`SessionConfig::retired_for`]).
+//! [`SaveError::Ended`], a 409, however long it runs ([`SessionConfig::max_request_time`]). The same holds for
+//! requests that arrive with the old id during the next seconds ([`SessionConfig::retired_for`]).
 //!
 //! **Expiry.** A session expires at the earlier of its last use plus the idle timeout and its creation plus the
 //! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading counts as use, and
@@ -266,7 +266,7 @@ pub use crate::{
     engine::SessionLock,
     error::{
         BuildError, ExtractError, GetError, KeyClashError, LoadError, LockError, OpenError,
-        RequestError, SaveError, SetError, UpdateError,
+        ReloadError, RequestError, SaveError, SetError, UpdateError,
     },
     expiry::TouchPolicy,
     field::Field,

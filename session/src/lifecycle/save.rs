@@ -7,12 +7,13 @@
 use crate::{
     clock::Timestamp,
     error::SaveError,
+    id::SessionId,
     lifecycle::{
         Covers, Intent, Lifecycle, Loaded, Phase, Reply, Resolution, Rules, Transition, WriteOp,
         op::{Draft, On, OpKind},
         origin::{Base, Origin},
     },
-    record::{self, EndReason},
+    record::{self, EndReason, Forward},
     store::{Version, Write},
 };
 
@@ -72,8 +73,8 @@ impl Lifecycle {
         let kind = match &self.origin {
             Origin::New => self.plan_new(rules, now)?,
             Origin::Stored(base) => {
-                let (key, version) = (base.key(), base.version());
-                self.plan_stored(On { key, version }, covers, rules, now)?
+                let (id, key, version) = (base.id(), base.key(), base.version());
+                self.plan_stored(id, On { key, version }, covers, rules, now)?
             }
             Origin::Ended(reason) => {
                 let reason = *reason;
@@ -105,6 +106,7 @@ impl Lifecycle {
 
     fn plan_stored(
         &mut self,
+        id: SessionId,
         on: On,
         covers: Covers,
         rules: &Rules,
@@ -121,15 +123,15 @@ impl Lifecycle {
         }
         let draft = self.draft(covers.rotates, rules, now)?;
         let leave = match (self.intent, rules.rotation) {
-            (Intent::Destroy, _) => rules.tombstone(EndReason::Destroyed, now),
+            (Intent::Destroy, _) => rules.tombstone(EndReason::Destroyed, None, now),
             (Intent::Keep, Some(rotation)) => {
                 let until = now.saturating_add(rotation.grace);
-                // Requests that have loaded the session by then may still save, so the forward is kept as
-                // long as the session.
-                let expires_at = draft.expires_at.max(until);
-                Write::new(record::forward(draft.key, until), expires_at)
+                let forward = Forward::new(&id, &draft.id, draft.key, until);
+                // Requests that have loaded the session by then may still save.
+                Write::new(forward.record(), rules.kept_until(until))
             }
-            _ => rules.tombstone(EndReason::Replaced, now),
+            (Intent::Regenerate, _) => rules.tombstone(EndReason::Replaced, Some(draft.key), now),
+            _ => rules.tombstone(EndReason::Replaced, None, now),
         };
         if self.intent == Intent::Destroy && !draft.record.has_data() {
             let tombstone = leave;
@@ -160,9 +162,11 @@ impl Lifecycle {
     fn draft(&mut self, rotates: bool, rules: &Rules, now: Timestamp) -> Result<Draft, SaveError> {
         let base = self.record();
         let moment = record::number(now.as_millis());
+        let is_created = base.is_empty();
+        let gets_new_id = rotates || rules.rotates() && self.intent == Intent::Regenerate;
         let own = [
-            base.is_empty().then_some((record::CREATED, Some(&moment))),
-            rotates.then_some((record::ROTATED, Some(&moment))),
+            is_created.then_some((record::CREATED, Some(&moment))),
+            (gets_new_id && !is_created).then_some((record::ROTATED, Some(&moment))),
         ];
         let record = base.with(own.into_iter().flatten().chain(self.changes.values()));
         rules.limits.check_record(&record, base)?;
@@ -271,6 +275,7 @@ impl Lifecycle {
             _ => None,
         };
         let loaded = Loaded {
+            id: Some(draft.id),
             key: draft.key,
             record: draft.record,
             version,
@@ -304,21 +309,19 @@ impl Lifecycle {
     /// Another request destroyed the session first. Its response has sent the client's update, also for
     /// whatever starts in place of the session.
     fn already_destroyed(&mut self, covers: Covers) {
-        self.origin = Origin::Ended(EndReason::Destroyed);
-        self.client.drop_update();
+        self.found_ended(EndReason::Destroyed);
         self.done(covers);
     }
 
     /// The session has ended elsewhere: refuses the changes.
     fn refuse(&mut self, covers: Covers) -> Result<Transition, SaveError> {
-        // The client may have a newer id than the one that an earlier save has left pending.
-        self.client.drop_update();
         if covers.rotates && !self.has_work() {
             // The session was only read, so there is nothing to refuse.
+            self.client.drop_update();
             self.done(covers);
             return Ok(Transition::Saved { left: None });
         }
-        self.origin = Origin::Ended(EndReason::Replaced);
+        self.found_ended(EndReason::Replaced);
         Err(SaveError::Ended)
     }
 

@@ -74,7 +74,7 @@ impl Manager {
         self.claim::<S>()?;
         let active = Arc::new(ActiveSession::new(Arc::clone(&self.engine)));
         // No client can be sent another id.
-        let presented = Presented::new(*id, false);
+        let presented = Presented::new(*id, false, self.engine.now());
         active.load(|| Some(presented)).await?;
         if active.lifecycle().is_new() {
             return Err(OpenError::NotFound);
@@ -100,7 +100,7 @@ impl Manager {
             return Ok(false);
         };
         for _ in 0..engine.max_save_attempts() {
-            match resolve(engine, key, current.clone(), Via::EarlierLoad).await {
+            match resolve(engine, key, current.clone(), Via::Revocation).await {
                 Ok(Resolution::Live(live)) => (key, current.version) = (live.key(), live.version()),
                 Ok(Resolution::Ended(_) | Resolution::Missing) => return Ok(false),
                 Err(LoadError::Store(error)) => return Err(error.into()),
@@ -108,7 +108,7 @@ impl Manager {
                 Err(LoadError::Corrupt { .. }) => {}
             }
             let now = engine.now();
-            let tombstone = engine.rules().tombstone(EndReason::Destroyed, now);
+            let tombstone = engine.rules().tombstone(EndReason::Destroyed, None, now);
             let end = engine.store().replace(key, current.version, tombstone, now);
             match engine.limited("revoking a session", end).await? {
                 Replaced::Replaced(_) => {
@@ -126,7 +126,9 @@ impl Manager {
 
     pub(crate) async fn clear(&self) -> Result<(), StoreError> {
         // Without a time limit: it may take long, and no request waits for it.
-        self.engine.store().clear().await
+        let cleared = self.engine.store().clear().await;
+        self.engine.announce_ends();
+        cleared
     }
 
     pub(crate) async fn delete_expired(&self, limit: usize) -> Result<usize, StoreError> {

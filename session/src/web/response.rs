@@ -8,8 +8,8 @@ use poem::{
 
 use crate::{
     error::{
-        ExtractError, GetError, KeyClashError, LoadError, LockError, OpenError, RequestError,
-        SaveError, SetError, UpdateError,
+        ExtractError, GetError, KeyClashError, LoadError, LockError, OpenError, ReloadError,
+        RequestError, SaveError, SetError, UpdateError,
     },
     store::{StoreError, StoreErrorKind},
 };
@@ -86,6 +86,10 @@ respond! {
         OpenError::NotFound => StatusCode::NOT_FOUND,
         OpenError::Load(error) => error.status(),
         OpenError::KeyClash(error) => error.status(),
+    };
+    ReloadError, |this| match this {
+        ReloadError::Ended => StatusCode::CONFLICT,
+        ReloadError::Load(error) => error.status(),
     };
     SaveError, |this| match this {
         SaveError::Store(error) => error.status(),

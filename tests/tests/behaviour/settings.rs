@@ -23,7 +23,10 @@ fn refused(configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> String
 /// Conformance 1.17, 5.3
 #[test]
 fn the_error_of_a_contradiction_names_both_settings() {
-    let cases: [(&str, &str, Configure); 4] = [
+    let cases: [(&str, &str, Configure); 5] = [
+        ("lock_lease", "store_timeout", |builder| {
+            builder.lock_lease(SECOND * 10).store_timeout(SECOND * 7)
+        }),
         ("idle_timeout", "absolute_timeout", |builder| {
             builder.idle_timeout(SECOND * 10).absolute_timeout(SECOND)
         }),

@@ -28,7 +28,7 @@ pub(crate) const ABSOLUTE: Duration = Duration::from_hours(2);
 /// The time limits on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Longer than the time until the next process asks for the lock of a killed one.
-pub(crate) const LEASE: Duration = Duration::from_mins(5);
+pub(crate) const LEASE: Duration = Duration::from_mins(8);
 
 /// The time from the creation of the session to the request, at which a touch and a rotation are due.
 pub(crate) const LATER: Duration = Duration::from_mins(20);
@@ -170,6 +170,7 @@ impl Application {
             .absolute_timeout(ABSOLUTE)
             // Longer than a busy machine takes to read the file.
             .retired_for(Duration::from_mins(15))
+            .max_request_time(Duration::from_mins(15))
             .rotation_grace(Duration::from_mins(14))
             .lock_lease(LEASE)
             .lock_timeout(lock_timeout)

@@ -117,13 +117,14 @@ impl Process {
         config.idle_timeout = minutes(rules::IDLE);
         config.absolute_timeout = Some(minutes(rules::ABSOLUTE));
         config.retired_for = minutes(rules::RETIRED);
+        config.max_request_time = minutes(rules::MAX_REQUEST);
         config.rotate_every = Some(minutes(rules::ROTATE_EVERY));
         config.rotation_grace = minutes(rules::GRACE);
         config.lock_lease = minutes(rules::LEASE);
         config.touch = TouchPolicy::AtMostEvery(Duration::ZERO);
         // These two run on Tokio's time, which passes between gates only. Neither should expire.
         config.lock_timeout = Duration::from_hours(1);
-        config.store_timeout = Duration::from_hours(1);
+        config.store_timeout = minutes(rules::LEASE) / 2;
         Self {
             front_end: FrontEnd::new(store, Arc::clone(clock) as _, &config),
             alive,

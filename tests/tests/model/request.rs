@@ -10,7 +10,7 @@ use crate::{
     board::Seen,
     client::Client,
     history::{Field, Op, Visit},
-    ledger::{Data, Effect, Ledger, Live, Record, Stored, key},
+    ledger::{Data, Effect, Ledger, Live, Record, Stored, Tombstone, key},
     pending::{Intent, Pending},
     rules,
 };
@@ -22,6 +22,8 @@ use crate::{
 )]
 pub(crate) struct Request {
     stage: Stage,
+    /// The minute at which the request began.
+    began: u64,
     parts: Vec<Vec<Op>>,
     next_part: usize,
     /// The status that the handler returns.
@@ -62,14 +64,19 @@ pub(crate) enum View {
         version: Version,
         live: Live,
     },
-    Ended {
-        destroyed: bool,
-    },
+    Ended(Tombstone),
     Forward {
         to: PublicId,
         until: u64,
     },
 }
+
+/// A session that ended without a trace.
+const GONE: View = View::Ended(Tombstone {
+    destroyed: true,
+    moved_to: None,
+    until: u64::MAX,
+});
 
 impl View {
     fn data(&self) -> Data {
@@ -85,6 +92,8 @@ impl View {
 pub(crate) struct Lock {
     pub(crate) key: PublicId,
     pub(crate) until: u64,
+    /// Until when it is held if the store was asked for more of it before a merge.
+    pub(crate) extended_until: u64,
     /// Whether the handler has begun to run with the lock.
     is_used: bool,
     /// Whether another handler has begun to run with the lock since.
@@ -92,9 +101,10 @@ pub(crate) struct Lock {
 }
 
 impl Request {
-    pub(crate) fn new(id: Option<SessionId>, visit: &Visit) -> Self {
+    pub(crate) fn new(id: Option<SessionId>, visit: &Visit, began: u64) -> Self {
         Self {
             stage: Stage::Loading,
+            began,
             parts: visit.parts(),
             next_part: 0,
             status: visit.status,
@@ -112,8 +122,8 @@ impl Request {
         }
     }
 
-    pub(crate) fn revoke(id: SessionId) -> Self {
-        let mut job = Self::new(Some(id), &Visit::default());
+    pub(crate) fn revoke(id: SessionId, began: u64) -> Self {
+        let mut job = Self::new(Some(id), &Visit::default(), began);
         job.pending.intent = Intent::Destroy;
         job.revokes = true;
         job
@@ -186,7 +196,7 @@ impl Request {
         };
         match (call, effect) {
             (Call::Load(_), _) if self.is_confirming(key) => self.client.confirms(key, is_current),
-            (Call::Load(_), _) => self.reads(key, seen, then)?,
+            (Call::Load(_), _) => self.reads(key, seen)?,
             (Call::Lock(_), _) => self.locks(key, seen, then)?,
             (Call::Touch(_), Effect::Nothing) if is_current => self.has_used(key),
             (Call::Touch(_), Effect::Nothing) => {}
@@ -225,12 +235,15 @@ impl Request {
         self.stage == Stage::Saving && self.client.is_owed(key)
     }
 
-    fn reads(&mut self, key: PublicId, seen: Option<&Stored>, then: u64) -> Result<(), String> {
+    fn reads(&mut self, key: PublicId, seen: Option<&Stored>) -> Result<(), String> {
         let has_locked = self.lock.is_some();
         let expected = match self.view {
             _ if self.stage == Stage::Saving => self.forward.take(),
             View::Unasked => self.client.knows(),
-            View::Forward { to, until } if self.revokes || has_locked || then < until => Some(to),
+            View::Forward { to, until } if self.revokes || has_locked || self.began < until => {
+                Some(to)
+            }
+            View::Ended(tombstone) if self.revokes => tombstone.moved_to,
             View::Live { key, .. } if has_locked => Some(key),
             _ => None,
         };
@@ -244,8 +257,8 @@ impl Request {
     fn sees(&mut self, key: PublicId, seen: Option<&Stored>) {
         let view = match seen.map(|stored| (&stored.record, stored.version)) {
             None if self.view == View::Unasked => View::Nothing,
-            None => View::Ended { destroyed: true },
-            Some((&Record::Tombstone { destroyed }, _)) => View::Ended { destroyed },
+            None => GONE,
+            Some((&Record::Tombstone(tombstone), _)) => View::Ended(tombstone),
             Some((&Record::Forward { to, until }, _)) => View::Forward { to, until },
             Some((Record::Live(live), version)) => View::Live {
                 key,
@@ -253,6 +266,9 @@ impl Request {
                 live: live.clone(),
             },
         };
+        if self.stage == Stage::Loading && matches!(view, View::Live { .. }) && !self.revokes {
+            self.client.is_reminded_of(key);
+        }
         if self.stage == Stage::Saving {
             match &view {
                 View::Live { .. } => {
@@ -277,6 +293,12 @@ impl Request {
     }
 
     fn locks(&mut self, key: PublicId, seen: Option<&Stored>, then: u64) -> Result<(), String> {
+        let held = self.lock.as_mut().filter(|lock| lock.key == key);
+        if let (Stage::Saving, Some(lock)) = (self.stage, held) {
+            // Another request wrote first.
+            lock.extended_until = then + rules::LEASE;
+            return Ok(());
+        }
         if !matches!(self.view, View::Live { key: current, .. } if current == key) {
             return Err(format!("locks another session than {:?}", self.view));
         }
@@ -284,11 +306,12 @@ impl Request {
             self.lock = Some(Lock {
                 key,
                 until: then + rules::LEASE,
+                extended_until: 0,
                 is_used: false,
                 is_taken_over: false,
             });
             if seen.is_none() {
-                self.view = View::Ended { destroyed: true };
+                self.view = GONE;
             }
         }
         Ok(())
@@ -363,11 +386,13 @@ impl Request {
                     None => {}
                 }
             }
-            View::Forward { until, .. } if now >= *until && self.lock.is_none() => {
+            View::Forward { until, .. } | View::Ended(Tombstone { until, .. })
+                if self.began >= *until && self.lock.is_none() =>
+            {
                 self.view = View::Nothing;
             }
             View::Nothing => {}
-            View::Ended { .. } if !self.exclusive => {}
+            View::Ended(_) if !self.exclusive => {}
             view => return Err(format!("a handler runs with {view:?}")),
         }
         Ok(())
@@ -391,9 +416,12 @@ impl Request {
                 }
             }
             // Another request has destroyed the session first.
-            (View::Ended { destroyed: true }, Intent::Destroy)
-                if data.keys().all(|field| *field == Field::Flash) =>
-            {
+            (
+                View::Ended(Tombstone {
+                    destroyed: true, ..
+                }),
+                Intent::Destroy,
+            ) if data.keys().all(|field| *field == Field::Flash) => {
                 self.client.may_know_better();
                 self.client.replied();
                 self.pending = Pending::default();
@@ -432,7 +460,7 @@ impl Request {
 
     /// Changes are refused if the session has ended, or if the lock is lost. A request without changes is not.
     fn is_refused(&self, now: u64) -> Result<(), String> {
-        let has_ended = matches!(self.view, View::Ended { .. });
+        let has_ended = matches!(self.view, View::Ended(_));
         let locks_nothing = self.stage == Stage::Loading && self.exclusive && has_ended;
         let has_changes = self.stage == Stage::Saving && !self.pending.is_empty();
         let lock = self.lock.as_ref().filter(|lock| now >= lock.until);

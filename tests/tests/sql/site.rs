@@ -60,7 +60,10 @@ impl Site {
 
     /// An application with this time limit for calls to the store.
     pub(crate) fn with_timeout(store: Arc<dyn SessionStore>, limit: Duration) -> Self {
-        let sessions = Sessions::builder(store).store_timeout(limit).build();
+        let sessions = Sessions::builder(store)
+            .store_timeout(limit)
+            .lock_lease(limit * 2)
+            .build();
         let routes = Route::new()
             .at("/look", post(look))
             .at("/count", post(count))

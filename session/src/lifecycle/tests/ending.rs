@@ -65,7 +65,8 @@ fn destroy_leaves_a_tombstone_and_clears_the_id() {
     };
     assert_eq!(key, known_key());
     assert!(is_tombstone(&write, EndReason::Destroyed));
-    assert_eq!(write.expires_at, NOW.saturating_add(rules.retired_for));
+    let refused_until = NOW.saturating_add(rules.retired_for);
+    assert_eq!(write.expires_at, rules.kept_until(refused_until));
     let transition = session.apply(op, written(2)).unwrap();
     assert!(matches!(transition, Transition::Saved { left: Some(key) } if key == known_key()));
     assert_eq!(session.take_update(), Some(ClientUpdate::ClearId));

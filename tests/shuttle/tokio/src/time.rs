@@ -35,6 +35,11 @@ impl Instant {
         Self(TIMELINE.now())
     }
 
+    /// The time from an earlier moment to this one, or zero.
+    pub fn saturating_duration_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// The time since the execution began.
     pub fn since_the_beginning(self) -> Duration {
         self.0

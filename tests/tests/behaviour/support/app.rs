@@ -95,7 +95,7 @@ impl App {
     /// An application on this store, with time limits for a busy machine.
     pub(crate) fn in_backend(backend: Backend) -> Self {
         let settings = |builder: SessionsBuilder| {
-            let builder = builder.store_timeout(PATIENCE);
+            let builder = builder.store_timeout(PATIENCE).lock_lease(PATIENCE * 2);
             builder.lock_timeout(PATIENCE)
         };
         Self {

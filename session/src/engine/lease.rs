@@ -35,8 +35,9 @@ pub struct SessionLock {
 impl Drop for SessionLock {
     fn drop(&mut self) {
         // The values that the changes were made from must stay as they are until the changes are saved.
-        if self.lease.is_some() && self.session.lifecycle().has_work() {
-            self.session.leases().until_saved = self.lease.take();
+        let lease = self.lease.take().filter(|lease| !lease.has_expired());
+        if let Some(lease) = lease.filter(|_| self.session.lifecycle().has_work()) {
+            self.session.leases().until_saved = Some(lease);
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     clock::Clock,
     config::SessionConfig,
     engine::{ActiveSession, Engine, Via, resolve},
-    error::{BuildError, Chain, KeyClashError, LoadError, OpenError, SaveError},
+    error::{Chain, KeyClashError, LoadError, OpenError, SaveError},
     id::{PublicId, SessionId},
     lifecycle::{Presented, Resolution},
     record::EndReason,
@@ -34,20 +34,16 @@ impl Manager {
     }
 
     /// The sessions in a store, for a layer of another framework. `writable` says of each id source whether a
-    /// response can set the id there.
-    ///
-    /// # Errors
-    /// [`BuildError`] if the settings are wrong.
-    pub fn build(
+    /// response can set the id there. The settings are not checked.
+    pub fn unchecked(
         store: Arc<dyn SessionStore>,
         clock: Arc<dyn Clock>,
         config: &SessionConfig,
         writable: impl IntoIterator<Item = bool>,
-    ) -> Result<Arc<Self>, BuildError> {
-        config.check()?;
+    ) -> Arc<Self> {
         let engine = Engine::new(store, clock, config, Arc::new(SessionId::random));
         let carriers = Carriers::new(writable);
-        Ok(Arc::new(Self::new(engine, carriers, Claims::default())))
+        Arc::new(Self::new(engine, carriers, Claims::default()))
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {

@@ -124,7 +124,7 @@ impl Process {
         config.touch = TouchPolicy::AtMostEvery(Duration::ZERO);
         // These two run on Tokio's time, which passes between gates only. Neither should expire.
         config.lock_timeout = Duration::from_hours(1);
-        config.store_timeout = minutes(rules::LEASE) / 2;
+        config.store_timeout = Duration::from_hours(1);
         Self {
             front_end: FrontEnd::new(store, Arc::clone(clock) as _, &config),
             alive,

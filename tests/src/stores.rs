@@ -1,10 +1,11 @@
 //! An empty store of each kind, for tests that hold on every store.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, path::Path, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use poem_session::store::{
     MemoryStore, MySqlStore, PostgresStore, RedisStore, SessionStore, SqliteStore,
+    SqliteStoreBuilder,
 };
 
 use crate::{
@@ -57,10 +58,15 @@ impl Backend {
     }
 }
 
+/// A builder of a store in a SQLite file that may be locked for as long as the machine is busy.
+pub fn sqlite_file(file: impl AsRef<Path>) -> SqliteStoreBuilder {
+    let builder = SqliteStore::builder(file);
+    builder.busy_timeout(PATIENCE).acquire_timeout(PATIENCE)
+}
+
 async fn in_sqlite() -> Option<Backend> {
     let directory = tempfile::tempdir().expect("a directory can be made");
-    let store = SqliteStore::builder(directory.path().join("sessions.db"));
-    let store = store.busy_timeout(PATIENCE).acquire_timeout(PATIENCE);
+    let store = sqlite_file(directory.path().join("sessions.db"));
     let store = store.open().await.expect("a new file");
     Some(Backend::new("SQLite", store, directory))
 }

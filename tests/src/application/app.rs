@@ -90,14 +90,17 @@ impl App {
 
     /// An application on this store, with time limits for a busy machine.
     pub fn in_backend(backend: Backend) -> Self {
-        let settings = |builder: SessionsBuilder| {
-            let builder = builder.store_timeout(PATIENCE);
-            builder.lock_timeout(PATIENCE)
-        };
         Self {
             _keep: Some(Arc::new(backend.clone())),
-            ..Self::on(backend.store, Scripted, settings)
+            ..Self::in_store(backend.store, PATIENCE)
         }
+    }
+
+    /// An application on this store, with this time limit for its calls.
+    pub fn in_store(store: Arc<dyn SessionStore>, limit: Duration) -> Self {
+        Self::on(store, Scripted, |builder| {
+            builder.store_timeout(limit).lock_timeout(PATIENCE)
+        })
     }
 
     /// A visitor without cookies.

@@ -52,6 +52,23 @@ impl Reply {
         cookies.into_iter().next()
     }
 
+    /// Asserts that the response reports that the store does not work, without details, and keeps the cookie.
+    pub fn assert_refused(&self) {
+        self.assert_generic(StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    /// Asserts that the response reports a corrupt record, without details, and keeps the cookie.
+    pub fn assert_corrupt(&self) {
+        self.assert_generic(StatusCode::INTERNAL_SERVER_ERROR);
+    }
+
+    /// Asserts that the response has this status, only its name as the body, and no cookie.
+    fn assert_generic(&self, status: StatusCode) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(Some(&*self.body), status.canonical_reason());
+        assert_eq!(self.cookie(), None);
+    }
+
     /// The cookies that it sets.
     pub fn cookies(&self) -> Vec<Cookie<'static>> {
         cookies_in(&self.headers)

@@ -6,13 +6,16 @@
 //! - [`process`]: runs the workspace's own programs.
 //! - [`http`]: HTTP clients with cookies, over a real socket.
 //! - [`records`] and [`load`]: direct calls of a store, and continuous writes to it.
+//! - [`stores`]: opens an empty store of each kind.
 //! - [`watched`]: a store whose calls can be delayed, refused, or made to lose their results.
+//! - [`application`]: an application with sessions, whose handlers are closures, and its visitors.
 //! - [`front_end`]: serves requests with sessions without a web framework.
 //!
 //! The harness panics if it fails itself. It needs Linux.
 
 use std::time::{Duration, Instant};
 
+pub mod application;
 pub mod front_end;
 pub mod http;
 pub mod load;
@@ -21,6 +24,7 @@ pub mod process;
 pub mod proxy;
 pub mod records;
 pub mod servers;
+pub mod stores;
 pub mod watched;
 
 /// The longest wait for something that must happen. It is long because the machine may be busy.

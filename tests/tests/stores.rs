@@ -6,7 +6,7 @@ use poem_session::{
     conformance::Suite,
     store::{MemoryStore, OnFull, SqliteStore, TableName, connect},
 };
-use poem_session_tests::{PATIENCE, eventually};
+use poem_session_tests::{PATIENCE, eventually, stores::sqlite_file};
 use tempfile::TempDir;
 
 fn directory() -> Arc<TempDir> {
@@ -52,10 +52,7 @@ async fn sqlite() {
     let directory = directory();
     let suite = Suite::new("sqlite", move |namespace| {
         let path = directory.path().join("sessions.db");
-        let builder = SqliteStore::builder(path)
-            .table(table(namespace))
-            .busy_timeout(PATIENCE)
-            .acquire_timeout(PATIENCE);
+        let builder = sqlite_file(path).table(table(namespace));
         async { builder.open().await.expect("a file") }
     });
     suite.run().await.assert();

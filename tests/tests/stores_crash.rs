@@ -14,7 +14,7 @@ use poem_session::{
     clock::{Clock as _, SystemClock, Timestamp},
     store::{Created, Rename, SessionStore as _, SqliteStore, Version, Write},
 };
-use poem_session_tests::{PATIENCE, records::replaced};
+use poem_session_tests::{records::replaced, stores::sqlite_file};
 
 /// The file that the child process writes, and the number of the round.
 const FILE: &str = "POEM_SESSION_CRASH_FILE";
@@ -49,9 +49,7 @@ fn write(key: PublicId, version: Version) -> Write {
 
 /// Opens the file without a time limit.
 async fn open(file: &Path) -> SqliteStore {
-    let store = SqliteStore::builder(file).busy_timeout(PATIENCE);
-    let store = store.acquire_timeout(PATIENCE).open().await;
-    store.expect("a file")
+    sqlite_file(file).open().await.expect("a file")
 }
 
 /// Conformance 6.10

@@ -9,10 +9,11 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Duration,
 };
 
 use nix::sys::signal::{Signal, raise};
-use poem_session::{SessionId, store::StoreError};
+use poem_session::{SessionId, SessionsBuilder, store::StoreError};
 use poem_session_tests::watched::{Call, Watch, Watched};
 
 use crate::application::{Application, LATER, Request};
@@ -106,7 +107,8 @@ fn argument<T: std::str::FromStr>(variable: &str) -> T {
 #[tokio::test]
 #[ignore = "the child process of the other tests"]
 async fn the_process() {
-    let request = Request::parse(&argument::<String>(REQUEST));
+    let request = argument::<String>(REQUEST).into();
+    let request = serde_json::from_value(request).expect("the name of a request");
     let id: String = argument(ID);
     let id = (!id.is_empty()).then(|| SessionId::parse(id).expect("an id"));
     let point = Point {
@@ -118,12 +120,20 @@ async fn the_process() {
         point,
     };
     let file: String = argument(FILE);
-    let rotates = request == Request::Rotate;
-    let application = Application::watched(file.as_ref(), LATER, rotates, |store| {
+    let configure = |builder: SessionsBuilder| match request {
+        Request::Rotate => builder.rotate_every(Duration::from_mins(15)),
+        _ => builder,
+    };
+    let application = Application::build(file.as_ref(), LATER, configure, |store| {
         Arc::new(Watched::new(store, killer))
     });
     let application = application.await;
-    let reply = application.send(request, id).await;
-    assert!(reply.status.is_success(), "{}", reply.status);
+    if let (Request::Revoke, Some(id)) = (request, id) {
+        let revoked = application.sessions().revoke(id).await;
+        revoked.expect("the store works");
+    } else {
+        let reply = application.send(request, id).await;
+        assert_eq!(reply.status, 200);
+    }
     application.finish().await;
 }

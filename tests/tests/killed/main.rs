@@ -14,8 +14,7 @@ mod table;
 
 use std::{path::Path, time::Duration};
 
-use poem::http::StatusCode;
-use poem_session::SessionId;
+use poem_session::{SessionId, SessionsBuilder};
 use tempfile::TempDir;
 
 use self::{
@@ -24,10 +23,17 @@ use self::{
     table::{Data, Row},
 };
 
-/// The session before the request.
-fn before() -> Data {
-    Data::from([("app.name", 1), ("app.count", 5)])
+/// A session of this user with this counter.
+const fn session(user: u64, visits: u64) -> Data {
+    Data {
+        user: Some(user),
+        visits,
+        notice: None,
+    }
 }
+
+/// The session before the request.
+const BEFORE: Data = session(1, 5);
 
 /// The sessions in a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,10 +96,10 @@ async fn prepare(request: Request) -> (TempDir, Option<SessionId>) {
     let mut id = None;
     if request != Request::Create {
         let reply = application.send(Request::Create, None).await;
-        id = reply.id;
+        let cookie = reply.cookie().expect("the response sets an id");
+        id = Some(cookie.value().parse().expect("an id"));
         let reply = application.send(Request::Prepare, id).await;
-        assert_eq!(reply.status, StatusCode::OK);
-        assert!(id.is_some(), "the response sets an id");
+        assert_eq!(reply.status, 200);
     }
     application.close().await;
     (directory, id)
@@ -104,7 +110,7 @@ async fn look(file: &Path, id: Option<SessionId>, later: Duration) -> Left {
     let (now, rows) = table::read(file).await;
     let now = now.saturating_add(later);
     for row in &rows {
-        let longest = if row.is_tombstone_or_forward() {
+        let longest = if row.is_tombstone_or_forward {
             ABSOLUTE
         } else {
             IDLE
@@ -115,7 +121,7 @@ async fn look(file: &Path, id: Option<SessionId>, later: Duration) -> Left {
         let latest = now.saturating_add(LEASE);
         assert!(locked_until <= latest, "{row:?} stays locked for too long");
     }
-    let live = || rows.iter().filter(|row| !row.is_tombstone_or_forward());
+    let live = || rows.iter().filter(|row| !row.is_tombstone_or_forward);
     Left {
         sessions: live().map(|row| row.data.clone()).collect(),
         is_its_own: id.is_some_and(|id| live().any(|row| row.key == id.public())),
@@ -126,134 +132,135 @@ async fn look(file: &Path, id: Option<SessionId>, later: Duration) -> Left {
 async fn go_on(file: &Path, request: Request, id: Option<SessionId>, left: &Left, point: Point) {
     let what = format!("{request:?} {point:?}");
     let application = Application::open(file, LATER).await;
-    let Some(id) = id else {
-        let reply = application.send(Request::Create, None).await;
-        assert!(reply.status == StatusCode::OK && reply.id.is_some());
+    if id.is_none() {
+        let reply = application.send(Request::Create, id).await;
+        assert!(reply.status == 200 && reply.cookie().is_some());
         return;
-    };
+    }
     // A lock of the killed process lasts no longer than its lease.
     let locked = table::read(file).await.1.iter().any(Row::is_locked);
     let mut later = LATER;
     if locked {
-        let impatient = Application::impatient(file, LATER).await;
-        let reply = impatient.send(Request::Exclusive, Some(id)).await;
-        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{what}");
+        let wait = |builder: SessionsBuilder| builder.lock_timeout(Duration::from_millis(100));
+        let impatient = Application::build(file, LATER, wait, |store| store).await;
+        let reply = impatient.send(Request::Exclusive, id).await;
+        assert_eq!(reply.status, 503, "{what}");
         impatient.close().await;
         later += LEASE;
         application.pass(LEASE);
     }
-    let reply = application.send(Request::Exclusive, Some(id)).await;
+    let reply = application.send(Request::Exclusive, id).await;
     if locked {
-        assert_eq!(reply.status, StatusCode::OK, "{what}");
+        assert_eq!(reply.status, 200, "{what}");
     }
-    let read = application.send(Request::Read, Some(id)).await;
-    assert_eq!(read.status, StatusCode::OK, "{what}");
-    let change = application.send(Request::Change, Some(id)).await;
+    let read = application.send(Request::Read, id).await;
+    assert_eq!(read.status, 200, "{what}");
+    let change = application.send(Request::Change, id).await;
     application.close().await;
-    let after = look(file, Some(id), later).await.sessions;
+    let after = look(file, id, later).await.sessions;
 
     // Only a rotated id resolves to the new one.
     let is_forwarded = request == Request::Rotate;
     if !left.is_its_own && !is_forwarded {
-        assert_eq!(read.body, "new", "{what}");
-        assert_eq!(reply.status, StatusCode::CONFLICT, "{what}");
-        assert_eq!(change.status, StatusCode::CONFLICT, "{what}");
-        assert!(read.id.is_none() && change.id.is_none(), "{what}");
+        assert_eq!(read.body, "true", "{what}: not new");
+        assert_eq!(reply.status, 409, "{what}");
+        assert_eq!(change.status, 409, "{what}");
+        for reply in [read, change] {
+            assert_eq!(reply.cookie(), None, "{what}");
+        }
         assert_eq!(after, left.sessions, "{what}: changed by an ended id");
     } else {
-        assert_ne!(read.body, "new", "{what}");
-        assert_eq!(change.status, StatusCode::OK, "{what}");
+        assert_eq!(read.body, "false", "{what}: new");
+        assert_eq!(change.status, 200, "{what}");
         let [session] = &after[..] else {
             panic!("{what}: {after:?}");
         };
-        assert_eq!(session["app.name"], 2, "{what}");
-        let counted = left.sessions[0]["app.count"];
-        assert_eq!(session["app.count"], counted + 2, "{what}");
+        assert_eq!(session.user, Some(2), "{what}");
+        let counted = left.sessions[0].visits;
+        assert_eq!(session.visits, counted + 2, "{what}");
     }
 }
 
 /// Conformance 6.10
 #[tokio::test]
 async fn killed_at_a_create_leaves_the_whole_session_or_none() {
-    let created = Data::from([("app.name", 1)]);
-    kill_everywhere(Request::Create, &[NOTHING, another(created)]).await;
+    kill_everywhere(Request::Create, &[NOTHING, another(session(1, 0))]).await;
 }
 
 /// Conformance 6.10
 #[tokio::test]
 async fn killed_at_a_change_leaves_all_changes_or_none() {
-    let changed = Data::from([("app.name", 2), ("app.count", 6)]);
-    kill_everywhere(Request::Change, &[its_own(before()), its_own(changed)]).await;
+    let states = [BEFORE, session(2, 6)].map(its_own);
+    kill_everywhere(Request::Change, &states).await;
 }
 
 /// Conformance 6.10
 #[tokio::test]
 async fn killed_after_an_early_save_leaves_its_changes() {
-    let early = Data::from([("app.name", 2), ("app.count", 5)]);
-    let done = Data::from([("app.name", 2), ("app.count", 6)]);
-    let states = [before(), early, done].map(its_own);
+    let states = [BEFORE, session(2, 5), session(2, 6)].map(its_own);
     kill_everywhere(Request::SaveEarly, &states).await;
 }
 
 /// Conformance 1.11
 #[tokio::test]
 async fn killed_at_a_regenerate_leaves_one_live_id() {
-    let states = [its_own(before()), another(before())];
+    let states = [its_own(BEFORE), another(BEFORE)];
     kill_everywhere(Request::Regenerate, &states).await;
 }
 
 /// Conformance 1.11, 5.2
 #[tokio::test]
 async fn killed_at_a_sign_in_leaves_one_live_id() {
-    let mut signed_in = before();
-    signed_in.insert("app.user", 7);
-    let states = [its_own(before()), another(signed_in)];
+    let states = [its_own(BEFORE), another(session(7, 5))];
     kill_everywhere(Request::SignIn, &states).await;
 }
 
 /// Conformance 2.7
 #[tokio::test]
 async fn killed_at_a_rotation_leaves_an_old_id_that_resolves() {
-    let states = [its_own(before()), another(before())];
+    let states = [its_own(BEFORE), another(BEFORE)];
     kill_everywhere(Request::Rotate, &states).await;
 }
 
 /// Conformance 1.12
 #[tokio::test]
 async fn killed_at_a_reset_leaves_the_old_session_or_the_new_one() {
-    let states = [its_own(before()), another(Data::new())];
+    let states = [its_own(BEFORE), another(Data::default())];
     kill_everywhere(Request::Reset, &states).await;
 }
 
 /// Conformance 1.9, 5.4
 #[tokio::test]
 async fn killed_at_a_sign_out_leaves_the_session_or_none() {
-    kill_everywhere(Request::Destroy, &[its_own(before()), NOTHING]).await;
+    kill_everywhere(Request::Destroy, &[its_own(BEFORE), NOTHING]).await;
 }
 
 /// Conformance 1.10
 #[tokio::test]
 async fn killed_at_a_sign_out_with_a_notice_leaves_the_session_or_the_notice() {
-    let notice = Data::from([("app.notice", 1)]);
-    let states = [its_own(before()), another(notice)];
+    let notice = Data {
+        notice: Some("Good bye.".into()),
+        ..Data::default()
+    };
+    let states = [its_own(BEFORE), another(notice)];
     kill_everywhere(Request::DestroyWithNotice, &states).await;
 }
 
 /// Conformance 6.10
 #[tokio::test]
 async fn killed_at_a_touch_leaves_the_session_unchanged() {
-    kill_everywhere(Request::Read, &[its_own(before())]).await;
+    kill_everywhere(Request::Read, &[its_own(BEFORE)]).await;
 }
 
 /// Conformance 2.6
 #[tokio::test]
 async fn killed_with_a_lock_leaves_a_lock_that_expires() {
-    let changed = Data::from([("app.name", 1), ("app.count", 6)]);
-    kill_everywhere(Request::Exclusive, &[its_own(before()), its_own(changed)]).await;
+    let states = [BEFORE, session(1, 6)].map(its_own);
+    kill_everywhere(Request::Exclusive, &states).await;
 }
 
 /// Conformance 1.27
 #[tokio::test]
 async fn killed_at_a_revoke_leaves_the_session_or_none() {
-    kill_everywhere(Request::Revoke, &[its_own(before()), NOTHING]).await;
+    kill_everywhere(Request::Revoke, &[its_own(BEFORE), NOTHING]).await;
 }

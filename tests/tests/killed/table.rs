@@ -10,33 +10,36 @@ use serde::{Deserialize, de::IgnoredAny};
 use sqlx::{Row as _, sqlite::SqliteConnectOptions};
 
 /// The values of a session.
-pub(crate) type Data = BTreeMap<&'static str, u64>;
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Data {
+    #[serde(rename = "shop.user")]
+    pub(crate) user: Option<u64>,
+    #[serde(rename = "shop.visits", default)]
+    pub(crate) visits: u64,
+    #[serde(rename = "shop.notice")]
+    pub(crate) notice: Option<String>,
+}
 
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) key: PublicId,
     pub(crate) data: Data,
-    /// The names of the library's own entries.
-    own: Vec<String>,
+    pub(crate) is_tombstone_or_forward: bool,
     pub(crate) expires_at: Timestamp,
     pub(crate) locked_until: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Value {
-    Number(u64),
-    Other(IgnoredAny),
+#[expect(clippy::zero_sized_map_values, reason = "serde has no set of keys")]
+struct Record {
+    #[serde(flatten)]
+    data: Data,
+    #[serde(flatten)]
+    /// The entries of the library.
+    own: BTreeMap<String, IgnoredAny>,
 }
 
-const FIELDS: [&str; 4] = ["app.name", "app.count", "app.user", "app.notice"];
-
 impl Row {
-    pub(crate) fn is_tombstone_or_forward(&self) -> bool {
-        let names = ["$ended", "$moved"];
-        self.own.iter().any(|name| names.contains(&&**name))
-    }
-
     pub(crate) fn is_locked(&self) -> bool {
         self.locked_until.is_some()
     }
@@ -44,20 +47,14 @@ impl Row {
     fn new(row: &sqlx::sqlite::SqliteRow) -> Self {
         let key: Vec<u8> = row.get("id");
         let data: Vec<u8> = row.get("data");
-        let record: BTreeMap<String, Value> =
-            rmp_serde::from_slice(&data).expect("a record is whole");
-        let (mut data, mut own) = (Data::new(), Vec::new());
-        for (name, value) in record {
-            match (FIELDS.iter().find(|field| **field == name), value) {
-                (Some(field), Value::Number(value)) => drop(data.insert(field, value)),
-                (None, _) if name.starts_with('$') => own.push(name),
-                (_, Value::Number(_) | Value::Other(_)) => panic!("an unknown entry: {name}"),
-            }
+        let Record { data, own } = rmp_serde::from_slice(&data).expect("a record is whole");
+        for name in own.keys() {
+            assert!(name.starts_with('$'), "an unknown entry: {name}");
         }
         Self {
             key: PublicId::from_bytes(key.try_into().expect("32 bytes")),
             data,
-            own,
+            is_tombstone_or_forward: own.contains_key("$ended") || own.contains_key("$moved"),
             expires_at: moment(row.get("expires_at")),
             locked_until: row.get::<Option<i64>, _>("lock_until").map(moment),
         }

@@ -3,14 +3,16 @@
 use poem_session::store::StoreErrorKind::{self, Misconfigured, Unavailable};
 
 use poem_session_tests::{
-    PATIENCE, eventually,
+    PATIENCE,
+    application::App,
+    eventually,
     records::{key, now, write},
 };
 
 use crate::{
     Database, Home,
     client::{Account, Client, PASSWORD},
-    site::{ALL, Site, WRITES},
+    outage::{ALL, WRITES, goes_on, is_unchanged, refuses},
     text,
 };
 
@@ -72,19 +74,19 @@ async fn lost_access_is_an_error_until_it_is_given_back(home: Home) {
     home.open().await;
     let user = Account::create(&home, "porter").await;
     let store = home.open_at(&user.url, PATIENCE).await;
-    let site = Site::on(store.clone());
-    let guest = site.guest().await;
+    let app = App::in_store(store.clone(), PATIENCE);
+    let guest = app.sign_in().await;
     let client = Client::connect(&home).await;
     for loss in losses(home.database, &user) {
         let records = client.records().await;
         client.run(&loss.take).await;
         user.disconnect().await;
         if loss.reads_fail {
-            site.refuses(&guest, &ALL).await;
+            refuses(&app, &guest, &ALL).await;
         } else {
-            guest.clone().has_counted(1).await;
-            site.refuses(&guest, &WRITES).await;
-            guest.clone().has_counted(1).await;
+            is_unchanged(&guest).await;
+            refuses(&app, &guest, &WRITES).await;
+            is_unchanged(&guest).await;
         }
         for _ in 0..10 {
             let error = eventually("an error that names the cause", async || {
@@ -108,7 +110,7 @@ async fn lost_access_is_an_error_until_it_is_given_back(home: Home) {
         assert!(!debug.contains(PASSWORD) && !debug.contains("porter"));
 
         client.run(&loss.give_back).await;
-        guest.clone().has_counted(1).await;
+        is_unchanged(&guest).await;
     }
-    guest.goes_on().await;
+    goes_on(&guest).await;
 }

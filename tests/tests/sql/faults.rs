@@ -8,6 +8,7 @@ use poem_session::store::{
 };
 use poem_session_tests::{
     PATIENCE,
+    application::{App, count},
     load::{Counter, Load},
     proxy::Proxy,
     records::{create, key, now, recovery},
@@ -16,7 +17,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
     BRIEF, Home, LIMIT, load,
-    site::{ALL, Site},
+    outage::{ALL, goes_on, refuses},
 };
 
 crate::on_private_servers!(
@@ -35,17 +36,17 @@ crate::on_servers!(
 /// Conformance 5.11, 6.10
 async fn a_server_is_killed_under_load_and_started_again(home: Home) {
     let store = home.open_at(&home.url, BRIEF).await;
-    let site = Site::on(Arc::clone(&store));
-    let guest = site.guest().await;
+    let app = App::in_store(Arc::clone(&store), PATIENCE);
+    let guest = app.sign_in().await;
     let load = Load::begin(8, Arc::clone(&store), &store).await;
     load.adds(200).await;
     home.server().kill().await;
-    site.refuses(&guest, &ALL).await;
+    refuses(&app, &guest, &ALL).await;
     load.fails().await;
     home.server().restart().await;
     recovery(&store).await;
     load.adds(200).await;
-    guest.goes_on().await;
+    goes_on(&guest).await;
     for each in load.end().await {
         let mut kinds = each.failures.iter();
         let is_right = kinds.all(|kind| matches!(kind, Unavailable | TimedOut));
@@ -60,12 +61,12 @@ async fn a_server_is_killed_under_load_and_started_again(home: Home) {
 async fn a_stalled_server_does_not_block_the_pool_for_longer(home: Home) {
     let store = home.open_at(&home.url, BRIEF).await;
     let (known, _) = create(&store, "kept").await;
-    let site = Site::with_timeout(Arc::clone(&store), LIMIT);
-    let guest = site.guest().await;
+    let app = App::in_store(Arc::clone(&store), LIMIT);
+    let guest = app.sign_in().await;
     home.server().pause();
     let mut visits = JoinSet::new();
-    for (mut visitor, ask) in [(guest.clone(), "/look"), (site.stranger(), "/count")] {
-        visits.spawn(async move { visitor.ask(ask).await.is_refused() });
+    for (visitor, act) in [(guest.clone(), ALL[0]), (app.browser(), count)] {
+        visits.spawn(async move { visitor.does(act).await.assert_refused() });
     }
     let mut calls = JoinSet::new();
     for _ in 0..30 {
@@ -81,7 +82,7 @@ async fn a_stalled_server_does_not_block_the_pool_for_longer(home: Home) {
     home.server().resume();
     recovery(&store).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
-    guest.goes_on().await;
+    goes_on(&guest).await;
 }
 
 /// Conformance 6.10
@@ -111,17 +112,17 @@ async fn a_lost_network_is_an_error_until_it_is_back(home: Home) {
     let proxy = Proxy::start(home.server().address()).await;
     let store = home.open_at(&proxy.url(&home.url), BRIEF).await;
     let (known, _) = create(&store, "kept").await;
-    let site = Site::on(Arc::clone(&store));
-    let guest = site.guest().await;
+    let app = App::in_store(Arc::clone(&store), PATIENCE);
+    let guest = app.sign_in().await;
 
     proxy.refuse().await;
     proxy.cut().await;
-    let refused = site.refuses(&guest, &ALL);
+    let refused = refuses(&app, &guest, &ALL);
     let (loaded, ()) = tokio::join!(store.load(known, now()), refused);
     let error = loaded.expect_err("connections are refused");
     assert!(matches!(error.kind(), Unavailable | TimedOut), "{error:?}");
     proxy.pass().await;
-    guest.goes_on().await;
+    goes_on(&guest).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));
 
     proxy.stall().await;

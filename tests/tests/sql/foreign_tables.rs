@@ -12,10 +12,14 @@ use crate::{
     Database, Home,
     client::Client,
     load,
-    site::{ALL, Site},
+    outage::{ALL, goes_on},
     sqlite_file, text,
 };
-use poem_session_tests::records::{call_all, create, key, now, write};
+use poem_session_tests::{
+    PATIENCE,
+    application::{App, count},
+    records::{call_all, create, key, now, write},
+};
 
 crate::on_databases!(
     a_table_with_other_columns_is_an_error_at_the_start,
@@ -93,7 +97,8 @@ async fn rejects_records(store: Arc<dyn SessionStore>, client: &Client) {
         assert!(!text.contains(&SECRET[..6]), "{text}");
         assert!(!text.contains(&id.to_string()[..8]), "{text}");
     }
-    Site::on(store).stranger().ask("/count").await.is_refused();
+    let stranger = App::in_store(store, PATIENCE).browser();
+    stranger.does(count).await.assert_refused();
     assert_eq!(client.records().await, before);
 }
 
@@ -101,23 +106,23 @@ async fn rejects_records(store: Arc<dyn SessionStore>, client: &Client) {
 async fn a_row_that_is_not_a_record_is_an_error_and_stays(home: Home) {
     let store = home.open().await;
     let client = Client::connect(&home).await;
-    let site = Site::on(Arc::clone(&store));
+    let app = App::in_store(Arc::clone(&store), PATIENCE);
     let data = format!("data = {}", client.literal(&[0xc1; 3]));
     for change in [data.as_str(), "version = -7"] {
-        let mut guest = site.guest().await;
+        let guest = app.sign_in().await;
         client
             .run(format!("UPDATE poem_sessions SET {change}"))
             .await;
-        for ask in ALL {
-            guest.ask(ask).await.is_corrupt();
+        for act in ALL {
+            guest.does(act).await.assert_corrupt();
         }
         let rows = format!("SELECT count(*) FROM poem_sessions WHERE {change}");
         assert_eq!(client.number(rows).await, 1, "{change}");
         assert_eq!(client.records().await, 1, "{change}");
         // Other sessions work, and this one starts anew when the row is gone.
-        site.guest().await.goes_on().await;
+        goes_on(&app.sign_in().await).await;
         client.run("DELETE FROM poem_sessions").await;
-        guest.has_counted(0).await;
+        assert_eq!(guest.user().await, None);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use poem::http::StatusCode;
 use poem_session::{
     PublicId,
     store::{
@@ -13,11 +12,17 @@ use poem_session::{
 };
 use poem_session_tests::{
     PATIENCE,
+    application::{App, Browser, Reply},
     records::{key, now, write},
     servers::Options,
 };
 
-use crate::{Database, Home, client::Client, site::Site, table, text};
+use crate::{
+    Database, Home,
+    client::Client,
+    outage::{goes_on, is_unchanged},
+    table, text,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres() {
@@ -78,14 +83,19 @@ async fn fill(store: &Arc<dyn SessionStore>) -> (Vec<(PublicId, Write)>, StoreEr
     }
 }
 
+/// Sends a request whose handler stores a large value.
+async fn leave_note(visitor: &Browser) -> Reply {
+    visitor.act(|s| Ok(s.set_notice(large())?)).await
+}
+
 /// Conformance 5.11, 6.10
 async fn a_full_disk_is_an_error_until_there_is_space(
     store: Arc<dyn SessionStore>,
     client: Client,
     free_space: impl AsyncFnOnce(),
 ) {
-    let site = Site::on(Arc::clone(&store));
-    let mut guest = site.guest().await;
+    let app = App::in_store(Arc::clone(&store), PATIENCE);
+    let guest = app.sign_in().await;
     let before = client.records().await;
     let (written, error) = fill(&store).await;
     // PostgreSQL reports the limit of file sizes differently from a full disk, which is `Full`.
@@ -98,14 +108,14 @@ async fn a_full_disk_is_an_error_until_there_is_space(
     // A database may still have space for a few records: InnoDB frees that of the failed write.
     let mut strangers = 0;
     loop {
-        let reply = site.stranger().leave_note(large()).await;
-        if reply.is_refusal() {
-            break reply.is_refused();
+        let reply = leave_note(&app.browser()).await;
+        if reply.status != 200 {
+            break reply.assert_refused();
         }
         strangers += 1;
         assert!(strangers < 100, "the disk is not full");
     }
-    guest.has_counted(1).await;
+    is_unchanged(&guest).await;
     // The acknowledged records are complete, and there are no others.
     let kept = i64::try_from(written.len() + strangers).expect("not so many");
     assert_eq!(client.records().await, before + kept);
@@ -115,6 +125,6 @@ async fn a_full_disk_is_an_error_until_there_is_space(
     }
 
     free_space().await;
-    guest.leave_note(large()).await.is(StatusCode::OK);
-    guest.goes_on().await;
+    assert_eq!(leave_note(&guest).await.status, 200);
+    goes_on(&guest).await;
 }

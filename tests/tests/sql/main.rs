@@ -9,9 +9,9 @@ mod faults;
 mod foreign_tables;
 mod full_disk;
 mod full_pool;
+mod outage;
 mod round_trips;
 mod set_up;
-mod site;
 mod sizing;
 mod sqlite;
 
@@ -21,14 +21,14 @@ use futures_util::future::BoxFuture;
 use poem_session::{
     PublicId,
     store::{
-        MySqlStore, PostgresStore, SessionStore, SqlDatabase, SqlStore, SqliteStore,
-        SqliteStoreBuilder, StoreError, TableName,
+        MySqlStore, PostgresStore, SessionStore, SqlDatabase, SqlStore, StoreError, TableName,
     },
 };
 use poem_session_tests::{
     PATIENCE,
     records::data,
     servers::{Options, Server, mariadb, postgres},
+    stores::sqlite_file,
 };
 use tempfile::TempDir;
 
@@ -200,12 +200,6 @@ impl<DB: SqlDatabase> Store for SqlStore<DB> {
     fn migrate(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(SqlStore::migrate(self))
     }
-}
-
-/// A builder of a store in a SQLite file that may be locked for as long as the machine is busy.
-fn sqlite_file(file: impl AsRef<Path>) -> SqliteStoreBuilder {
-    let builder = SqliteStore::builder(file);
-    builder.busy_timeout(PATIENCE).acquire_timeout(PATIENCE)
 }
 
 fn table(name: impl Into<String>) -> TableName {

@@ -8,6 +8,8 @@ use std::{
 
 use poem_session::store::{LockOwner, Rename, Replaced, StoreError, Version};
 use poem_session_tests::{
+    PATIENCE,
+    application::App,
     eventually,
     monitor::{Command, Monitor},
     records::{create, key, now, write},
@@ -16,7 +18,7 @@ use poem_session_tests::{
 use tokio::time::sleep;
 use tracing::{Event, Metadata, Subscriber, field, span};
 
-use crate::{Database, Home, site::Site, sqlite_file, table};
+use crate::{Database, Home, outage::ALL, sqlite_file, table};
 
 crate::on_private_servers!(
     Options::new().log_statements();
@@ -125,23 +127,24 @@ async fn a_request_to_sqlite_is_at_most_three_statements() {
     let home = Home::new_file();
     let store = sqlite_file(home.file()).table(table(COUNTED));
     let store = store.open().await.expect("a new file");
-    let mut visitor = Site::on(Arc::new(store)).stranger();
+    let visitor = App::in_store(Arc::new(store), PATIENCE).browser();
+    let [look, count, regenerate, destroy] = ALL;
     tracing::subscriber::set_global_default(Recorder).expect("no other subscriber");
-    for (ask, expected) in [
-        ("/look", &[][..]),
-        ("/count", &["INSERT"]),
-        ("/look", &["SELECT"]),
-        ("/count", &["SELECT", "UPDATE"]),
-        ("/renew", &["SELECT", "UPDATE", "INSERT"]),
-        ("/leave", &["SELECT", "UPDATE"]),
+    for (act, expected) in [
+        (look, &[][..]),
+        (count, &["INSERT"]),
+        (look, &["SELECT"]),
+        (count, &["SELECT", "UPDATE"]),
+        (regenerate, &["SELECT", "UPDATE", "INSERT"]),
+        (destroy, &["SELECT", "UPDATE"]),
     ] {
-        visitor.ask(ask).await.is(poem::http::StatusCode::OK);
+        assert_eq!(visitor.does(act).await.status, 200);
         // The driver may report a statement after the response.
         eventually("the driver reports the statements", async || {
             (verbs().len() >= expected.len()).then_some(())
         })
         .await;
         sleep(Duration::from_millis(50)).await;
-        assert_eq!(std::mem::take(&mut *verbs()), expected, "{ask:?}");
+        assert_eq!(std::mem::take(&mut *verbs()), expected);
     }
 }

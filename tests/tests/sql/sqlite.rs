@@ -23,10 +23,14 @@ use sqlx::{
 use crate::{
     Home,
     client::sqlite_options,
-    site::{ALL, Site, WRITES},
+    outage::{ALL, WRITES, goes_on, is_unchanged, refuses},
     sqlite_file, text,
 };
-use poem_session_tests::records::{key, now, write};
+use poem_session_tests::{
+    PATIENCE,
+    application::App,
+    records::{key, now, write},
+};
 
 /// The file that the child process locks.
 const FILE: &str = "POEM_SESSION_SQLITE_FILE";
@@ -38,8 +42,8 @@ async fn a_file_that_another_process_locks_is_an_error_until_that_one_ends() {
     let store = sqlite_file(home.file()).survives_power_loss(false);
     let store = store.busy_timeout(Duration::from_millis(300));
     let store: Arc<dyn SessionStore> = Arc::new(store.open().await.expect("a new file"));
-    let site = Site::on(Arc::clone(&store));
-    let mut guest = site.guest().await;
+    let app = App::in_store(Arc::clone(&store), PATIENCE);
+    let guest = app.sign_in().await;
 
     let mut holder = Command::new(env::current_exe().expect("this program"))
         .args(["--exact", "sqlite::the_holder", "--ignored", "--nocapture"])
@@ -51,16 +55,16 @@ async fn a_file_that_another_process_locks_is_an_error_until_that_one_ends() {
     let output = BufReader::new(holder.stdout.take().expect("its output"));
     let mut lines = output.lines().map(|line| line.expect("text"));
     assert!(lines.any(|line| line == "locked"));
-    let refused = site.refuses(&guest, &WRITES);
+    let refused = refuses(&app, &guest, &WRITES);
     let (created, ()) = tokio::join!(store.create(key(), write("x"), now()), refused);
-    guest.has_counted(1).await;
+    is_unchanged(&guest).await;
     let error = created.expect_err("the other process holds the lock");
     assert_eq!(error.kind(), TimedOut, "{error:?}");
     assert!(text(&error).contains("locked"), "{error:?}");
 
     holder.kill().expect("a running child process");
     holder.wait().expect("the child process");
-    guest.goes_on().await;
+    goes_on(&guest).await;
 }
 
 #[tokio::test]
@@ -96,14 +100,14 @@ async fn a_file_that_becomes_read_only_is_an_error_until_it_is_writable() {
     let pool = pool.connect_lazy_with(sqlite_options(home.file()));
     let store = SqliteStore::from_pool(pool);
     store.migrate().await.expect("a table");
-    let site = Site::on(Arc::new(store));
-    let mut guest = site.guest().await;
+    let app = App::in_store(Arc::new(store), PATIENCE);
+    let guest = app.sign_in().await;
 
     is_read_only.store(true, Ordering::SeqCst);
-    site.refuses(&guest, &WRITES).await;
-    guest.has_counted(1).await;
+    refuses(&app, &guest, &WRITES).await;
+    is_unchanged(&guest).await;
     is_read_only.store(false, Ordering::SeqCst);
-    guest.goes_on().await;
+    goes_on(&guest).await;
 
     let options = SqliteConnectOptions::new().filename(home.file());
     let pool = SqlitePool::connect_lazy_with(options.read_only(true));
@@ -123,8 +127,8 @@ async fn a_file_that_is_overwritten_is_an_error_until_it_is_restored() {
     let pool = SqlitePoolOptions::new().max_connections(2);
     let pool = pool.connect_lazy_with(sqlite_options(home.file()));
     let store: Arc<dyn SessionStore> = Arc::new(SqliteStore::from_pool(pool.clone()));
-    let site = Site::on(Arc::clone(&store));
-    let guest = site.guest().await;
+    let app = App::in_store(Arc::clone(&store), PATIENCE);
+    let guest = app.sign_in().await;
     // The connections must read the file again instead of their caches.
     let mut connections = [pool.acquire().await, pool.acquire().await];
     for connection in &mut connections {
@@ -138,10 +142,10 @@ async fn a_file_that_is_overwritten_is_an_error_until_it_is_restored() {
     let good = std::fs::read(home.file()).expect("the file");
     let bad = "no database. ".repeat(good.len() / 10);
     std::fs::write(home.file(), bad).expect("the file");
-    site.refuses(&guest, &ALL).await;
+    refuses(&app, &guest, &ALL).await;
     let error = store.load(key(), now()).await.expect_err("no database");
     assert_eq!(error.kind(), Misconfigured, "{error:?}");
     assert!(text(&error).contains("not a database"), "{error:?}");
     std::fs::write(home.file(), good).expect("the file");
-    guest.goes_on().await;
+    goes_on(&guest).await;
 }

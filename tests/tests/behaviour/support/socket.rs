@@ -6,10 +6,8 @@ use poem::{
     Server,
     listener::{Acceptor, Listener, TcpListener},
 };
-use poem_session_tests::http::Client;
+use poem_session_tests::{application::Site, http::Client};
 use tokio::task::JoinHandle;
-
-use super::app::Site;
 
 /// An application that listens on 127.0.0.1 until this value is dropped.
 pub(crate) struct Served {

@@ -12,42 +12,40 @@ use poem_session::{
     store::{MemoryStore, SessionStore},
 };
 
-use super::{
-    Browser, Probe, Shop,
-    stores::{Backend, PATIENCE},
-};
+use super::{Browser, Probe, Shop};
+use crate::{PATIENCE, stores::Backend};
 
-pub(crate) type Site = Arc<BoxEndpoint<'static, Response>>;
+/// The endpoint of an application.
+pub type Site = Arc<BoxEndpoint<'static, Response>>;
 
 /// An application whose store is a [`Probe`] and whose clock is set by the test.
 #[derive(Clone)]
-pub(crate) struct App {
-    pub(crate) sessions: Sessions,
-    pub(crate) store: Arc<Probe>,
-    pub(crate) clock: Arc<ManualClock>,
+pub struct App {
+    /// The operations on all sessions.
+    pub sessions: Sessions,
+    /// The store.
+    pub store: Arc<Probe>,
+    /// The clock of the sessions.
+    pub clock: Arc<ManualClock>,
     endpoint: Site,
     /// Keeps the server or the file of the store.
     _keep: Option<Arc<Backend>>,
 }
 
-/// Changes no setting.
-pub(crate) fn settings(builder: SessionsBuilder) -> SessionsBuilder {
-    builder
-}
-
 impl App {
     /// An application with the default settings and the memory store.
-    pub(crate) fn new() -> Self {
-        Self::with(settings)
+    #[expect(clippy::new_without_default, reason = "only tests make applications")]
+    pub fn new() -> Self {
+        Self::with(super::settings)
     }
 
     /// An application with these settings and the memory store.
-    pub(crate) fn with(configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> Self {
+    pub fn with(configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> Self {
         Self::serving(Scripted, configure)
     }
 
     /// An application with these routes.
-    pub(crate) fn serving(
+    pub fn serving(
         routes: impl IntoEndpoint<Endpoint: Endpoint + 'static>,
         configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
     ) -> Self {
@@ -55,7 +53,7 @@ impl App {
     }
 
     /// An application on this store.
-    pub(crate) fn on(
+    pub fn on(
         store: Arc<dyn SessionStore>,
         routes: impl IntoEndpoint<Endpoint: Endpoint + 'static>,
         configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
@@ -66,10 +64,8 @@ impl App {
     }
 
     /// A second process of this application with other settings, on the same store and clock.
-    pub(crate) fn redeployed(
-        &self,
-        configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
-    ) -> Self {
+    #[must_use]
+    pub fn redeployed(&self, configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> Self {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         Self::build(store, clock, Scripted, configure)
     }
@@ -93,24 +89,28 @@ impl App {
     }
 
     /// An application on this store, with time limits for a busy machine.
-    pub(crate) fn in_backend(backend: Backend) -> Self {
-        let settings = |builder: SessionsBuilder| {
-            let builder = builder.store_timeout(PATIENCE).lock_lease(PATIENCE * 2);
-            builder.lock_timeout(PATIENCE)
-        };
+    pub fn in_backend(backend: Backend) -> Self {
         Self {
             _keep: Some(Arc::new(backend.clone())),
-            ..Self::on(backend.store, Scripted, settings)
+            ..Self::in_store(backend.store, PATIENCE)
         }
     }
 
+    /// An application on this store, with this time limit for its calls.
+    pub fn in_store(store: Arc<dyn SessionStore>, limit: Duration) -> Self {
+        Self::on(store, Scripted, |builder| {
+            let builder = builder.store_timeout(limit).lock_lease(limit * 2);
+            builder.lock_timeout(PATIENCE)
+        })
+    }
+
     /// A visitor without cookies.
-    pub(crate) fn browser(&self) -> Browser {
+    pub fn browser(&self) -> Browser {
         Browser::new(Arc::clone(&self.endpoint))
     }
 
     /// A visitor with a session of user 7.
-    pub(crate) async fn sign_in(&self) -> Browser {
+    pub async fn sign_in(&self) -> Browser {
         let visitor = self.browser();
         let reply = visitor.act(|s| Ok(s.set_user(7)?)).await;
         assert_eq!(reply.status, 200);
@@ -118,13 +118,13 @@ impl App {
     }
 
     /// Opens the session of this visitor outside of a request.
-    pub(crate) async fn open(&self, visitor: &Browser) -> Session<Shop> {
+    pub async fn open(&self, visitor: &Browser) -> Session<Shop> {
         let opened = self.sessions.open(&visitor.signed_id()).await;
         opened.expect("the session exists")
     }
 
     /// Whether there is a session with this id.
-    pub(crate) async fn exists(&self, id: &SessionId) -> bool {
+    pub async fn exists(&self, id: &SessionId) -> bool {
         match self.sessions.open::<Shop>(id).await {
             Ok(_) => true,
             Err(OpenError::NotFound) => false,
@@ -133,20 +133,22 @@ impl App {
     }
 
     /// A new session that no request has loaded.
-    pub(crate) fn create(&self) -> Session<Shop> {
+    pub fn create(&self) -> Session<Shop> {
         self.sessions.create().expect("the keys do not clash")
     }
 
     /// The endpoint, for a server.
-    pub(crate) fn endpoint(&self) -> Site {
+    pub fn endpoint(&self) -> Site {
         Arc::clone(&self.endpoint)
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time of the clock.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    pub(crate) fn pass(&self, time: Duration) {
+    /// Advances the clock.
+    pub fn pass(&self, time: Duration) {
         self.clock.advance(time);
     }
 }
@@ -156,7 +158,7 @@ fn serve(endpoint: impl Endpoint + 'static) -> Site {
 }
 
 /// A visitor of an endpoint that the test has built itself.
-pub(crate) fn serve_all(endpoint: impl Endpoint + 'static) -> Browser {
+pub fn serve_all(endpoint: impl Endpoint + 'static) -> Browser {
     Browser::new(serve(endpoint))
 }
 
@@ -167,11 +169,11 @@ type Script = Box<
 
 /// The handler that a request brings along for [`Scripted`].
 #[derive(Clone)]
-pub(crate) struct Carried(Arc<std::sync::Mutex<Option<Script>>>);
+pub(super) struct Carried(Arc<std::sync::Mutex<Option<Script>>>);
 
 /// An endpoint that runs the closure in the request's extensions as its handler.
 #[derive(Clone, Copy)]
-pub(crate) struct Scripted;
+pub struct Scripted;
 
 impl Endpoint for Scripted {
     type Output = Response;
@@ -189,7 +191,7 @@ impl Endpoint for Scripted {
 }
 
 /// Makes a script of a handler that takes a session.
-pub(crate) fn script<S, F, Fut, R>(act: F) -> Carried
+pub(super) fn script<S, F, Fut, R>(act: F) -> Carried
 where
     S: SessionData,
     F: FnOnce(Session<S>) -> Fut + Send + 'static,

@@ -11,20 +11,30 @@ use poem_session::{
     clock::Timestamp,
     store::{Replaced, SessionStore, StoreError, StoreErrorKind, Stored, Write},
 };
-use poem_session_tests::watched::{Call, Watch, Watched};
 use tokio::sync::oneshot;
+
+use crate::watched::{Call, Watch, Watched};
 
 /// A method of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Op {
+pub enum Op {
+    /// [`SessionStore::load`].
     Load,
+    /// [`SessionStore::create`].
     Create,
+    /// [`SessionStore::replace`].
     Replace,
+    /// [`SessionStore::touch`].
     Touch,
+    /// [`SessionStore::rename`].
     Rename,
+    /// [`SessionStore::delete_expired`].
     DeleteExpired,
+    /// [`SessionStore::clear`].
     Clear,
+    /// [`SessionStore::lock`].
     Lock,
+    /// [`SessionStore::unlock`].
     Unlock,
 }
 
@@ -44,8 +54,9 @@ impl Op {
     }
 }
 
+/// Records the calls of a store, and makes them fail, hang or pause.
 #[derive(Debug)]
-pub(crate) struct Probe {
+pub struct Probe {
     inner: Arc<dyn SessionStore>,
     state: Mutex<State>,
 }
@@ -74,19 +85,19 @@ struct Pause {
 }
 
 /// A call that stops before it is executed. See [`Probe::pause`].
-pub(crate) struct Paused {
+pub struct Paused {
     arrival: oneshot::Receiver<()>,
     go: oneshot::Sender<()>,
 }
 
 impl Paused {
     /// Waits until the call has arrived.
-    pub(crate) async fn arrived(&mut self) {
+    pub async fn arrived(&mut self) {
         (&mut self.arrival).await.expect("the call arrives");
     }
 
     /// Lets the call be executed.
-    pub(crate) fn release(self) {
+    pub fn release(self) {
         let _ = self.go.send(());
     }
 }
@@ -100,7 +111,7 @@ impl Probe {
     }
 
     /// The store, with this probe around its calls.
-    pub(crate) fn watched(self: &Arc<Self>) -> Watched<Arc<Self>> {
+    pub fn watched(self: &Arc<Self>) -> Watched<Arc<Self>> {
         Watched::new(Arc::clone(&self.inner), Arc::clone(self))
     }
 
@@ -109,26 +120,27 @@ impl Probe {
     }
 
     /// The calls since the last time that this was called.
-    pub(crate) fn calls(&self) -> Vec<Op> {
+    pub fn calls(&self) -> Vec<Op> {
         std::mem::take(&mut self.state().calls)
     }
 
     /// Makes these calls fail without being executed.
-    pub(crate) fn fail(&self, ops: &[Op]) {
+    pub fn fail(&self, ops: &[Op]) {
         self.fail_as(ops, StoreErrorKind::Unavailable);
     }
 
-    pub(crate) fn fail_as(&self, ops: &[Op], kind: StoreErrorKind) {
+    /// Like [`fail`](Self::fail), with an error of this kind.
+    pub fn fail_as(&self, ops: &[Op], kind: StoreErrorKind) {
         self.set(ops, Fault::Fail(kind));
     }
 
     /// Makes these calls report a failure after they are executed.
-    pub(crate) fn lose_reply(&self, ops: &[Op]) {
+    pub fn lose_reply(&self, ops: &[Op]) {
         self.set(ops, Fault::LoseReply);
     }
 
     /// Makes these calls never return.
-    pub(crate) fn hang(&self, ops: &[Op]) {
+    pub fn hang(&self, ops: &[Op]) {
         self.set(ops, Fault::Hang);
     }
 
@@ -139,12 +151,12 @@ impl Probe {
     }
 
     /// Ends all faults.
-    pub(crate) fn heal(&self) {
+    pub fn heal(&self) {
         self.state().faults.clear();
     }
 
     /// Stops the next call of this method before it is executed.
-    pub(crate) fn pause(&self, op: Op) -> Paused {
+    pub fn pause(&self, op: Op) -> Paused {
         let (arrived, arrival) = oneshot::channel();
         let (release, go) = oneshot::channel();
         self.state().pauses.push((op, Pause { arrived, go }));
@@ -155,7 +167,7 @@ impl Probe {
     }
 
     /// All unexpired records, with tombstones and forwards.
-    pub(crate) async fn records(&self, now: Timestamp) -> Vec<(PublicId, Stored)> {
+    pub async fn records(&self, now: Timestamp) -> Vec<(PublicId, Stored)> {
         let keys = self.state().keys.clone();
         let mut found = Vec::new();
         for key in keys {
@@ -166,7 +178,7 @@ impl Probe {
     }
 
     /// The records of live sessions.
-    pub(crate) async fn sessions(&self, now: Timestamp) -> Vec<(PublicId, Stored)> {
+    pub async fn sessions(&self, now: Timestamp) -> Vec<(PublicId, Stored)> {
         let mut records = self.records(now).await;
         records.retain(|(_, record)| !contains(&record.data, "$ended"));
         records.retain(|(_, record)| !contains(&record.data, "$moved"));
@@ -174,13 +186,13 @@ impl Probe {
     }
 
     /// The record of this session.
-    pub(crate) async fn record(&self, id: &SessionId, now: Timestamp) -> Option<Stored> {
+    pub async fn record(&self, id: &SessionId, now: Timestamp) -> Option<Stored> {
         let record = self.inner.load(id.public(), now).await;
         record.expect("the store works")
     }
 
     /// Replaces the bytes of a session's record.
-    pub(crate) async fn plant(&self, id: &SessionId, data: impl Into<Bytes>, now: Timestamp) {
+    pub async fn plant(&self, id: &SessionId, data: impl Into<Bytes>, now: Timestamp) {
         let record = self.record(id, now).await.expect("the record exists");
         let write = Write::new(data, record.expires_at);
         let outcome = self
@@ -192,7 +204,7 @@ impl Probe {
 }
 
 /// An error text of the store, which no response may contain.
-pub(crate) const SECRET_OF_STORE: &str = "connection to 10.1.2.3 refused";
+pub const SECRET_OF_STORE: &str = "connection to 10.1.2.3 refused";
 
 fn broken(kind: StoreErrorKind) -> StoreError {
     StoreError::new(kind, "calling a store under test").with_source(SECRET_OF_STORE)

@@ -3,10 +3,8 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
-use cookie::Cookie;
 use poem::{
     Body, Endpoint, IntoResponse, Request, Response, Result,
     http::{HeaderMap, Method, StatusCode, header},
@@ -15,33 +13,26 @@ use poem_session::{Session, SessionData, SessionId};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{
-    COOKIE, Shop,
+    App, COOKIE, Reply, Shop,
     app::{Site, script},
+    reply::cookies_in,
 };
 
 /// A visitor with a cookie jar. Clones share the jar, like the tabs of a browser.
 #[derive(Clone)]
-pub(crate) struct Browser {
+pub struct Browser {
     endpoint: Site,
     cookies: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
-/// A response.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: String,
-}
-
 /// A request whose handler has run up to its return, and waits there.
-pub(crate) struct InFlight {
+pub struct InFlight {
     go: oneshot::Sender<()>,
     reply: JoinHandle<Reply>,
 }
 
 /// A request without headers and body.
-pub(crate) fn request(method: Method, path: &str) -> Request {
+pub fn request(method: Method, path: &str) -> Request {
     Request::builder()
         .method(method)
         .uri(path.parse().expect("a path is a URI"))
@@ -57,7 +48,7 @@ impl Browser {
     }
 
     /// Sends a request whose handler uses the session and returns.
-    pub(crate) async fn act<R: IntoResponse + Send + 'static>(
+    pub async fn act<R: IntoResponse + Send + 'static>(
         &self,
         act: impl FnOnce(&Session<Shop>) -> Result<R> + Send + 'static,
     ) -> Reply {
@@ -65,7 +56,7 @@ impl Browser {
     }
 
     /// Like [`act`](Self::act), with a request of the test's own.
-    pub(crate) async fn act_by<R: IntoResponse + Send + 'static>(
+    pub async fn act_by<R: IntoResponse + Send + 'static>(
         &self,
         request: Request,
         act: impl FnOnce(&Session<Shop>) -> Result<R> + Send + 'static,
@@ -75,12 +66,12 @@ impl Browser {
     }
 
     /// Like [`act`](Self::act), for a method that returns nothing.
-    pub(crate) async fn does(&self, act: fn(&Session<Shop>)) -> Reply {
+    pub async fn does(&self, act: fn(&Session<Shop>)) -> Reply {
         self.does_by(request(Method::GET, "/"), act).await
     }
 
     /// Like [`does`](Self::does), with a request of the test's own.
-    pub(crate) async fn does_by(&self, request: Request, act: fn(&Session<Shop>)) -> Reply {
+    pub async fn does_by(&self, request: Request, act: fn(&Session<Shop>)) -> Reply {
         self.act_by(request, move |session| {
             act(session);
             Ok(())
@@ -89,7 +80,7 @@ impl Browser {
     }
 
     /// Returns what the handler returns, which must succeed.
-    pub(crate) async fn ask<T: Send + 'static>(
+    pub async fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Session<Shop>) -> Result<T> + Send + 'static,
     ) -> T {
@@ -97,7 +88,7 @@ impl Browser {
     }
 
     /// Like [`ask`](Self::ask), for any session data.
-    pub(crate) async fn with<S: SessionData, T: Send + 'static>(
+    pub async fn with<S: SessionData, T: Send + 'static>(
         &self,
         act: impl FnOnce(&Session<S>) -> Result<T> + Send + 'static,
     ) -> T {
@@ -112,22 +103,22 @@ impl Browser {
     }
 
     /// The user of this visitor's session.
-    pub(crate) async fn user(&self) -> Option<u64> {
+    pub async fn user(&self) -> Option<u64> {
         self.ask(|s| Ok(s.user()?)).await
     }
 
     /// The cart of this visitor's session.
-    pub(crate) async fn cart(&self) -> Vec<String> {
+    pub async fn cart(&self) -> Vec<String> {
         self.ask(|s| Ok(s.cart()?)).await
     }
 
     /// The counter of this visitor's session.
-    pub(crate) async fn visits(&self) -> u64 {
+    pub async fn visits(&self) -> u64 {
         self.ask(|s| Ok(s.visits()?)).await
     }
 
     /// Like [`act`](Self::act), for a handler that awaits.
-    pub(crate) async fn visit<F, Fut, R>(&self, act: F) -> Reply
+    pub async fn visit<F, Fut, R>(&self, act: F) -> Reply
     where
         F: FnOnce(Session<Shop>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<R>> + Send + 'static,
@@ -137,7 +128,7 @@ impl Browser {
     }
 
     /// Like [`visit`](Self::visit), with a request of the test's own, for any session data.
-    pub(crate) async fn visit_by<S, F, Fut, R>(&self, mut request: Request, act: F) -> Reply
+    pub async fn visit_by<S, F, Fut, R>(&self, mut request: Request, act: F) -> Reply
     where
         S: SessionData,
         F: FnOnce(Session<S>) -> Fut + Send + 'static,
@@ -149,7 +140,7 @@ impl Browser {
     }
 
     /// Runs a handler up to its return, and stops there.
-    pub(crate) async fn start<R: IntoResponse + Send + 'static>(
+    pub async fn start<R: IntoResponse + Send + 'static>(
         &self,
         act: impl FnOnce(&Session<Shop>) -> Result<R> + Send + 'static,
     ) -> InFlight {
@@ -158,7 +149,7 @@ impl Browser {
     }
 
     /// Like [`start`](Self::start), for a method that returns nothing.
-    pub(crate) async fn start_does(&self, act: fn(&Session<Shop>)) -> InFlight {
+    pub async fn start_does(&self, act: fn(&Session<Shop>)) -> InFlight {
         self.start(move |session| {
             act(session);
             Ok(())
@@ -167,7 +158,7 @@ impl Browser {
     }
 
     /// Like [`start`](Self::start), for a handler that awaits.
-    pub(crate) async fn start_async<F, Fut, R>(&self, act: F) -> InFlight
+    pub async fn start_async<F, Fut, R>(&self, act: F) -> InFlight
     where
         F: FnOnce(Session<Shop>) -> Fut + Send + 'static,
         Fut: Future<Output = Result<R>> + Send + 'static,
@@ -191,7 +182,7 @@ impl Browser {
     }
 
     /// Sends a request with this visitor's cookies, and keeps the cookies of the response.
-    pub(crate) async fn send(&self, request: Request) -> Reply {
+    pub async fn send(&self, request: Request) -> Reply {
         let response = self.call(request).await;
         Reply::read(response).await
     }
@@ -230,38 +221,42 @@ impl Browser {
         }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Reply {
+    /// Sends a `GET` request of this path.
+    pub async fn get(&self, path: &str) -> Reply {
         self.send(request(Method::GET, path)).await
     }
 
     /// Sends the fields of a form.
-    pub(crate) async fn post(&self, path: &str, form: &str) -> Reply {
+    pub async fn post(&self, path: &str, form: &str) -> Reply {
         self.send(form_request(path, form)).await
     }
 
-    pub(crate) fn cookie(&self, name: &str) -> Option<String> {
+    /// The value of this cookie.
+    pub fn cookie(&self, name: &str) -> Option<String> {
         let cookies = self.cookies.lock().expect("the jar is not poisoned");
         cookies.get(name).cloned()
     }
 
-    pub(crate) fn set_cookie(&self, name: &str, value: &str) {
+    /// Adds a cookie, or replaces it.
+    pub fn set_cookie(&self, name: &str, value: &str) {
         let mut cookies = self.cookies.lock().expect("the jar is not poisoned");
         cookies.insert(name.to_owned(), value.to_owned());
     }
 
     /// The session id in this visitor's cookie.
-    pub(crate) fn id(&self) -> Option<SessionId> {
+    pub fn id(&self) -> Option<SessionId> {
         self.cookie(COOKIE)
             .map(|id| id.parse().expect("the application sets ids"))
     }
 
     /// The session id of a visitor who has one.
-    pub(crate) fn signed_id(&self) -> SessionId {
+    pub fn signed_id(&self) -> SessionId {
         self.id().expect("the visitor has a session")
     }
 
     /// A second browser with a copy of the cookies.
-    pub(crate) fn fork(&self) -> Self {
+    #[must_use]
+    pub fn fork(&self) -> Self {
         let cookies = self.cookies.lock().expect("the jar is not poisoned");
         Self {
             endpoint: Arc::clone(&self.endpoint),
@@ -270,7 +265,8 @@ impl Browser {
     }
 
     /// This visitor at another application.
-    pub(crate) fn at(&self, app: &super::App) -> Self {
+    #[must_use]
+    pub fn at(&self, app: &App) -> Self {
         Self {
             endpoint: app.endpoint(),
             cookies: Arc::clone(&self.cookies),
@@ -279,7 +275,7 @@ impl Browser {
 }
 
 /// A request with a form and its length.
-pub(crate) fn form_request(path: &str, form: &str) -> Request {
+pub fn form_request(path: &str, form: &str) -> Request {
     let mut request = request(Method::POST, path);
     let headers = request.headers_mut();
     headers.insert(
@@ -293,67 +289,20 @@ pub(crate) fn form_request(path: &str, form: &str) -> Request {
     request
 }
 
-impl Reply {
-    async fn read(mut response: Response) -> Self {
-        Self {
-            status: response.status(),
-            headers: response.headers().clone(),
-            body: response
-                .take_body()
-                .into_string()
-                .await
-                .expect("the body is text"),
-        }
-    }
-
-    /// The only header of this name.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.get_all(name).iter();
-        let first = values.next()?;
-        assert!(values.next().is_none(), "several {name} headers");
-        Some(first.to_str().expect("the header is text"))
-    }
-
-    /// The lifetime of the only cookie that it sets.
-    pub(crate) fn max_age(&self) -> Option<Duration> {
-        Some(self.cookie()?.max_age()?.unsigned_abs())
-    }
-
-    /// The only cookie that it sets, if any.
-    pub(crate) fn cookie(&self) -> Option<Cookie<'static>> {
-        let cookies = self.cookies();
-        assert!(cookies.len() <= 1, "several cookies: {cookies:?}");
-        cookies.into_iter().next()
-    }
-
-    pub(crate) fn cookies(&self) -> Vec<Cookie<'static>> {
-        cookies_in(&self.headers)
-    }
-}
-
-fn cookies_in(headers: &HeaderMap) -> Vec<Cookie<'static>> {
-    let set = headers.get_all(header::SET_COOKIE).iter();
-    set.map(|value| {
-        let text = value.to_str().expect("a cookie is text").to_owned();
-        Cookie::parse(text).expect("a cookie is well formed")
-    })
-    .collect()
-}
-
 impl InFlight {
     /// Lets the handler return.
-    pub(crate) async fn finish(self) -> Reply {
+    pub async fn finish(self) -> Reply {
         self.release().await.expect("no panic")
     }
 
     /// Lets the handler return, and does not wait for the response.
-    pub(crate) fn release(self) -> JoinHandle<Reply> {
+    pub fn release(self) -> JoinHandle<Reply> {
         let _ = self.go.send(());
         self.reply
     }
 
     /// Drops the request, as if the client had disconnected.
-    pub(crate) async fn abandon(self) {
+    pub async fn abandon(self) {
         self.reply.abort();
         let _ = self.reply.await;
     }

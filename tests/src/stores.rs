@@ -1,25 +1,28 @@
-//! The stores for the tests of parallel requests.
+//! An empty store of each kind, for tests that hold on every store.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, path::Path, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use poem_session::store::{
     MemoryStore, MySqlStore, PostgresStore, RedisStore, SessionStore, SqliteStore,
+    SqliteStoreBuilder,
 };
-use poem_session_tests::servers::{mariadb, postgres, redis};
+
+use crate::{
+    PATIENCE,
+    servers::{mariadb, postgres, redis},
+};
 
 /// An empty store for one test.
 #[derive(Clone)]
-pub(crate) struct Backend {
+pub struct Backend {
     /// The name, for messages.
-    pub(crate) name: &'static str,
-    pub(crate) store: Arc<dyn SessionStore>,
+    pub name: &'static str,
+    /// The store.
+    pub store: Arc<dyn SessionStore>,
     /// The directory or the server of the store.
     _keep: Arc<dyn Any + Send + Sync>,
 }
-
-/// The time limit of a store call on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 type Opened = BoxFuture<'static, Option<Backend>>;
 
@@ -33,7 +36,7 @@ const FACTORIES: &[fn() -> Opened] = &[
 ];
 
 /// Opens every store.
-pub(crate) async fn stores() -> Vec<Backend> {
+pub async fn stores() -> Vec<Backend> {
     let mut opened = Vec::new();
     for open in FACTORIES {
         opened.extend(open().await);
@@ -55,10 +58,15 @@ impl Backend {
     }
 }
 
+/// A builder of a store in a SQLite file that may be locked for as long as the machine is busy.
+pub fn sqlite_file(file: impl AsRef<Path>) -> SqliteStoreBuilder {
+    let builder = SqliteStore::builder(file);
+    builder.busy_timeout(PATIENCE).acquire_timeout(PATIENCE)
+}
+
 async fn in_sqlite() -> Option<Backend> {
     let directory = tempfile::tempdir().expect("a directory can be made");
-    let store = SqliteStore::builder(directory.path().join("sessions.db"));
-    let store = store.busy_timeout(PATIENCE).acquire_timeout(PATIENCE);
+    let store = sqlite_file(directory.path().join("sessions.db"));
     let store = store.open().await.expect("a new file");
     Some(Backend::new("SQLite", store, directory))
 }

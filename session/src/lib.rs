@@ -251,6 +251,7 @@ mod id;
 mod key;
 mod lifecycle;
 mod limits;
+mod random;
 mod record;
 mod schema;
 mod session;

@@ -132,7 +132,7 @@ pub use self::{
     error::{StoreError, StoreErrorKind},
     memory::{MemoryStore, MemoryStoreBuilder, OnFull},
 };
-use crate::{clock::Timestamp, id::PublicId};
+use crate::{clock::Timestamp, id::PublicId, random};
 
 /// The largest record in bytes that a store returns: 8 MiB. The setting for the largest session cannot
 /// exceed it.
@@ -301,7 +301,7 @@ pub struct LockOwner(u128);
 impl LockOwner {
     /// Creates a random owner.
     pub fn random() -> Self {
-        Self(rand::random())
+        Self(u128::from_ne_bytes(random::bytes()))
     }
 
     /// Creates an owner from its number.

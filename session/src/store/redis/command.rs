@@ -10,6 +10,7 @@ use redis::{Arg, Cmd};
 use super::value;
 use crate::{
     clock::Timestamp,
+    random,
     store::{LockOwner, Version, Write},
 };
 
@@ -106,7 +107,7 @@ impl Command {
         let mut command = Self::script(&LOCK, key, now.as_millis(), 0);
         command.arg(value::owner(owner));
         command.arg(until.as_millis().to_be_bytes());
-        command.arg(rand::random::<[u8; 4]>());
+        command.arg(random::bytes::<4>());
         command
     }
 

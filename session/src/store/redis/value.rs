@@ -24,6 +24,7 @@ use bytes::Bytes;
 use crate::{
     clock::Timestamp,
     id::PublicId,
+    random,
     store::{LockOwner, MAX_RECORD, Stored, Version},
 };
 
@@ -63,7 +64,7 @@ pub(super) fn first_version() -> Version {
 /// Returns a version for the write after `version`.
 pub(super) fn next_version(version: Version) -> Version {
     let count = (version.get() >> 32).wrapping_add(1);
-    Version::new(count << 32 | u64::from(rand::random::<u32>()))
+    Version::new(count << 32 | u64::from(u32::from_ne_bytes(random::bytes())))
 }
 
 /// Returns the header of a record without a lease.

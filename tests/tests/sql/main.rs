@@ -5,6 +5,7 @@ mod access;
 mod client;
 mod conformance;
 mod contention;
+mod failover;
 mod faults;
 mod foreign_tables;
 mod full_disk;

@@ -247,6 +247,7 @@ mod engine;
 mod error;
 mod expiry;
 mod field;
+mod finish;
 mod id;
 mod key;
 mod lifecycle;

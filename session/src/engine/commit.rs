@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     engine::{
-        ActiveSession, Engine, Via, finish::Finish, lease, queue::Front, resolve, rotate,
-        updates::rerun_updates,
+        ActiveSession, Engine, Via, lease, queue::Front, resolve, rotate, updates::rerun_updates,
     },
     error::{Chain, LoadError, SaveError},
+    finish::Finish,
     id::PublicId,
     lifecycle::{Call, Covers, Reply, Transition, WriteOp},
     store::{Created, Rename, Replaced, StoreError, StoreErrorKind, Stored},

@@ -5,7 +5,6 @@
 
 mod active;
 mod commit;
-mod finish;
 mod lease;
 mod queue;
 mod resolve;

@@ -115,7 +115,8 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
             let ddl = sqlx::AssertSqlSafe(Self::ddl(&store.table));
             sqlx::raw_sql(ddl).execute(&mut *transaction).await?;
         }
-        Self::execute(&mut transaction, &store.shared.columns, &[]).await?;
+        let columns = Self::bind(&store.shared.columns, &[]);
+        Self::execute(&mut transaction, columns).await?;
         transaction.commit().await
     }
 

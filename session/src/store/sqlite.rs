@@ -174,9 +174,9 @@ async fn run(
     statement: &Statement,
     values: &[Value<'_>],
 ) -> sqlx::Result<u64> {
-    use super::sql::Driver;
+    use super::sql::Driver as _;
 
-    let done = <Sqlite as Driver>::execute(connection, statement, values).await?;
+    let done = Sqlite::execute(connection, Sqlite::bind(statement, values)).await?;
     Ok(done.rows_affected())
 }
 

@@ -5,6 +5,7 @@ mod access;
 mod client;
 mod conformance;
 mod contention;
+mod dropped;
 mod failover;
 mod faults;
 mod foreign_tables;

@@ -46,6 +46,9 @@ impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
     /// default is 3 seconds, and 4 seconds for SQLite.
     ///
     /// It should be below the sessions' timeout for a store call, so that the error names the cause.
+    ///
+    /// A statement whose caller has gone, as when a client disconnects, may take as long before its connection is
+    /// closed. Otherwise each disconnected client would cost a connection.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
         self.acquire_timeout = timeout;
         self

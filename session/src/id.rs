@@ -4,14 +4,15 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
+
+use crate::random;
 
 /// The secret by which a client presents its session.
 ///
-/// A random id has 256 bits from a ChaCha stream cipher that the operating system's generator seeds, as 43
-/// base64url characters. Anyone who knows the id can use the session. So the type has no `Display`, its `Debug`
-/// is masked, and a store never sees it: stores use its [`PublicId`].
+/// A random id has 256 bits from the operating system's generator, as 43 base64url characters. Anyone who knows
+/// the id can use the session. So the type has no `Display`, its `Debug` is masked, and a store never sees it:
+/// stores use its [`PublicId`].
 ///
 /// OWASP Session Management Cheat Sheet, "Session ID Entropy", asks for 64 bits, ASVS 5.0 7.2.3 for 128.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,14 @@ impl SessionId {
     pub const MAX_LEN: usize = 64;
 
     /// Returns a new random id of 43 base64url characters.
+    ///
+    /// All bits are read from the operating system for this id. The process keeps no generator, so a virtual
+    /// machine that is restored from a snapshot does not draw the ids of another one.
+    ///
+    /// # Panics
+    /// If the operating system has no random numbers.
     pub fn random() -> Self {
-        let mut secret = [0; 32];
-        rand::rng().fill_bytes(&mut secret);
+        let secret: [u8; 32] = random::bytes();
         let mut bytes = [0; Self::MAX_LEN];
         let len = URL_SAFE_NO_PAD
             .encode_slice(secret, &mut bytes)

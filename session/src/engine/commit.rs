@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     engine::{
-        ActiveSession, Engine, Via, deadline::Deadline, finish::Finish, keyed::Front, lease,
-        resolve, rotate, updates::rerun_updates,
+        ActiveSession, Engine, Via, deadline::Deadline, keyed::Front, lease, resolve, rotate,
+        updates::rerun_updates,
     },
     error::{Chain, LoadError, SaveError},
+    finish::Finish,
     id::PublicId,
     lifecycle::{Call, Covers, Reply, Resolution, Transition, WriteOp},
     store::{Created, Rename, Replaced, StoreError, StoreErrorKind, Stored},

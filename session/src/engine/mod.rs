@@ -6,7 +6,6 @@
 mod active;
 mod commit;
 mod deadline;
-mod finish;
 mod keyed;
 mod lease;
 mod resolve;

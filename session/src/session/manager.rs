@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     claims::Claims,
-    clock::Clock,
+    clock::{Clock, LONGEST_WAIT},
     config::SessionConfig,
     engine::{ActiveSession, Engine, Via, resolve},
     error::{Chain, KeyClashError, LoadError, OpenError, SaveError},
@@ -135,7 +135,8 @@ impl Manager {
     pub(crate) fn sweep_every(self: &Arc<Self>, interval: Duration) -> Sweeper {
         let manager = Arc::clone(self);
         Sweeper(tokio::spawn(async move {
-            let mut timer = tokio::time::interval(interval.max(Duration::from_millis(1)));
+            let interval = interval.clamp(Duration::from_millis(1), LONGEST_WAIT);
+            let mut timer = tokio::time::interval(interval);
             timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 timer.tick().await;

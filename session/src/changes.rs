@@ -61,6 +61,15 @@ impl Changes {
             .any(|change| change.value != base.get(change.field))
     }
 
+    /// Whether a field was changed by closures up to number `latest`, so that repeating the changes makes them
+    /// twice.
+    pub(crate) fn have_updates(&self, latest: u64) -> bool {
+        self.list.iter().any(|change| match &change.kind {
+            Kind::Update { updaters, .. } => updaters.iter().any(|(number, _)| *number <= latest),
+            Kind::Put | Kind::Edit { .. } => false,
+        })
+    }
+
     /// The first field that was edited in a struct and has been changed in `base` since the struct was read.
     pub(crate) fn conflict_with(&self, base: &Record) -> Option<Field> {
         // Also if the other request has set the same value: two pushes of one item are not one push.

@@ -199,6 +199,13 @@ pub enum SaveError {
         /// The key, with its namespace.
         key: &'static str,
     },
+    /// An earlier save failed, and its write may have been executed all the same: the store has a newer record, which
+    /// may be that write or one of another request. The `update_*` closures of that save did not run again, so that
+    /// no change is made twice. The session has the values of the store now.
+    #[error(
+        "saving a session: an earlier save that failed may have been executed; its updates were not repeated"
+    )]
+    InDoubt,
     /// Other requests changed the session during each attempt.
     #[error(
         "saving a session: gave up after {attempts} attempts, because other requests kept changing it"

@@ -46,6 +46,7 @@ async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
         if attempt > 0 {
             deadline.bound(waiting, pace.wait(session, attempt)).await?;
         }
+        settle(session, &deadline).await?;
         rerun_updates(session)?;
         if engine.rules().rotates() && permit.is_none() {
             let wanted = Box::pin(rotate::permit(session));
@@ -97,6 +98,23 @@ async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
     Err(SaveError::Contended { attempts })
 }
 
+/// Finds out whether an earlier save that failed has stored a new record.
+async fn settle(session: &ActiveSession, deadline: &Deadline) -> Result<(), SaveError> {
+    let Some(key) = session.lifecycle().key_in_doubt() else {
+        return Ok(());
+    };
+    let engine = session.engine();
+    let load = Box::pin(resolve::load(engine, key, Via::EarlierLoad));
+    let found = deadline
+        .bound("looking for the record of a failed save", load)
+        .await?;
+    let found = found.map_err(merge_error)?;
+    if let Transition::Saved { left: Some(key) } = session.lifecycle().settle(found)? {
+        engine.announce_end(key);
+    }
+    Ok(())
+}
+
 /// Carries out one write.
 async fn write(
     session: &ActiveSession,
@@ -110,8 +128,8 @@ async fn write(
     let reply = match reply {
         Ok(reply) => reply,
         Err(error) => {
-            session.lifecycle().write_failed(&op);
             if !op.is_touch() {
+                session.lifecycle().write_failed(op);
                 return Err(error.into());
             }
             // The session was only read and nothing is lost, so the request succeeds.
@@ -194,10 +212,14 @@ async fn merge(
             let merged = session.lifecycle().merge(newer, covers);
             warn_if_refused(Some(key), merged)
         }
-        Err(LoadError::Store(error)) => Err(error.into()),
-        Err(LoadError::Corrupt { .. }) => {
-            Err(StoreError::new(StoreErrorKind::Corrupt, MERGING).into())
-        }
+        Err(error) => Err(merge_error(error)),
+    }
+}
+
+fn merge_error(error: LoadError) -> SaveError {
+    match error {
+        LoadError::Store(error) => error.into(),
+        LoadError::Corrupt { .. } => StoreError::new(StoreErrorKind::Corrupt, MERGING).into(),
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct Lifecycle {
     discarded: bool,
     /// The id of the next record that needs a new one.
     next_id: Option<SessionId>,
+    /// The write of an earlier save that failed, and that may have been executed all the same.
+    in_doubt: Option<Box<WriteOp>>,
     client: Client,
     phase: Phase,
 }

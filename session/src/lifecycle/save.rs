@@ -7,7 +7,7 @@
 use crate::{
     clock::Timestamp,
     error::SaveError,
-    id::SessionId,
+    id::{PublicId, SessionId},
     lifecycle::{
         Covers, Intent, Lifecycle, Loaded, Phase, Reply, Resolution, Rules, Transition, WriteOp,
         op::{Draft, On, OpKind},
@@ -247,7 +247,11 @@ impl Lifecycle {
         match newer {
             Resolution::Live(newer) => {
                 self.advance(newer);
+                let in_doubt = self.may_have_written(covers);
                 self.changes.rebase();
+                if in_doubt {
+                    return Err(SaveError::InDoubt);
+                }
                 Ok(Transition::Retry)
             }
             Resolution::Ended(EndReason::Destroyed)
@@ -260,16 +264,62 @@ impl Lifecycle {
         }
     }
 
-    /// The call of `op` returned an error. The write may have been done all the same.
-    pub(crate) fn write_failed(&mut self, op: &WriteOp) {
-        if op.is_move() {
-            // The new key may be in use by now, so a later attempt needs another one.
-            self.next_id = None;
+    /// The call of `op` returned an error. The write may have been executed all the same.
+    pub(crate) fn write_failed(&mut self, op: WriteOp) {
+        let repeats_updates = matches!(op.kind, OpKind::Replace { .. })
+            && self.changes.have_updates(op.covers.latest);
+        if repeats_updates || op.needs_new_id() {
+            self.in_doubt = Some(Box::new(op));
         }
+    }
+
+    /// The key of a new record that an earlier save may have stored. No other request knows its id.
+    pub(crate) fn key_in_doubt(&self) -> Option<PublicId> {
+        match &self.in_doubt.as_ref()?.kind {
+            OpKind::Create(draft) | OpKind::Move { draft, .. } => Some(draft.key),
+            _ => None,
+        }
+    }
+
+    /// Takes the session that [`key_in_doubt`](Self::key_in_doubt) was resolved to. Unless it is missing, the earlier
+    /// save has succeeded.
+    ///
+    /// # Errors
+    /// [`SaveError::Ended`] if it has ended since.
+    pub(crate) fn settle(&mut self, found: Resolution) -> Result<Transition, SaveError> {
+        let version = match &found {
+            Resolution::Live(loaded) => loaded.version(),
+            Resolution::Ended(_) => Version::new(0),
+            Resolution::Missing => {
+                // The write may still arrive, so the key must not be used again.
+                (self.in_doubt, self.next_id) = (None, None);
+                return Ok(Transition::Retry);
+            }
+        };
+        let Some(op) = self.in_doubt.take() else {
+            return Ok(Transition::Retry);
+        };
+        let saved = self.apply(*op, Reply::Written(version))?;
+        // Another request may have changed the session since.
+        match found {
+            Resolution::Live(newer) => self.advance(newer),
+            Resolution::Ended(_) | Resolution::Missing => return self.refuse_all(),
+        }
+        Ok(saved)
+    }
+
+    /// Whether an earlier save may have written the newer record that this one has met.
+    fn may_have_written(&mut self, covers: Covers) -> bool {
+        let in_doubt = self.in_doubt.take();
+        in_doubt.is_some_and(|op| {
+            self.changes.saved(op.covers.latest);
+            op.covers.latest <= covers.latest
+        })
     }
 
     /// The draft is stored.
     fn now_stored(&mut self, draft: Draft, version: Version, covers: Covers) {
+        self.in_doubt = None;
         let id_key = match &self.origin {
             Origin::Stored(base) if base.id() == draft.id => Some(base.id_key()),
             _ => None,
@@ -321,6 +371,10 @@ impl Lifecycle {
             self.done(covers);
             return Ok(Transition::Saved { left: None });
         }
+        self.refuse_all()
+    }
+
+    fn refuse_all(&mut self) -> Result<Transition, SaveError> {
         self.found_ended(EndReason::Replaced);
         Err(SaveError::Ended)
     }

@@ -93,7 +93,7 @@ respond! {
     };
     SaveError, |this| match this {
         SaveError::Store(error) => error.status(),
-        SaveError::Ended | SaveError::Conflict { .. } | SaveError::LeaseLost => StatusCode::CONFLICT,
+        SaveError::Ended | SaveError::Conflict { .. } | SaveError::InDoubt | SaveError::LeaseLost => StatusCode::CONFLICT,
         SaveError::Contended { .. } => StatusCode::SERVICE_UNAVAILABLE,
         SaveError::Update(error) => error.status(),
         SaveError::TooLarge { .. } | SaveError::TooManyKeys { .. } => {

@@ -132,3 +132,23 @@ async fn a_million_anonymous_requests_leave_no_record() {
     }
     assert!(store.is_empty());
 }
+
+/// Conformance 1.8
+#[tokio::test]
+async fn a_session_that_is_larger_than_the_limit_of_today_may_shrink() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    let cart = vec!["x".repeat(600), "tea".into()];
+    alice.act(move |s| Ok(s.set_cart(cart)?)).await;
+    let app = app.redeployed(|builder| builder.max_session_size(512));
+    let alice = alice.at(&app);
+    assert_eq!(alice.user().await, Some(7));
+    let grown = alice.act(|s| Ok(s.set_visits(1)?)).await;
+    assert_eq!(grown.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let shrunk = alice
+        .act(|s| Ok(s.update_cart(|cart| drop(cart.pop()))?))
+        .await;
+    assert_eq!(shrunk.status, 200);
+    assert_eq!(alice.does(|s| s.remove_cart()).await.status, 200);
+    assert_eq!(alice.act(|s| Ok(s.set_visits(1)?)).await.status, 200);
+}

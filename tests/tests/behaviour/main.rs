@@ -21,6 +21,7 @@ mod expiry;
 mod fence;
 mod handlers;
 mod hostile;
+mod in_doubt;
 mod layers;
 mod limits;
 mod merging;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use poem_session::{SaveError, Session};
 
-use crate::support::{App, ENDS, End, Logs, Op, count, stores};
+use poem_session_tests::application::InFlight;
+
+use crate::support::{App, ENDS, End, Logs, Op, Paused, count, stores};
 
 /// An application on each store.
 async fn apps() -> Vec<(&'static str, App)> {
@@ -362,4 +364,32 @@ async fn a_destroy_wins_over_a_change_that_was_saved_first() {
         assert!(app.store.sessions(app.now()).await.is_empty(), "{store}");
         assert_eq!(alice.id(), None);
     }
+}
+
+/// Conformance 2.13
+#[tokio::test(start_paused = true)]
+async fn one_deadline_bounds_the_saves_of_requests_that_wait_for_each_other() {
+    let limit = Duration::from_secs(1);
+    let app = App::with(|builder| builder.store_timeout(limit));
+    let alice = app.sign_in().await;
+    let mut requests = Vec::new();
+    for _ in 0..10 {
+        requests.push(alice.start_does(count).await);
+    }
+    alice.does(count).await;
+    let began = tokio::time::Instant::now();
+    // The first write of each request is a conflict, and the second one hangs.
+    let first_writes: Vec<_> = (0..10).map(|_| app.store.pause(Op::Replace)).collect();
+    let replies: Vec<_> = requests.into_iter().map(InFlight::release).collect();
+    let mut arrived = Vec::new();
+    for mut write in first_writes {
+        write.arrived().await;
+        arrived.push(write);
+    }
+    app.store.hang(&[Op::Replace]);
+    arrived.into_iter().for_each(Paused::release);
+    for reply in replies {
+        assert_eq!(reply.await.expect("no panic").status, 503);
+    }
+    assert!(began.elapsed() <= limit * 2, "{:?}", began.elapsed());
 }

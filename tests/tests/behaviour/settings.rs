@@ -79,12 +79,17 @@ fn the_error_of_an_invalid_setting_names_the_setting() {
 #[tokio::test]
 async fn the_longest_duration_works_in_every_setting() {
     const MAX: Duration = Duration::MAX;
-    let cases: [Configure; 11] = [
-        |b| b.idle_timeout(MAX),
+    let cases: [Configure; 12] = [
+        |b| b.idle_timeout(MAX).no_absolute_timeout(),
         |b| b.absolute_timeout(MAX),
-        |b| b.idle_timeout(MAX).touch(TouchPolicy::AtMostEvery(MAX / 2)),
-        |b| b.store_timeout(MAX),
+        |b| {
+            b.idle_timeout(MAX)
+                .absolute_timeout(MAX)
+                .touch(TouchPolicy::AtMostEvery(MAX / 2))
+        },
+        |b| b.store_timeout(MAX).lock_lease(MAX),
         |b| b.retired_for(MAX),
+        |b| b.max_request_time(MAX),
         |b| b.rotate_every(MAX),
         |b| b.rotation_grace(MAX),
         |b| b.rotate_every(MAX).rotation_grace(MAX / 2),

@@ -159,7 +159,8 @@ fn each_move_draws_a_new_id() {
         keys.push(to);
         // A move whose reply is lost may have been done, so that its id is spent as well.
         if version % 2 == 0 {
-            session.write_failed(&op);
+            session.write_failed(op);
+            session.settle(Resolution::Missing).unwrap();
         } else {
             session.apply(op, written(version)).unwrap();
         }

@@ -2,6 +2,7 @@
 
 mod client;
 mod ending;
+mod in_doubt;
 mod merging;
 mod rotating;
 mod saving;

@@ -245,20 +245,21 @@ impl CookieConfig {
     }
 }
 
-/// Returns the first well-formed id under `name` in a `Cookie` header. The name is compared byte by byte.
+/// Returns the well-formed ids under `name` in a `Cookie` header. A browser sends several if a parent domain or
+/// another path has a cookie of the same name. The name is compared byte by byte.
 ///
 /// Only ASCII whitespace around the name is trimmed, as browsers do. Browsers protect the name `__Host-id`, but
 /// let any host of the domain set `\u{2003}__Host-id`. A parser that trims all Unicode whitespace, such as that
 /// of the `cookie` crate, would take one name for the other.
-pub(crate) fn find_id(header: &[u8], name: &str) -> Option<SessionId> {
+pub(crate) fn find_ids(header: &[u8], name: &str) -> impl Iterator<Item = SessionId> {
     header
         .split(|byte| *byte == b';')
-        .filter_map(|pair| {
+        .filter_map(move |pair| {
             let equals = pair.iter().position(|byte| *byte == b'=')?;
             let (given, value) = (&pair[..equals], &pair[equals + 1..]);
             (given.trim_ascii() == name.as_bytes()).then(|| unquoted(value.trim_ascii()))
         })
-        .find_map(|value| SessionId::parse(value).ok())
+        .filter_map(|value| SessionId::parse(value).ok())
 }
 
 fn unquoted(value: &[u8]) -> &[u8] {
@@ -384,7 +385,7 @@ mod tests {
     #[test]
     fn ids_are_found_among_other_cookies() {
         let id = SessionId::random();
-        let found = |header: &str| find_id(header.as_bytes(), "__Host-id");
+        let found = |header: &str| find_ids(header.as_bytes(), "__Host-id").next();
         assert_eq!(found(&format!("__Host-id={}", id.expose())), Some(id));
         assert_eq!(
             found(&format!(
@@ -398,7 +399,12 @@ mod tests {
         assert_eq!(found(&format!(" __Host-id\t=  {} ", id.expose())), Some(id));
         assert_eq!(found(""), None);
         let not_text = [b"a=\xff; __Host-id=", id.expose().as_bytes()].concat();
-        assert_eq!(find_id(&not_text, "__Host-id"), Some(id));
+        assert_eq!(find_ids(&not_text, "__Host-id").next(), Some(id));
+        let (one, two) = (SessionId::random(), SessionId::random());
+        let (one_text, two_text) = (one.expose(), two.expose());
+        let both = format!("__Host-id={one_text}; __Host-id=x; a=b; __Host-id={two_text}");
+        let all: Vec<_> = find_ids(both.as_bytes(), "__Host-id").collect();
+        assert_eq!(all, [one, two]);
     }
 
     #[test]
@@ -412,7 +418,8 @@ mod tests {
                 format!("__Host-id{space}={}", id.expose()),
                 format!("__Host-id={space}{}", id.expose()),
             ] {
-                assert_eq!(find_id(header.as_bytes(), "__Host-id"), None, "{header:?}");
+                let found = find_ids(header.as_bytes(), "__Host-id").next();
+                assert_eq!(found, None, "{header:?}");
             }
         }
     }

@@ -170,7 +170,8 @@
 //!
 //! **Loading.** The session is loaded once in a request, when a handler first extracts it. A handler that extracts
 //! none does not access the store. A malformed id never reaches the store, and an unknown or expired id is never
-//! adopted.
+//! adopted. A request can bring several ids, such as two cookies of one name. The first one whose session is live
+//! is used, of at most four.
 //!
 //! **Saving.** The session is saved after the handler and before the response is sent, in one write, and only if it
 //! has changed. The cookie is sent only after the write has succeeded. A 5xx response or a panic saves nothing. An

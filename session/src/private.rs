@@ -22,7 +22,7 @@ pub use crate::{
 pub mod front_end {
     pub use crate::{
         lifecycle::ClientUpdate,
-        session::{Finished, Found, Manager, Outcome, RequestGuard, RequestSession},
+        session::{Finished, Found, FoundIds, Manager, Outcome, RequestGuard, RequestSession},
     };
 }
 

@@ -6,7 +6,11 @@ use serde::Deserialize;
 
 /// A source of the session id in a request.
 ///
-/// A new id is sent back only in a cookie or a header: the one that the request used. All other sources are
+/// A request can bring several ids: two cookies of one name, from a parent domain or another path, or ids in
+/// several sources of a chain. The first one whose session is live is used. At most four different well-formed
+/// ids are looked up, each with one call of the store.
+///
+/// A new id is sent back only in a cookie or a header: the one whose id was used. All other sources are
 /// read-only, and an id from a read-only source is never put into a cookie or a header.
 ///
 /// From a serde source: `"cookie"`, `{ "header" = "X-Session-Id" }`, `{ "chain" = ["cookie", …] }`.
@@ -34,7 +38,8 @@ pub enum IdSource {
     /// A function of the application: see [`IdSource::custom`]. Read-only.
     #[serde(skip)]
     Custom(CustomIdSource),
-    /// Each source in turn, until one finds a well-formed id.
+    /// Several sources, in order. The first id whose session is live is used, so an expired cookie does not hide a
+    /// live id in a header.
     Chain(Vec<IdSource>),
 }
 

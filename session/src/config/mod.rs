@@ -61,7 +61,8 @@ pub struct SessionConfig {
     ///
     /// ASVS 5.0 14.3.1: private data is cleared from the client when the session ends.
     pub clear_site_data: Vec<SiteData>,
-    /// The sources of the session id in a request. The first one that finds an id is used. Default: the cookie.
+    /// The sources of the session id in a request. The first id whose session is live is used, of at most four.
+    /// Default: the cookie.
     pub id_source: Vec<IdSource>,
     /// The largest record of a session, in bytes, 256 bytes to 8 MiB. Default 64 KiB. Setting a value that
     /// exceeds it returns an error.

@@ -4,6 +4,7 @@
 mod carriers;
 mod data;
 mod edit;
+mod found;
 mod handle;
 mod manager;
 mod request;
@@ -19,9 +20,10 @@ pub(crate) use self::{carriers::Carriers, request::Usage};
 pub use self::{
     data::{DataSet, SessionData},
     edit::{Edit, Encoder},
+    found::{Found, FoundIds},
     handle::{Fields, Handle},
     manager::{Manager, Sweeper},
-    request::{AfterHandler, Finished, Found, Outcome, RequestGuard, RequestSession},
+    request::{AfterHandler, Finished, Outcome, RequestGuard, RequestSession},
 };
 use crate::{
     engine::{self, ActiveSession, SessionLock},

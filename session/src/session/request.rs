@@ -14,9 +14,8 @@ use parking_lot::Mutex;
 use crate::{
     engine::{self, ActiveSession},
     error::{KeyClashError, LoadError, LockError, SaveError},
-    id::SessionId,
-    lifecycle::{ClientUpdate, Phase, Presented},
-    session::{Manager, Session, SessionData, carriers::Used},
+    lifecycle::{ClientUpdate, Phase},
+    session::{FoundIds, Manager, Session, SessionData, carriers::Used},
 };
 
 /// The session of one request. Clones share it.
@@ -27,8 +26,6 @@ struct Shared {
     manager: Arc<Manager>,
     /// `None` until the session is first asked for, so that a request without one costs little.
     active: OnceLock<Arc<ActiveSession>>,
-    /// The index of the id source that the request has used.
-    source: OnceLock<usize>,
     usage: Mutex<Usage>,
 }
 
@@ -39,15 +36,6 @@ pub(crate) enum Usage {
     /// The session is locked when the handler first uses it.
     UnusedExclusive,
     Used,
-}
-
-/// An id that was found in a request.
-#[derive(Debug, Clone, Copy)]
-pub struct Found {
-    /// The id.
-    pub id: SessionId,
-    /// The index of the id source that it was found in.
-    pub source: usize,
 }
 
 /// How the handler of a request ended.
@@ -86,7 +74,6 @@ impl RequestSession {
         let session = Self(Arc::new(Shared {
             manager,
             active: OnceLock::new(),
-            source: OnceLock::new(),
             usage: Mutex::new(Usage::Unused),
         }));
         let guard = RequestGuard {
@@ -116,22 +103,14 @@ impl RequestSession {
         self.0.active.get().filter(|active| active.is_loaded())
     }
 
-    /// Loads the session of the id that `find` returns, the first time that it is called.
+    /// Loads the session of the first id of `find` that is live, the first time that this is called.
     ///
     /// # Errors
     /// [`LoadError`] if the session cannot be loaded.
-    pub async fn load(&self, find: impl FnOnce() -> Option<Found>) -> Result<(), LoadError> {
-        let Shared {
-            manager, source, ..
-        } = &*self.0;
-        let find = || {
-            let found = find()?;
-            // Runs once, unless an earlier load has failed: then the source is the same.
-            source.get_or_init(|| found.source);
-            let replaceable = manager.carriers().is_writable(found.source);
-            Some(Presented::new(found.id, replaceable))
-        };
-        self.active().load(find).await
+    pub async fn load(&self, find: impl FnOnce() -> FoundIds) -> Result<(), LoadError> {
+        let carriers = self.0.manager.carriers();
+        let active = self.active();
+        active.load(|| find().candidates(carriers)).await
     }
 
     /// Marks the session as used by the handler, and locks it if the handler is to use it exclusively.
@@ -199,9 +178,7 @@ pub struct RequestGuard {
 impl RequestGuard {
     /// Saves the session. Returns `None` if no handler has asked for it.
     pub async fn finish(mut self, outcome: Outcome) -> Option<Finished> {
-        let Shared {
-            manager, source, ..
-        } = &*self.session.0;
+        let manager = &self.session.0.manager;
         let active = self.session.loaded()?;
         let saved = save(active, outcome).await;
         self.saved = saved.is_ok();
@@ -216,10 +193,8 @@ impl RequestGuard {
                 lifecycle.has_signed_out(),
             )
         };
-        let used = source.get().map(|source| Used {
-            source: *source,
-            live,
-        });
+        let source = active.source();
+        let used = source.map(|source| Used { source, live });
         let carrier = |update: &ClientUpdate| manager.carriers().for_update(used, update);
         let update = update.and_then(|update| Some((update, carrier(&update)?)));
         Some(Finished {

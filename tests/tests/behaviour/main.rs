@@ -33,6 +33,7 @@ mod saving;
 mod schema;
 mod security;
 mod settings;
+mod several_ids;
 mod sign_out;
 mod streams;
 mod values;

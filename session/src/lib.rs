@@ -177,6 +177,11 @@
 //! has changed. The cookie is sent only after the write has succeeded. A 5xx response or a panic saves nothing. An
 //! `Err` that becomes a 3xx or 4xx response is saved. [`Session::save`] saves at once, for streams and WebSockets.
 //!
+//! **Caches.** If the handler has looked at the session, the response has `Vary: Cookie`, with the names of all
+//! headers that can carry an id. A response that carries an id is `no-store`, unless the handler has chosen
+//! `private` or `no-store`: `public` is replaced, and `CDN-Cache-Control` and `Surrogate-Control` are removed. Put
+//! Poem's `Cors` inside the sessions: it replaces the `Vary` header of the responses that it receives.
+//!
 //! **Parallel requests of one session.** A write names the version of the record that it was made from. If another
 //! request has written first, the changed *fields* are merged with the newer record, and `update_*` closures run
 //! again on the newer value. For two `set_*` of one field, the last wins. Fields that were not changed are not

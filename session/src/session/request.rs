@@ -179,7 +179,15 @@ impl RequestGuard {
     /// Saves the session. Returns `None` if no handler has asked for it.
     pub async fn finish(mut self, outcome: Outcome) -> Option<Finished> {
         let manager = &self.session.0.manager;
-        let active = self.session.loaded()?;
+        let active = self.session.0.active.get()?;
+        if !active.is_loaded() {
+            // It could not be loaded.
+            return Some(Finished {
+                saved: Ok(()),
+                update: None,
+                signed_out: false,
+            });
+        }
         let saved = save(active, outcome).await;
         self.saved = saved.is_ok();
         engine::unlock_request(active);

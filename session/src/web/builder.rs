@@ -17,6 +17,7 @@ use crate::{
     session::{Carriers, DataSet, Manager},
     store::SessionStore,
     web::{
+        caches::Vary,
         sessions::{Sessions, Web},
         source::Sources,
     },
@@ -257,6 +258,7 @@ impl SessionsBuilder {
         Ok(Sessions::new(
             manager,
             Web {
+                vary: Vary::new(&sources),
                 sources,
                 cookie_name: self.config.cookie.full_name(),
                 cookie: self.config.cookie,

@@ -84,7 +84,8 @@ fn rejected(or_redirect: Option<&'static str>) -> Error {
                 .header(header::LOCATION, HeaderValue::from_static(address))
                 .finish(),
         ),
-        None => Error::from_status(StatusCode::UNAUTHORIZED),
+        // Made from a response, so that the middleware can add headers to it.
+        None => Error::from_response(StatusCode::UNAUTHORIZED.into_response()),
     }
 }
 

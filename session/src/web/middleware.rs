@@ -13,6 +13,7 @@ use crate::{
     lifecycle::ClientUpdate,
     session::{Finished, Outcome, RequestSession},
     web::{
+        caches,
         response::status_of,
         sessions::Sessions,
         source::{self, Source},
@@ -114,27 +115,30 @@ impl Sessions {
             Ok(()) => result,
             Err(error) => Err(self.failure(error.into())),
         };
-        let Some((update, carrier)) = finished.update else {
-            return result;
-        };
-        let Some(carrier) = self.web().sources.get(carrier) else {
-            return result;
-        };
-        let write = |response: &mut Response| {
-            self.write_update(update, carrier, finished.signed_out, response.headers_mut());
+        let update = finished.update.and_then(|(update, carrier)| {
+            let carrier = self.web().sources.get(carrier)?;
+            Some((update, carrier))
+        });
+        let write = |headers: &mut HeaderMap| {
+            self.web().vary.add_to(headers);
+            if let Some((update, carrier)) = update {
+                self.write_update(update, carrier, finished.signed_out, headers);
+            }
         };
         match result {
             Ok(mut response) => {
-                write(&mut response);
+                write(response.headers_mut());
                 Ok(response)
             }
-            Err(error) => {
-                // Poem has no other way to add a header to an error. The type of the error is lost to handlers
-                // around this middleware.
-                let mut response = error.into_response();
-                write(&mut response);
-                Err(Error::from_response(response))
+            // No cache stores this response, so that it needs no `Vary`, and its error keeps its type.
+            Err(error)
+                if update.is_none()
+                    && !error.is_from_response()
+                    && !caches::are_stored_by_default(error.status()) =>
+            {
+                Err(error)
             }
+            Err(error) => Err(with_headers(error, write)),
         }
     }
 
@@ -174,10 +178,7 @@ impl Sessions {
                 .entry(CLEAR_SITE_DATA)
                 .or_insert_with(|| value(kinds));
         }
-        // A cache must not give this visitor's id to another one (ASVS 5.0 14.3.2).
-        headers
-            .entry(header::CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
+        caches::forbid_sharing(headers);
     }
 
     /// The response to an error of the session, as a Poem error.
@@ -193,4 +194,17 @@ impl Sessions {
             None => error.into(),
         }
     }
+}
+
+/// The error with headers in its response. Poem's errors have no headers, so the response replaces the error: handlers
+/// around the middleware still find its text, and no longer its type.
+fn with_headers(error: Error, write: impl FnOnce(&mut HeaderMap)) -> Error {
+    let text = error.has_source().then(|| error.to_string());
+    let mut response = error.into_response();
+    write(response.headers_mut());
+    let mut error = Error::from_response(response);
+    if let Some(text) = text {
+        error.set_error_message(text);
+    }
+    error
 }

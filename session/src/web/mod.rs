@@ -2,6 +2,7 @@
 //! Poem type.
 
 mod builder;
+mod caches;
 pub(crate) mod extract;
 pub(crate) mod handler;
 mod middleware;

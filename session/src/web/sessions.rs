@@ -10,6 +10,7 @@ use crate::{
     store::{SessionStore, StoreError},
     web::{
         builder::{ErrorHandler, SessionsBuilder, Skip},
+        caches::Vary,
         source::Sources,
     },
 };
@@ -40,6 +41,7 @@ pub struct Sessions {
 /// The settings that concern HTTP.
 pub(crate) struct Web {
     pub(crate) sources: Sources,
+    pub(crate) vary: Vary,
     pub(crate) cookie: CookieConfig,
     pub(crate) cookie_name: String,
     /// The value of `Clear-Site-Data` at a sign-out.

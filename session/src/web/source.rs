@@ -97,6 +97,10 @@ impl Sources {
             .map(|source| matches!(source, Source::Cookie | Source::Header(_)))
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.0.iter()
+    }
+
     pub(crate) fn get(&self, index: usize) -> Option<&Source> {
         self.0.get(index)
     }

@@ -12,6 +12,7 @@
 mod support;
 
 mod basics;
+mod caches;
 mod carriers;
 mod cookie;
 mod ending;

@@ -131,6 +131,15 @@ pub enum ExtractError {
         "extracting a session: the `skip` rule of the `Sessions` middleware leaves this request without one"
     )]
     Skipped,
+    /// Two nested middlewares send their ids on one carrier, so that the client would keep only one of them. No
+    /// handler ran.
+    #[error(
+        "extracting a session: two `Sessions` middlewares around one route both send ids in the {carrier}; use one `Sessions` for both, or give one of them another carrier, as by `CookieConfig::new`"
+    )]
+    CarrierClash {
+        /// The carrier, such as "cookie `id`".
+        carrier: String,
+    },
     /// Two structs store under one key.
     #[error(transparent)]
     KeyClash(#[from] KeyClashError),

@@ -204,6 +204,31 @@
 //! the client keeps its cookie. Sessions work again when the store does (see [`store`]). No error text, log line or
 //! `Debug` shows an id or a value.
 //!
+//! # Errors and nested middlewares
+//!
+//! Handlers of errors, such as `catch_error` and `catch_all_error`, belong *inside* of the sessions:
+//!
+//! ```
+//! # use poem::{EndpointExt, Route, error::NotFoundError};
+//! # use poem_session::{Sessions, store::MemoryStore};
+//! # let sessions = Sessions::builder(MemoryStore::new()).build()?;
+//! let app = Route::new()
+//!     .catch_error(|_: NotFoundError| async { "no such page" })
+//!     .with(sessions);
+//! # Ok::<(), poem_session::BuildError>(())
+//! ```
+//!
+//! A response that such a handler makes outside of the sessions has no cookie, so a visitor whose id has changed would
+//! be signed out. Poem's errors have no headers: if a cookie is to be sent with an error, or caches may store the
+//! response to it (as for 404), the middleware turns the error into a response. Handlers outside of the sessions then
+//! still find its status and text, and no longer its type. [`SessionsBuilder::on_error`] makes the pages of the
+//! sessions' own errors.
+//!
+//! Middlewares can be nested, if each has a cookie or a header of its own: a handler gets the session of the innermost
+//! one that [names its struct](SessionsBuilder::data). If one of them fails, the response still has the cookies of the
+//! others. A clone of a middleware that is there twice is one session. Two *different* middlewares that send ids in
+//! one cookie are refused at the first request, with [`ExtractError::CarrierClash`].
+//!
 //! # Limits
 //!
 //! | limit | default | setting | beyond it |

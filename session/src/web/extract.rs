@@ -8,7 +8,7 @@ use crate::{
     engine::ActiveSession,
     error::ExtractError,
     session::{Handle, RequestSession, Session, SessionData},
-    web::middleware::Layer,
+    web::layer::Layer,
 };
 
 /// The session of the request, for the keys of `S`: loaded when it is first asked for.
@@ -27,9 +27,15 @@ pub(crate) async fn innermost(req: &Request) -> Result<Arc<ActiveSession>> {
 /// The sessions of the request, loaded or not.
 pub(crate) fn all(req: &Request) -> impl Iterator<Item = &RequestSession> {
     let innermost = Layer::innermost(req).ok().into_iter();
-    innermost
-        .flat_map(Layer::and_outer)
-        .filter_map(|layer| layer.session.as_ref())
+    innermost.flat_map(|innermost| {
+        let layers = innermost.and_outer().enumerate();
+        // One middleware that is there twice has one session.
+        let layers = layers.filter(|(place, layer)| {
+            let mut inside = innermost.and_outer().take(*place);
+            !inside.any(|inner| inner.sessions.is_same(&layer.sessions) && inner.session.is_some())
+        });
+        layers.filter_map(|(_, layer)| layer.session.as_ref())
+    })
 }
 
 fn no_middleware(error: ExtractError) -> Error {

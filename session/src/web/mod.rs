@@ -5,9 +5,11 @@ mod builder;
 mod caches;
 pub(crate) mod extract;
 pub(crate) mod handler;
+mod layer;
 mod middleware;
 mod response;
 mod sessions;
 mod source;
+mod update;
 
 pub use self::{builder::SessionsBuilder, middleware::SessionsEndpoint, sessions::Sessions};

@@ -2,6 +2,8 @@
 
 use std::{any::TypeId, fmt, sync::Arc, time::Duration};
 
+use poem::http::HeaderName;
+
 use crate::{
     cookie::CookieConfig,
     error::{KeyClashError, OpenError, SaveError},
@@ -11,7 +13,7 @@ use crate::{
     web::{
         builder::{ErrorHandler, SessionsBuilder, Skip},
         caches::Vary,
-        source::Sources,
+        source::{Source, Sources},
     },
 };
 
@@ -52,6 +54,34 @@ pub(crate) struct Web {
     pub(crate) declared: Vec<TypeId>,
 }
 
+/// A header of the response that carries an id.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Carrier<'a> {
+    /// `Set-Cookie`, with a cookie of this name.
+    Cookie(&'a str),
+    Header(&'a HeaderName),
+}
+
+impl fmt::Display for Carrier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cookie(name) => write!(f, "cookie `{name}`"),
+            Self::Header(name) => write!(f, "header `{name}`"),
+        }
+    }
+}
+
+impl Web {
+    /// The carriers on which a response can send an id.
+    pub(crate) fn carriers(&self) -> impl Iterator<Item = Carrier<'_>> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::Cookie => Some(Carrier::Cookie(&self.cookie_name)),
+            Source::Header(name) => Some(Carrier::Header(name)),
+            _ => None,
+        })
+    }
+}
+
 impl Sessions {
     /// Returns the settings for sessions in `store`.
     pub fn builder(store: impl SessionStore) -> SessionsBuilder {
@@ -71,6 +101,11 @@ impl Sessions {
 
     pub(crate) fn web(&self) -> &Web {
         &self.web
+    }
+
+    /// Whether both are clones of one `Sessions`.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.web, &other.web)
     }
 
     /// Opens the session with this id, outside of a request. [`Session::save`] writes its changes.

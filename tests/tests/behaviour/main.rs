@@ -26,6 +26,7 @@ mod layers;
 mod limits;
 mod merging;
 mod misuse;
+mod nested;
 mod outliving;
 mod outside;
 mod parallel;

@@ -41,7 +41,8 @@ pub struct CookieConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SameSite {
-    /// No requests from other sites, not even links to the page.
+    /// No requests from other sites, not even links to the page. A visitor who follows such a link arrives without the
+    /// session, and if its handler begins a new one, that replaces the session in the browser.
     Strict,
     /// Links to the page. Forms, frames and scripts of other sites do not carry it.
     #[default]
@@ -137,6 +138,11 @@ impl CookieConfig {
             (false, ..) => "",
         };
         format!("{prefix}{}", self.name)
+    }
+
+    /// Whether browsers send the cookie with the requests of other sites.
+    pub(crate) fn is_cross_site(&self) -> bool {
+        self.same_site == SameSite::None
     }
 
     pub(crate) fn check(&self) -> Result<(), BuildError> {

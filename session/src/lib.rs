@@ -91,6 +91,7 @@
 //! | `or_redirect = "/login"` | redirects a request without a `#[key]` there; the default is to reject it with 401 |
 //! | `regenerate` | the session gets a new id when the handler has succeeded |
 //! | `destroy` | the session is destroyed when the handler has succeeded; values that the handler has set start the next session |
+//! | `passive` | the request does not count as use of the session and consumes no flash value, as for a poll |
 //! | `exclusive` | requests of one session run one at a time, over all processes; the session is locked before any parameter is extracted |
 //! | `idle_timeout = "2h"` | the session gets its own idle timeout |
 //!
@@ -195,6 +196,17 @@
 //! **Expiry.** A session expires at the earlier of its last use plus the idle timeout and its creation plus the
 //! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading counts as use, and
 //! is written at most once in a tenth of the idle timeout ([`TouchPolicy`]).
+//!
+//! **Passive requests.** A poll or a prefetch shows no page to the visitor, so it does not count as use: the expiry does
+//! not move, and a flash value that it reads stays for the next page. Its other changes are saved. The requests by which
+//! a browser loads a page ahead of time (`Sec-Purpose: prefetch`) are passive; write `#[session(passive)]` or
+//! [`SessionsBuilder::passive`] for others. A HEAD request is treated as a GET request.
+//!
+//! **Other sites.** A form of another site arrives without the cookie, and a session that its handler begins would
+//! replace the one in the browser. A request that the browser marks as cross-site and that brings no live id is not
+//! given a session by an unsafe method: the response is a 403 ([`SaveError::CrossSite`],
+//! [`SessionsBuilder::allow_cross_site`]). A CORS preflight never loads or begins a session: the handler finds an empty
+//! one, and its changes are dropped.
 //!
 //! **At rest.** The key in the store is the SHA-256 of the id ([`PublicId`]), so a leaked store contains no usable
 //! id. A record is one MessagePack map from `namespace.field` to value, readable from any language. A value that

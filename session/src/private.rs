@@ -13,7 +13,7 @@ pub use crate::{
         extract::snapshot,
         handler::{
             HandlerOutput, HandlerParam, KeyParam, Parameters, after, edit, extract, into_response,
-            key, write_back,
+            key, set_passive, write_back,
         },
     },
 };

@@ -33,15 +33,21 @@ impl Carriers {
     /// It is the source that the request has used. A live id from a read-only source is never promoted into a
     /// cookie or a header. If the id was dead, a new session may start on the first writable source.
     pub(super) fn for_update(&self, used: Option<Used>, update: &ClientUpdate) -> Option<usize> {
-        let first_writable = || self.writable.iter().position(|writable| *writable);
         match used {
-            None => first_writable(),
-            Some(used) if self.is_writable(used.source) => Some(used.source),
-            Some(used) => {
-                let starts = !used.live && matches!(update, ClientUpdate::SetId { .. });
-                starts.then(first_writable).flatten()
+            Some(used) if used.live && !self.is_writable(used.source) => None,
+            _ if matches!(update, ClientUpdate::SetId { .. }) => {
+                self.for_new(used.map(|used| used.source))
             }
+            Some(used) => Some(used.source).filter(|source| self.is_writable(*source)),
+            None => self.for_new(None),
         }
+    }
+
+    /// Returns the index of the source on which the response sends the id of a session that begins, if the request
+    /// has presented a dead id in the source `used`, or none.
+    pub(super) fn for_new(&self, used: Option<usize>) -> Option<usize> {
+        let used = used.filter(|used| self.is_writable(*used));
+        used.or_else(|| self.writable.iter().position(|writable| *writable))
     }
 }
 

@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 use crate::{
     engine::{self, ActiveSession},
     error::{KeyClashError, LoadError, LockError, SaveError},
-    lifecycle::{ClientUpdate, Phase},
+    lifecycle::{ClientUpdate, Phase, Refusal},
     session::{FoundIds, Manager, Session, SessionData, carriers::Used},
+    threads::atomic::{AtomicBool, Ordering},
 };
 
 /// The session of one request. Clones share it.
@@ -27,6 +28,8 @@ struct Shared {
     /// `None` until the session is first asked for, so that a request without one costs little.
     active: OnceLock<Arc<ActiveSession>>,
     usage: Mutex<Usage>,
+    /// Whether the request does not count as use of the session.
+    passive: AtomicBool,
 }
 
 /// Whether the handler of a request uses the session.
@@ -75,6 +78,7 @@ impl RequestSession {
             manager,
             active: OnceLock::new(),
             usage: Mutex::new(Usage::Unused),
+            passive: AtomicBool::new(false),
         }));
         let guard = RequestGuard {
             session: session.clone(),
@@ -110,7 +114,34 @@ impl RequestSession {
     pub async fn load(&self, find: impl FnOnce() -> FoundIds) -> Result<(), LoadError> {
         let carriers = self.0.manager.carriers();
         let active = self.active();
-        active.load(|| find().candidates(carriers)).await
+        active.load(|| find().candidates(carriers)).await?;
+        if self.0.passive.load(Ordering::Relaxed) {
+            active.lifecycle().set_passive();
+        }
+        Ok(())
+    }
+
+    /// From now on, the request does not count as use of the session: its expiry does not move, and reading a flash
+    /// value does not remove it.
+    pub fn set_passive(&self) {
+        self.0.passive.store(true, Ordering::Relaxed);
+        if let Some(active) = self.loaded() {
+            active.lifecycle().set_passive();
+        }
+    }
+
+    /// Refuses to begin a session, now that it is known whether the request presents a live one.
+    pub(crate) fn refuse_new(&self, refusal: Refusal) {
+        self.active().lifecycle().refuse_new(refusal);
+    }
+
+    /// The index of the id source on which the id of a new session is sent. `None` if the request presents a live
+    /// session, or no source can send an id.
+    pub(crate) fn carrier_of_new(&self) -> Option<usize> {
+        let active = self.loaded()?;
+        let is_live = active.lifecycle().has_presented_live();
+        let carriers = self.0.manager.carriers();
+        carriers.for_new(active.source()).filter(|_| !is_live)
     }
 
     /// Marks the session as used by the handler, and locks it if the handler is to use it exclusively.
@@ -225,6 +256,12 @@ async fn save(active: &Arc<ActiveSession>, outcome: Outcome) -> Result<(), SaveE
     let unconfirmed = active.lifecycle().unconfirmed();
     let saved = match outcome {
         Outcome::Failed => {
+            active.lifecycle().abandon();
+            Ok(())
+        }
+        Outcome::Completed if active.lifecycle().refusal() == Some(Refusal::Preflight) => {
+            // No visitor has sent the request. What every request does, such as to count it, is not an error.
+            tracing::debug!("dropped the changes that a CORS preflight made to a session");
             active.lifecycle().abandon();
             Ok(())
         }

@@ -7,8 +7,9 @@ use poem::{Error, FromRequest, Request, RequestBody, Result};
 use crate::{
     engine::ActiveSession,
     error::ExtractError,
-    session::{Handle, RequestSession, Session, SessionData},
-    web::layer::Layer,
+    lifecycle::Refusal,
+    session::{FoundIds, Handle, RequestSession, Session, SessionData},
+    web::{fetch, layer::Layer, source::Source},
 };
 
 /// The session of the request, for the keys of `S`: loaded when it is first asked for.
@@ -50,11 +51,26 @@ async fn load(layer: &Layer, req: &Request) -> Result<Arc<ActiveSession>> {
     };
     let web = sessions.web();
     let find = || {
+        if layer.refusal == Some(Refusal::Preflight) {
+            return FoundIds::default();
+        }
+        if fetch::is_prefetch(req) {
+            session.set_passive();
+        }
         web.sources
             .find(req, layer.form.as_deref(), &web.cookie_name)
     };
     let loaded = session.load(find).await;
     loaded.map_err(|error| sessions.failure(error.into()))?;
+    if let Some(refusal) = layer.refusal {
+        let carrier = session.carrier_of_new();
+        let carrier = carrier.and_then(|carrier| web.sources.get(carrier));
+        // A browser does not keep the id that it gets in another header.
+        let is_cookie = matches!(carrier, Some(Source::Cookie));
+        if refusal == Refusal::Preflight || is_cookie {
+            session.refuse_new(refusal);
+        }
+    }
     let locked = session.mark_used().await;
     locked.map_err(|error| sessions.failure(error.into()))?;
     Ok(Arc::clone(session.active()))

@@ -181,6 +181,11 @@ impl Drop for Parameters<'_> {
     }
 }
 
+/// Marks the request as passive, in all middlewares.
+pub fn set_passive(req: &Request) {
+    extract::all(req).for_each(RequestSession::set_passive);
+}
+
 /// The sessions that the handler of the request uses.
 fn used(req: &Request) -> impl Iterator<Item = &RequestSession> {
     extract::all(req).filter(|session| session.is_used())

@@ -5,7 +5,9 @@ use std::{any::TypeId, sync::Arc};
 use bytes::Bytes;
 use poem::Request;
 
-use crate::{error::ExtractError, session::RequestSession, web::sessions::Sessions};
+use crate::{
+    error::ExtractError, lifecycle::Refusal, session::RequestSession, web::sessions::Sessions,
+};
 
 /// The session of one `Sessions` middleware, in the extensions of a request.
 #[derive(Clone)]
@@ -15,6 +17,8 @@ pub(crate) struct Layer {
     pub(crate) session: Option<RequestSession>,
     /// The form of the request, if the id may be in it.
     pub(crate) form: Option<Bytes>,
+    /// Why the request must not begin a session, unless it presents a live one.
+    pub(crate) refusal: Option<Refusal>,
     /// The middleware around this one.
     pub(crate) outer: Option<Arc<Layer>>,
 }

@@ -9,12 +9,13 @@ use poem::{
 
 use crate::{
     error::{Chain, RequestError},
+    lifecycle::Refusal,
     session::{Finished, Outcome},
     web::{
-        caches,
+        caches, fetch,
         layer::Layer,
         response::status_of,
-        sessions::Sessions,
+        sessions::{Sessions, Web},
         source,
         update::{self, SentUpdate, SentUpdates},
     },
@@ -63,15 +64,22 @@ impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
         {
             return Err(self.sessions.failure(clash.into()));
         }
+        if let Some(session) = &session
+            && web.passive.as_ref().is_some_and(|passive| passive(&req))
+        {
+            session.set_passive();
+        }
         let form = match &session {
             // Boxed, or each request's future would contain the large future that reads a body.
             Some(_) if web.sources.read_forms() => Box::pin(source::read_form(&mut req)).await,
             _ => None,
         };
+        let refusal = web.refusal(&req);
         req.extensions_mut().insert(Layer {
             sessions: self.sessions.clone(),
             session,
             form,
+            refusal,
             outer,
         });
         let result = self.inner.call(req).await.map(IntoResponse::into_response);
@@ -87,6 +95,19 @@ impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
             Some(finished) => self.sessions.respond(finished, result, is_nested),
             None => result,
         }
+    }
+}
+
+impl Web {
+    /// Why this request must not begin a session, unless it presents a live one.
+    fn refusal(&self, req: &Request) -> Option<Refusal> {
+        if fetch::is_preflight(req) {
+            return Some(Refusal::Preflight);
+        }
+        let allowed = || (self.allow_cross_site.as_ref()).is_some_and(|rule| rule(req));
+        let is_refused =
+            fetch::is_cross_site_change(req) && !self.cookie.is_cross_site() && !allowed();
+        is_refused.then_some(Refusal::CrossSite)
     }
 }
 
@@ -143,7 +164,7 @@ impl Sessions {
     /// The response to an error of the session, as a Poem error.
     pub(crate) fn failure(&self, error: RequestError) -> Error {
         let status = poem::error::ResponseError::status(&error);
-        if status == StatusCode::CONFLICT {
+        if matches!(status, StatusCode::CONFLICT | StatusCode::FORBIDDEN) {
             tracing::warn!(error = %Chain(&error), "session refused");
         } else {
             tracing::error!(error = %Chain(&error), "session failed");

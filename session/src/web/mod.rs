@@ -4,6 +4,7 @@
 mod builder;
 mod caches;
 pub(crate) mod extract;
+mod fetch;
 pub(crate) mod handler;
 mod layer;
 mod middleware;

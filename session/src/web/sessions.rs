@@ -11,7 +11,7 @@ use crate::{
     session::{Manager, Session, SessionData, Sweeper},
     store::{SessionStore, StoreError},
     web::{
-        builder::{ErrorHandler, SessionsBuilder, Skip},
+        builder::{ErrorHandler, Rule, SessionsBuilder},
         caches::Vary,
         source::{Source, Sources},
     },
@@ -48,7 +48,9 @@ pub(crate) struct Web {
     pub(crate) cookie_name: String,
     /// The value of `Clear-Site-Data` at a sign-out.
     pub(crate) clear_site_data: Option<String>,
-    pub(crate) skip: Option<Skip>,
+    pub(crate) skip: Option<Rule>,
+    pub(crate) passive: Option<Rule>,
+    pub(crate) allow_cross_site: Option<Rule>,
     pub(crate) on_error: Option<ErrorHandler>,
     /// The structs that [`SessionsBuilder::data`] named.
     pub(crate) declared: Vec<TypeId>,

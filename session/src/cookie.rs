@@ -116,6 +116,12 @@ impl CookieConfig {
 
     /// Leaves out `Secure`, for development: browsers then also send the cookie over plain HTTP, where anyone on
     /// the network can read it.
+    ///
+    /// Over plain HTTP, browsers do not keep a `Secure` cookie, so a session is lost at the next request. On loopback
+    /// (`http://localhost`, `http://127.0.0.1`), Chromium, Firefox and curl 7.88 keep it; Safari is reported not to
+    /// (teamhanko/hanko issue 2471). The first request over plain HTTP that uses a session is logged as a warning. A
+    /// request counts as HTTPS if Poem's listener is one for TLS, or a proxy says so by `X-Forwarded-Proto` or
+    /// `Forwarded`.
     #[must_use]
     pub fn insecure_http(mut self) -> Self {
         self.secure = false;
@@ -138,6 +144,10 @@ impl CookieConfig {
             (false, ..) => "",
         };
         format!("{prefix}{}", self.name)
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        self.secure
     }
 
     /// Whether browsers send the cookie with the requests of other sites.

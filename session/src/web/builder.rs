@@ -1,6 +1,11 @@
 //! [`SessionsBuilder`]: sets up [`Sessions`].
 
-use std::{any::TypeId, fmt, sync::Arc, time::Duration};
+use std::{
+    any::TypeId,
+    fmt,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use poem::{Request, Response};
 
@@ -316,6 +321,7 @@ impl SessionsBuilder {
                 allow_cross_site: self.allow_cross_site,
                 on_error: self.on_error,
                 clear_site_data: SiteData::header_value(&self.config.clear_site_data),
+                plain_http: Once::new(),
                 declared: self.declared,
             },
         ))

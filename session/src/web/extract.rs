@@ -50,6 +50,7 @@ async fn load(layer: &Layer, req: &Request) -> Result<Arc<ActiveSession>> {
         return Err(sessions.failure(ExtractError::Skipped.into()));
     };
     let web = sessions.web();
+    web.warn_of_plain_http(req);
     let find = || {
         if layer.refusal == Some(Refusal::Preflight) {
             return FoundIds::default();

@@ -1,8 +1,13 @@
 //! [`Sessions`]: the middleware, and the handle to all sessions.
 
-use std::{any::TypeId, fmt, sync::Arc, time::Duration};
+use std::{
+    any::TypeId,
+    fmt,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
-use poem::http::HeaderName;
+use poem::{Request, http::HeaderName};
 
 use crate::{
     cookie::CookieConfig,
@@ -13,6 +18,7 @@ use crate::{
     web::{
         builder::{ErrorHandler, Rule, SessionsBuilder},
         caches::Vary,
+        fetch,
         source::{Source, Sources},
     },
 };
@@ -52,6 +58,8 @@ pub(crate) struct Web {
     pub(crate) passive: Option<Rule>,
     pub(crate) allow_cross_site: Option<Rule>,
     pub(crate) on_error: Option<ErrorHandler>,
+    /// Done once a request over plain HTTP was found whose cookie a browser does not keep.
+    pub(crate) plain_http: Once,
     /// The structs that [`SessionsBuilder::data`] named.
     pub(crate) declared: Vec<TypeId>,
 }
@@ -74,6 +82,23 @@ impl fmt::Display for Carrier<'_> {
 }
 
 impl Web {
+    /// Warns once, at the first request over plain HTTP that uses a session, if the cookie is for HTTPS only.
+    pub(crate) fn warn_of_plain_http(&self, req: &Request) {
+        if self.plain_http.is_completed() || !self.cookie.is_secure() {
+            return;
+        }
+        let has_cookie = self.carriers().any(|it| matches!(it, Carrier::Cookie(_)));
+        if has_cookie && fetch::is_plain_http(req) {
+            self.plain_http.call_once(|| {
+                tracing::warn!(
+                    "a request came over plain HTTP, where browsers do not keep the `Secure` session cookie, except some \
+                     of them on loopback: serve HTTPS, or let the proxy in front send `X-Forwarded-Proto: https`, or \
+                     set `CookieConfig::insecure_http` for development"
+                );
+            });
+        }
+    }
+
     /// The carriers on which a response can send an id.
     pub(crate) fn carriers(&self) -> impl Iterator<Item = Carrier<'_>> {
         self.sources.iter().filter_map(|source| match source {

@@ -32,6 +32,7 @@ mod outliving;
 mod outside;
 mod parallel;
 mod passive;
+mod plain_http;
 mod rotation;
 mod saving;
 mod schema;

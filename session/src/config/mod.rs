@@ -83,7 +83,7 @@ pub struct SessionConfig {
     #[serde(deserialize_with = "duration")]
     pub retired_for: Duration,
     /// The age at which the id of a session is rotated, at the next request. Default: never. A locked session
-    /// keeps its id until it is unlocked.
+    /// keeps its id until it is unlocked. The id of a client that has it from a read-only [`IdSource`] is not rotated.
     ///
     /// OWASP Session Management Cheat Sheet, "Renewal Timeout".
     #[serde(deserialize_with = "some_duration")]

@@ -26,6 +26,8 @@ pub(crate) struct ActiveSession {
     /// Held while the session is being locked, so that tasks of one request share one lease.
     locking: tokio::sync::Mutex<()>,
     lifecycle: Mutex<Lifecycle>,
+    /// The id that the application has read last, to send it to the client by itself.
+    read_id: Mutex<Option<SessionId>>,
     leases: Mutex<Leases>,
 }
 
@@ -37,6 +39,7 @@ impl ActiveSession {
             saving: tokio::sync::Mutex::new(()),
             locking: tokio::sync::Mutex::new(()),
             lifecycle: Mutex::default(),
+            read_id: Mutex::default(),
             leases: Mutex::default(),
         }
     }
@@ -131,7 +134,14 @@ impl ActiveSession {
     }
 
     pub(crate) fn id(&self) -> SessionId {
-        self.lifecycle().id(self.engine.rules())
+        let id = self.lifecycle().id(self.engine.rules());
+        *self.read_id.lock() = Some(id);
+        id
+    }
+
+    /// Whether the application has read this id, so that it can send it to the client by itself.
+    pub(crate) fn has_read(&self, id: &SessionId) -> bool {
+        self.read_id.lock().as_ref() == Some(id)
     }
 
     pub(crate) fn public_id(&self) -> PublicId {

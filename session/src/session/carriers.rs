@@ -1,6 +1,6 @@
 //! [`Carriers`]: the id source on which a response sends an id.
 
-use crate::lifecycle::ClientUpdate;
+use crate::{config::SessionConfig, error::BuildError, lifecycle::ClientUpdate};
 
 /// The id sources of an application, in order: whether a response can set the id there. A cookie and a header
 /// are writable, all other sources are read-only.
@@ -22,6 +22,18 @@ impl Carriers {
         Self {
             writable: writable.into_iter().collect(),
         }
+    }
+
+    /// Refuses settings that need a carrier for a new id if there is none.
+    pub(crate) fn check(&self, config: &SessionConfig) -> Result<(), BuildError> {
+        if config.rotate_every.is_some() && self.for_new(None).is_none() {
+            return Err(BuildError::Contradiction {
+                first: "rotate_every",
+                second: "id_source",
+                why: "no source of this list can send a client its new id; add a cookie or a header",
+            });
+        }
+        Ok(())
     }
 
     pub(super) fn is_writable(&self, source: usize) -> bool {

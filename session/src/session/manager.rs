@@ -45,8 +45,9 @@ impl Manager {
         writable: impl IntoIterator<Item = bool>,
     ) -> Result<Arc<Self>, BuildError> {
         config.check()?;
-        let engine = Engine::new(store, clock, config, Arc::new(SessionId::random));
         let carriers = Carriers::new(writable);
+        carriers.check(config)?;
+        let engine = Engine::new(store, clock, config, Arc::new(SessionId::random));
         Ok(Arc::new(Self::new(engine, carriers, Claims::default())))
     }
 

@@ -307,6 +307,7 @@ impl SessionsBuilder {
         }
         let sources = Sources::new(&self.config.id_source)?;
         let carriers = Carriers::new(sources.writable());
+        carriers.check(&self.config)?;
         let engine = Engine::new(self.store, self.clock, &self.config, self.new_id);
         let manager = Manager::new(engine, carriers, self.claims);
         Ok(Sessions::new(

@@ -1,10 +1,18 @@
 //! Finds the session id in a request.
 
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use bytes::Bytes;
 use poem::{
     Body, Request,
+    error::ReadBodyError,
     http::{HeaderMap, HeaderName, header},
 };
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{
     config::{CustomIdSource, IdSource},
@@ -218,7 +226,8 @@ fn in_pairs(encoded: &[u8], name: &str) -> impl Iterator<Item = SessionId> {
         .filter_map(|(_, value)| SessionId::parse(&*value).ok())
 }
 
-/// Reads the form of a request, and puts it back for the handler.
+/// Reads the form of a request, and puts it back for the handler. If the body breaks off, no form is searched for an id,
+/// and the handler gets the error when it reads the body.
 pub(crate) async fn read_form(req: &mut Request) -> Option<Bytes> {
     let is_form = req
         .content_type()
@@ -237,9 +246,33 @@ pub(crate) async fn read_form(req: &mut Request) -> Option<Bytes> {
         return None;
     }
     let limit = usize::try_from(FORM_LIMIT).ok()?;
-    let bytes = req.take_body().into_bytes_limit(limit).await;
-    // If the body broke off, the handler finds an empty one.
-    let bytes = bytes.unwrap_or_default();
-    req.set_body(Body::from_bytes(bytes.clone()));
-    Some(bytes)
+    match req.take_body().into_bytes_limit(limit).await {
+        Ok(bytes) => {
+            req.set_body(Body::from_bytes(bytes.clone()));
+            Some(bytes)
+        }
+        Err(error) => {
+            // Not an empty body, which would be a valid form.
+            req.set_body(Body::from_async_read(Broken(Some(error))));
+            None
+        }
+    }
+}
+
+/// A body that could not be read. Reading it again returns the same error.
+struct Broken(Option<ReadBodyError>);
+
+impl AsyncRead for Broken {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let error = match self.0.take() {
+            Some(ReadBodyError::Io(error)) => error,
+            Some(error) => io::Error::other(error),
+            None => io::ErrorKind::UnexpectedEof.into(),
+        };
+        Poll::Ready(Err(error))
+    }
 }

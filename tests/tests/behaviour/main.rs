@@ -33,6 +33,7 @@ mod outside;
 mod parallel;
 mod passive;
 mod plain_http;
+mod read_only;
 mod rotation;
 mod saving;
 mod schema;

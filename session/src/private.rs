@@ -13,7 +13,7 @@ pub use crate::{
         extract::snapshot,
         handler::{
             HandlerOutput, HandlerParam, KeyParam, Parameters, after, edit, extract, into_response,
-            key, write_back,
+            key, set_passive, write_back,
         },
     },
 };
@@ -22,7 +22,7 @@ pub use crate::{
 pub mod front_end {
     pub use crate::{
         lifecycle::ClientUpdate,
-        session::{Finished, Found, Manager, Outcome, RequestGuard, RequestSession},
+        session::{Finished, Found, FoundIds, Manager, Outcome, RequestGuard, RequestSession},
     };
 }
 

@@ -25,6 +25,11 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
             let (__request, mut __body) = __request.split();
         }
     });
+    let passive = handler
+        .options
+        .passive
+        .as_ref()
+        .map(|_| quote_spanned!(mixed()=> #private::set_passive(&__request);));
     let (begin, complete) = if needs_session {
         (
             quote_spanned!(mixed()=> let __params = #private::Parameters::begin_with_options(&__request, #exclusive);),
@@ -58,6 +63,7 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
         #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
         #function
         #split
+        #passive
         #begin
         #(#extractions)*
         #complete

@@ -58,6 +58,14 @@ fn a_handler_without_parameters_and_options_extracts_nothing() {
             fn f() {}
         ),
     );
+    let passive = session(
+        quote!(passive),
+        quote!(
+            fn f() {}
+        ),
+    );
+    assert!(passive.contains("set_passive (& __request)"), "{passive}");
+    assert!(!passive.contains("Parameters"), "{passive}");
     for part in [
         "Parameters :: begin",
         "complete_with_session",
@@ -123,6 +131,9 @@ fn options_that_contradict_each_other_are_rejected() {
     for options in [
         quote!(regenerate, destroy),
         quote!(destroy, idle_timeout = "1h"),
+        quote!(passive, regenerate),
+        quote!(passive, destroy),
+        quote!(passive, idle_timeout = "1h"),
         quote!(or_redirect = "/login"),
         quote!(regenerate, regenerate),
     ] {

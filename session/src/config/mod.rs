@@ -63,7 +63,8 @@ pub struct SessionConfig {
     ///
     /// ASVS 5.0 14.3.1: private data is cleared from the client when the session ends.
     pub clear_site_data: Vec<SiteData>,
-    /// The sources of the session id in a request. The first one that finds an id is used. Default: the cookie.
+    /// The sources of the session id in a request. The first id whose session is live is used, of at most four.
+    /// Default: the cookie.
     pub id_source: Vec<IdSource>,
     /// The largest record of a session, in bytes, 256 bytes to 8 MiB. Default 64 KiB. Setting a value that
     /// exceeds it returns an error.
@@ -89,7 +90,8 @@ pub struct SessionConfig {
     #[serde(deserialize_with = "duration")]
     pub max_request_time: Duration,
     /// The age at which the id of a session is rotated, at the next request. Default: never. A locked session
-    /// keeps its id until it is unlocked. A [regenerated](crate::Session::regenerate) id is new.
+    /// keeps its id until it is unlocked. A [regenerated](crate::Session::regenerate) id is new. The id of a client
+    /// that has it from a read-only [`IdSource`] is not rotated.
     ///
     /// OWASP Session Management Cheat Sheet, "Renewal Timeout".
     #[serde(deserialize_with = "some_duration")]

@@ -24,9 +24,8 @@ impl Lifecycle {
             return true;
         }
         match &self.origin {
-            Origin::Stored(base) => {
-                let touch = (rules.expiry).touch_due(base.record().term(), base.expires_at(), now);
-                touch.is_some() || self.is_rotation_due(rules, now)
+            Origin::Stored(_) => {
+                self.touch_due(rules, now).is_some() || self.is_rotation_due(rules, now)
             }
             Origin::New | Origin::Ended(_) => false,
         }
@@ -95,6 +94,9 @@ impl Lifecycle {
     fn plan_new(&mut self, rules: &Rules, now: Timestamp) -> Result<Option<OpKind>, SaveError> {
         let draft = self.draft(false, rules, now)?;
         if self.intent == Intent::Reset || draft.record.has_data() {
+            if let Some(refusal) = self.refusal() {
+                return Err(refusal.into());
+            }
             return Ok(Some(OpKind::Create(draft)));
         }
         if self.intent == Intent::Destroy && self.client.has_presented() {
@@ -141,8 +143,7 @@ impl Lifecycle {
     }
 
     fn touch(&self, on: On, rules: &Rules, now: Timestamp) -> Option<OpKind> {
-        let base = self.base()?;
-        let expires_at = (rules.expiry).touch_due(base.record().term(), base.expires_at(), now)?;
+        let expires_at = self.touch_due(rules, now)?;
         Some(OpKind::Touch { on, expires_at })
     }
 
@@ -182,7 +183,7 @@ impl Lifecycle {
         Ok(Draft {
             id,
             key,
-            expires_at: rules.expiry.expires_at(record.term(), now),
+            expires_at: self.unless_passive(rules.expiry.expires_at(record.term(), now)),
             record,
         })
     }

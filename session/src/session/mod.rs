@@ -4,6 +4,7 @@
 mod carriers;
 mod data;
 mod edit;
+mod found;
 mod handle;
 mod manager;
 mod request;
@@ -19,9 +20,10 @@ pub(crate) use self::{carriers::Carriers, request::Usage};
 pub use self::{
     data::{DataSet, SessionData},
     edit::{Edit, Encoder},
+    found::{Found, FoundIds},
     handle::{Fields, Handle},
     manager::{Manager, Sweeper},
-    request::{AfterHandler, Finished, Found, Outcome, RequestGuard, RequestSession},
+    request::{AfterHandler, Finished, Outcome, RequestGuard, RequestSession},
 };
 use crate::{
     engine::{self, ActiveSession, SessionLock},
@@ -140,6 +142,9 @@ impl<S: SessionData> Session<S> {
     }
 
     /// Returns the id that the client will hold once the session is saved. It is a secret.
+    ///
+    /// A client whose id is in a read-only [`IdSource`](crate::IdSource), such as a bearer token, is sent a new id by the
+    /// handler alone: return this one.
     pub fn id(&self) -> SessionId {
         self.active().id()
     }

@@ -84,7 +84,8 @@ fn rejected(or_redirect: Option<&'static str>) -> Error {
                 .header(header::LOCATION, HeaderValue::from_static(address))
                 .finish(),
         ),
-        None => Error::from_status(StatusCode::UNAUTHORIZED),
+        // Made from a response, so that the middleware can add headers to it.
+        None => Error::from_response(StatusCode::UNAUTHORIZED.into_response()),
     }
 }
 
@@ -178,6 +179,11 @@ impl Drop for Parameters<'_> {
             }
         }
     }
+}
+
+/// Marks the request as passive, in all middlewares.
+pub fn set_passive(req: &Request) {
+    extract::all(req).for_each(RequestSession::set_passive);
 }
 
 /// The sessions that the handler of the request uses.

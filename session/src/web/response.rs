@@ -99,6 +99,7 @@ respond! {
         SaveError::TooLarge { .. } | SaveError::TooManyKeys { .. } => {
             StatusCode::PAYLOAD_TOO_LARGE
         },
+        SaveError::CrossSite | SaveError::Preflight => StatusCode::FORBIDDEN,
         SaveError::ResponseSent | SaveError::Discarded => StatusCode::INTERNAL_SERVER_ERROR,
     };
     LockError, |this| match this {

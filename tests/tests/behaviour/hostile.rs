@@ -147,16 +147,19 @@ async fn forms_with_a_wrong_length_get_a_new_session() {
     gets_a_new_session(&app, large, "ten megabytes with a length of ten bytes").await;
 }
 
-/// Conformance 5.13, 1.21
+/// Conformance 5.13, 1.21, 1.34
 #[tokio::test]
-async fn a_request_with_a_hundred_ids_makes_one_store_call() {
+async fn a_request_with_a_hundred_ids_makes_at_most_four_store_calls() {
     let app = App::new();
     let id = app.sign_in().await.signed_id();
     let own = format!("{COOKIE}={}", id.expose());
     let others = (0..100).map(|_| format!("{COOKIE}={}", SessionId::random().expose()));
     let others = others.collect::<Vec<_>>().join("; ");
     app.store.calls();
-    for cookies in [format!("{own}; {others}"), format!("{others}; {own}")] {
+    for (cookies, calls) in [
+        (format!("{own}; {others}"), 1),
+        (format!("{others}; {own}"), 4),
+    ] {
         let mut request = request(Method::GET, "/");
         let value = cookies.parse().expect("a header value");
         request.headers_mut().insert(header::COOKIE, value);
@@ -165,7 +168,7 @@ async fn a_request_with_a_hundred_ids_makes_one_store_call() {
             .act_by(request, |s| Ok(s.user().map(drop)?))
             .await;
         assert_eq!(reply.status, 200);
-        assert_eq!(app.store.calls().len(), 1);
+        assert_eq!(app.store.calls().len(), calls);
     }
 }
 

@@ -222,7 +222,8 @@ async fn a_rotation_releases_its_lock() {
 /// Conformance 5.2
 #[tokio::test]
 async fn an_id_from_a_read_only_source_is_not_rotated() {
-    let app = App::with(|builder| rotating(builder).id_source(IdSource::Query("sid".into())));
+    let sources = vec![IdSource::Query("sid".into()), IdSource::Cookie];
+    let app = App::with(|builder| rotating(builder).id_source(IdSource::Chain(sources)));
     let session = app.create();
     session.set_user(7).expect("it fits");
     session.save().await.expect("the store works");

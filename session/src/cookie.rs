@@ -319,6 +319,13 @@ mod tests {
     }
 
     #[test]
+    fn script_access_leaves_out_only_http_only() {
+        let (id, cookie) = issued(&CookieConfig::new("sid").insecure_script_access());
+        let start = format!("__Host-sid={}; SameSite=Lax; Secure; Path=/; ", id.expose());
+        assert!(cookie.starts_with(&start), "{cookie}");
+    }
+
+    #[test]
     fn clearing_names_the_same_attributes() {
         let config = CookieConfig::new("sid")
             .domain("example.com")
@@ -393,6 +400,10 @@ mod tests {
             CookieConfig::default().domain(".example.com"),
             CookieConfig::default().domain("my-shop.example.com"),
             CookieConfig::new("shop.id_1~"),
+            CookieConfig::new("a".repeat(64)),
+            CookieConfig::default().same_site(SameSite::None),
+            CookieConfig::default().partitioned(),
+            plain(),
         ] {
             assert_eq!(config.check(), Ok(()));
         }

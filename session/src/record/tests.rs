@@ -90,6 +90,15 @@ fn a_record_can_have_more_than_fifteen_keys() {
     assert_eq!(record.get(fields[99].0).unwrap(), packed(&99));
 }
 
+#[test]
+fn a_key_can_have_any_length() {
+    for len in [1, 31, 32, 255, 256, 65_535, 65_536] {
+        let field = Field::new(Box::leak("k".repeat(len).into_boxed_str()));
+        let record = parse(record(&[(field, packed(&7))]).bytes());
+        assert_eq!(record.get(field).unwrap(), packed(&7), "{len}");
+    }
+}
+
 /// An encoder of another language need not choose the shortest form.
 #[test]
 fn long_forms_are_read_as_short_ones_are() {
@@ -97,7 +106,7 @@ fn long_forms_are_read_as_short_ones_are() {
         b"\xc7\x02\x05xy",
         b"\xc8\x00\x02\x05xy",
         b"\xc9\x00\x00\x00\x02\x05xy",
-        b"\xde\x00\x02\xa1k\x01\xa1l\x02",
+        b"\xde\x00\x01\xa1k\x01",
         b"\xdf\x00\x00\x00\x02\xa1k\x01\xa1l\x02",
         b"\xdd\x00\x00\x00\x02\x01\x02",
     ];
@@ -170,6 +179,19 @@ fn tombstones_and_forwards_are_told_from_sessions() {
         }
         other => panic!("not a forward: {other:?}"),
     }
+}
+
+#[test]
+fn the_term_is_the_creation_and_the_idle_timeout_of_the_session() {
+    let written = record(&[(CREATED, number(5)), (IDLE, number(7))]);
+    let term = Term {
+        created_at: Timestamp::from_millis(5),
+        idle: Some(Duration::from_millis(7)),
+    };
+    assert_eq!(
+        (written.term(), parse(written.bytes()).term()),
+        (term, term)
+    );
 }
 
 #[test]

@@ -121,6 +121,66 @@ fn a_second_destroy_succeeds_and_leaves_the_client_to_the_first() {
 }
 
 #[test]
+fn a_destroy_of_a_session_that_another_request_destroyed_succeeds_if_no_data_is_lost() {
+    for (reason, value, succeeds) in [
+        (EndReason::Destroyed, None, true),
+        (EndReason::Destroyed, Some(NOTICE), true),
+        (EndReason::Destroyed, Some(A), false),
+        (EndReason::Replaced, None, false),
+    ] {
+        let mut reloaded = loaded(&[(A, 1)]);
+        reloaded.reloaded(Resolution::Ended(reason));
+        for mut session in [load(Resolution::Ended(reason)), reloaded] {
+            session.destroy();
+            if let Some(field) = value {
+                set(&mut session, field, 5);
+            }
+            let planned = session.plan(&rules(), NOW, true);
+            if succeeds {
+                assert!(matches!(planned, Ok(None)), "{reason:?} {value:?}");
+            } else {
+                assert!(matches!(planned, Err(SaveError::Ended)), "{reason:?}");
+            }
+            assert_eq!(session.has_signed_out(), succeeds);
+            assert_eq!(session.needs_save(&rules(), NOW), !succeeds);
+        }
+    }
+}
+
+#[test]
+fn a_destroy_of_no_session_clears_the_id_that_was_presented() {
+    let missing = || load(Resolution::Missing);
+    for (mut session, destroys, clears) in [
+        (missing(), true, true),
+        (missing(), false, false),
+        (Lifecycle::default(), true, false),
+    ] {
+        if destroys {
+            session.destroy();
+        }
+        assert!(plan(&mut session, &rules(), NOW).is_none());
+        let cleared = clears.then_some(ClientUpdate::ClearId);
+        assert_eq!(session.take_update(), cleared);
+        assert_eq!(session.has_signed_out(), clears);
+    }
+}
+
+#[test]
+fn a_destroy_can_keep_the_changes_for_the_next_session() {
+    let (mut session, rules) = (loaded(&[(A, 1), (COUNT, 7)]), rules());
+    set(&mut session, B, 2);
+    add(&mut session, 3);
+    session.destroy_keeping_changes();
+    rerun(&mut session);
+    let op = plan(&mut session, &rules, NOW).unwrap();
+    let Call::Move { write, leave, .. } = op.call() else {
+        panic!("{op:?}");
+    };
+    assert_eq!(values(&write), [pair(B, 2), pair(COUNT, 3)]);
+    assert!(is_tombstone(&leave, EndReason::Destroyed));
+}
+
+#[test]
 fn regenerate_keeps_the_data_and_the_creation_under_a_new_id() {
     let (mut session, rules) = (loaded(&[(A, 1)]), rules());
     session.regenerate();

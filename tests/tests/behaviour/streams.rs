@@ -69,7 +69,7 @@ async fn begun(routes: impl IntoEndpoint<Endpoint: Endpoint + 'static>) -> (App,
 }
 
 async fn visits(client: &Client) -> String {
-    client.get("/visits").send().await.text().to_owned()
+    client.get("/visits").send().await.body
 }
 
 fn routes() -> Route {

@@ -219,6 +219,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn it_keeps_the_contract() {
         Suite::new("custom_store", |_| async { MapStore::default() })
+            .in_one_process()
             .run()
             .await
             .assert();

@@ -23,6 +23,8 @@ pub(crate) enum Rerun {
 enum Kind {
     /// Set or removed: the value of this request replaces the newer one.
     Put,
+    /// Changed in a struct that was read when the stored value was `seen`: refused if the newer value differs.
+    Edit { seen: Option<Bytes> },
     /// Updated: the updaters run again on the newer value. `stale` until they have.
     Update { updaters: Updaters, stale: bool },
 }
@@ -37,18 +39,39 @@ struct Change {
 }
 
 /// The changed fields, each once.
+///
+/// A change to the stored value is kept as well: it is not written for its own sake, but replaces the value of
+/// another request like any other change.
 #[derive(Default)]
 pub(crate) struct Changes {
     list: Vec<Change>,
     /// The number of the latest change.
     latest: u64,
-    /// Whether a save of some of the changes is in progress.
-    saving: bool,
 }
 
 impl Changes {
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Whether a field has another value than in `base`, so that there is something to write.
+    pub(crate) fn differ_from(&self, base: &Record) -> bool {
+        self.list
+            .iter()
+            .any(|change| change.value != base.get(change.field))
+    }
+
+    /// The first field that was edited in a struct and has been changed in `base` since the struct was read.
+    pub(crate) fn conflict_with(&self, base: &Record) -> Option<Field> {
+        // Also if the other request has set the same value: two pushes of one item are not one push.
+        let is_conflict = |change: &&Change| match &change.kind {
+            Kind::Edit { seen } => base.get(change.field) != *seen,
+            Kind::Put | Kind::Update { .. } => false,
+        };
+        self.list
+            .iter()
+            .find(is_conflict)
+            .map(|change| change.field)
     }
 
     /// Whether the changes only remove fields and set flash values, so that dropping them loses no data.
@@ -76,25 +99,29 @@ impl Changes {
     }
 
     /// Sets a field, or removes it.
-    pub(crate) fn put(&mut self, field: Field, value: Option<Bytes>, base: &Record) {
-        self.record(field, Kind::Put, value, base);
+    pub(crate) fn put(&mut self, field: Field, value: Option<Bytes>) {
+        self.record(field, Kind::Put, value);
+    }
+
+    /// Sets a field, or removes it, in a struct that was read when the stored value was `seen`.
+    pub(crate) fn edit(&mut self, field: Field, value: Option<Bytes>, seen: Option<Bytes>) {
+        let kind = match self.find(field).map(|change| &change.kind) {
+            // The previous value was set by this request, and replaces a newer one.
+            Some(Kind::Put) => Kind::Put,
+            _ => Kind::Edit { seen },
+        };
+        self.record(field, kind, value);
     }
 
     /// Removes the value `seen`. A newer value, which the request has not read, stays.
-    pub(crate) fn take(&mut self, field: Field, seen: Bytes, base: &Record) {
+    pub(crate) fn take(&mut self, field: Field, seen: Bytes) {
         let updater: Updater =
             Box::new(move |value| Ok(value.filter(|value| **value != seen).cloned()));
-        self.update(field, updater, None, base);
+        self.update(field, updater, None);
     }
 
     /// Records that `updater` has returned `value` for the previous value.
-    pub(crate) fn update(
-        &mut self,
-        field: Field,
-        updater: Updater,
-        value: Option<Bytes>,
-        base: &Record,
-    ) {
+    pub(crate) fn update(&mut self, field: Field, updater: Updater, value: Option<Bytes>) {
         let number = self.latest + 1;
         let kind = match self.find_mut(field).map(|change| &mut change.kind) {
             Some(Kind::Update { updaters, stale }) => {
@@ -107,42 +134,26 @@ impl Changes {
             }
             // The previous value was set by this request, so the updater never runs on a newer one.
             Some(Kind::Put) => Kind::Put,
+            Some(Kind::Edit { seen }) => Kind::Edit { seen: seen.take() },
             None => Kind::Update {
                 updaters: vec![(number, updater)],
                 stale: false,
             },
         };
-        self.record(field, kind, value, base);
+        self.record(field, kind, value);
     }
 
-    fn record(&mut self, field: Field, kind: Kind, value: Option<Bytes>, base: &Record) {
+    fn record(&mut self, field: Field, kind: Kind, value: Option<Bytes>) {
         let change = Change {
             field,
             kind,
             value,
             number: self.next_number(),
         };
-        let index = self
-            .list
-            .iter()
-            .position(|c| c.field.name() == field.name());
-        let is_as_stored = base.get(field) == change.value && !self.saving;
-        match index {
-            Some(index) if is_as_stored => drop(self.list.swap_remove(index)),
-            Some(index) => self.list[index] = change,
-            None if is_as_stored => {}
+        match self.find_mut(field) {
+            Some(previous) => *previous = change,
             None => self.list.push(change),
         }
-    }
-
-    /// A save begins: `base` may be about to change, so a change back to the stored value is kept.
-    pub(crate) fn begin_save(&mut self) {
-        self.saving = true;
-    }
-
-    /// The save has ended, in whatever way.
-    pub(crate) fn end_save(&mut self) {
-        self.saving = false;
     }
 
     /// Restores the flash values that were read, as for a handler that did not run.
@@ -162,7 +173,7 @@ impl Changes {
         self.latest
     }
 
-    /// Drops the changes up to number `latest`, because they are stored now.
+    /// Drops the changes up to number `latest`: they are stored, or there is nothing to write.
     pub(crate) fn saved(&mut self, latest: u64) {
         self.list.retain_mut(|change| {
             if let Kind::Update { updaters, .. } = &mut change.kind {
@@ -200,13 +211,7 @@ impl Changes {
     }
 
     /// Returns updaters that [`take_stale`](Self::take_stale) took out.
-    pub(crate) fn put_back(
-        &mut self,
-        field: Field,
-        mut ran: Updaters,
-        outcome: Rerun,
-        base: &Record,
-    ) {
+    pub(crate) fn put_back(&mut self, field: Field, mut ran: Updaters, outcome: Rerun) {
         // If the field was set or removed meanwhile, that value stays.
         if let Some(change) = self.find_mut(field)
             && let Kind::Update { updaters, stale } = &mut change.kind
@@ -217,10 +222,6 @@ impl Changes {
             *updaters = ran;
             if let Rerun::Value(value) = outcome {
                 change.value = value;
-            }
-            if !*stale && change.value == base.get(field) {
-                self.list
-                    .retain(|change| change.field.name() != field.name());
             }
         }
     }
@@ -265,30 +266,79 @@ mod tests {
                     updater(value.as_ref())
                 })
                 .unwrap();
-            changes.put_back(field, updaters, Rerun::Value(value), newer);
+            changes.put_back(field, updaters, Rerun::Value(value));
         }
         newer.with(changes.values()).get(A)
     }
 
     #[test]
-    fn a_value_equal_to_the_stored_one_is_no_change() {
+    fn a_value_equal_to_the_stored_one_is_not_written() {
         let stored = base(Some(1));
         let mut changes = Changes::default();
-        changes.put(A, Some(bytes(1)), &stored);
-        assert!(changes.is_empty());
-        changes.put(A, Some(bytes(2)), &stored);
-        assert!(!changes.is_empty());
-        changes.put(A, Some(bytes(1)), &stored);
-        assert!(changes.is_empty());
-        changes.put(A, None, &base(None));
-        assert!(changes.is_empty());
+        for (value, differs) in [(Some(1), false), (Some(2), true), (Some(1), false)] {
+            changes.put(A, value.map(bytes));
+            assert_eq!(changes.differ_from(&stored), differs, "{value:?}");
+        }
+        changes.put(A, None);
+        assert!(changes.differ_from(&stored));
+        assert!(!changes.differ_from(&base(None)));
+    }
+
+    #[test]
+    fn a_change_to_the_stored_value_replaces_a_newer_one() {
+        for value in [Some(1), None] {
+            let mut changes = Changes::default();
+            changes.put(A, value.map(bytes));
+            assert!(!changes.differ_from(&base(value)));
+            assert_eq!(merge(&mut changes, &base(Some(2))), value.map(bytes));
+        }
+    }
+
+    #[test]
+    fn an_update_that_changed_nothing_runs_again_on_a_newer_value() {
+        let even = |value: Option<&Bytes>| Ok(value.filter(|v| v[0] % 2 == 0).cloned());
+        let mut changes = Changes::default();
+        changes.update(A, Box::new(even), Some(bytes(2)));
+        assert!(!changes.differ_from(&base(Some(2))));
+        assert_eq!(merge(&mut changes, &base(Some(4))), Some(bytes(4)));
+        assert_eq!(merge(&mut changes, &base(Some(5))), None);
+    }
+
+    #[test]
+    fn an_edit_conflicts_with_another_change_of_its_field() {
+        let mut changes = Changes::default();
+        changes.edit(A, Some(bytes(2)), Some(bytes(1)));
+        for (newer, is_conflict) in [
+            (Some(1), false),
+            (Some(2), true),
+            (Some(3), true),
+            (None, true),
+        ] {
+            let conflict = changes.conflict_with(&base(newer));
+            assert_eq!(conflict.is_some(), is_conflict, "{newer:?}");
+        }
+        changes.update(A, add(1), Some(bytes(3)));
+        assert!(
+            changes.conflict_with(&base(Some(4))).is_some(),
+            "an update on top of it"
+        );
+        changes.put(A, Some(bytes(5)));
+        assert!(
+            changes.conflict_with(&base(Some(4))).is_none(),
+            "a set on top of it"
+        );
+        changes.edit(A, Some(bytes(6)), Some(bytes(1)));
+        assert!(
+            changes.conflict_with(&base(Some(4))).is_none(),
+            "on top of a set"
+        );
     }
 
     #[test]
     fn updates_run_again_on_a_newer_value() {
         let mut changes = Changes::default();
-        changes.update(A, add(1), Some(bytes(2)), &base(Some(1)));
-        changes.update(A, add(10), Some(bytes(12)), &base(Some(1)));
+        changes.update(A, add(1), Some(bytes(2)));
+        changes.update(A, add(10), Some(bytes(12)));
         assert_eq!(merge(&mut changes, &base(Some(5))), Some(bytes(16)));
         assert_eq!(merge(&mut changes, &base(Some(6))), Some(bytes(17)));
     }
@@ -297,8 +347,8 @@ mod tests {
     fn an_update_over_a_set_or_a_removal_does_not_run_on_a_newer_value() {
         for (set, sum) in [(Some(bytes(3)), 4), (None, 1)] {
             let mut changes = Changes::default();
-            changes.put(A, set, &base(Some(7)));
-            changes.update(A, add(1), Some(bytes(sum)), &base(Some(7)));
+            changes.put(A, set);
+            changes.update(A, add(1), Some(bytes(sum)));
             assert_eq!(merge(&mut changes, &base(Some(9))), Some(bytes(sum)));
         }
     }
@@ -307,8 +357,8 @@ mod tests {
     fn a_set_or_a_removal_drops_the_updates_before_it() {
         for set in [Some(bytes(3)), None] {
             let mut changes = Changes::default();
-            changes.update(A, add(1), Some(bytes(2)), &base(Some(1)));
-            changes.put(A, set.clone(), &base(Some(1)));
+            changes.update(A, add(1), Some(bytes(2)));
+            changes.put(A, set.clone());
             assert_eq!(merge(&mut changes, &base(Some(9))), set);
         }
     }
@@ -316,25 +366,25 @@ mod tests {
     #[test]
     fn take_keeps_a_newer_value_that_was_not_read() {
         let mut changes = Changes::default();
-        changes.take(A, bytes(1), &base(Some(1)));
+        changes.take(A, bytes(1));
         assert_eq!(merge(&mut changes, &base(Some(1))), None);
         assert_eq!(merge(&mut changes, &base(Some(2))), Some(bytes(2)));
-        assert!(changes.is_empty());
     }
 
     #[test]
-    fn take_of_a_value_that_this_request_set_is_no_change() {
+    fn take_of_a_value_that_this_request_set_removes_it() {
         let mut changes = Changes::default();
-        changes.put(A, Some(bytes(1)), &base(None));
-        changes.take(A, bytes(1), &base(None));
-        assert!(changes.is_empty());
+        changes.put(A, Some(bytes(1)));
+        changes.take(A, bytes(1));
+        assert!(!changes.differ_from(&base(None)));
+        assert_eq!(merge(&mut changes, &base(Some(2))), None);
     }
 
     #[test]
     fn an_update_after_a_take_starts_from_no_value() {
         let mut changes = Changes::default();
-        changes.take(A, bytes(3), &base(Some(3)));
-        changes.update(A, add(1), Some(bytes(1)), &base(Some(3)));
+        changes.take(A, bytes(3));
+        changes.update(A, add(1), Some(bytes(1)));
         assert_eq!(merge(&mut changes, &base(Some(3))), Some(bytes(1)));
         assert_eq!(merge(&mut changes, &base(Some(7))), Some(bytes(8)));
     }
@@ -342,22 +392,18 @@ mod tests {
     #[test]
     fn take_of_an_updated_value_keeps_a_newer_value() {
         let mut changes = Changes::default();
-        changes.update(A, add(1), Some(bytes(1)), &base(None));
-        changes.take(A, bytes(1), &base(None));
-        assert!(changes.is_empty(), "there was no value, and there is none");
-        changes.update(A, add(1), Some(bytes(3)), &base(Some(2)));
-        changes.take(A, bytes(3), &base(Some(2)));
+        changes.update(A, add(1), Some(bytes(3)));
+        changes.take(A, bytes(3));
         assert_eq!(merge(&mut changes, &base(Some(2))), None);
         assert_eq!(merge(&mut changes, &base(Some(10))), Some(bytes(11)));
     }
 
     #[test]
     fn a_change_made_during_a_save_is_not_dropped_by_it() {
-        let stored = base(Some(0));
         let mut changes = Changes::default();
-        changes.update(A, add(1), Some(bytes(1)), &stored);
+        changes.update(A, add(1), Some(bytes(1)));
         let latest = changes.latest();
-        changes.update(A, add(2), Some(bytes(3)), &stored);
+        changes.update(A, add(2), Some(bytes(3)));
         changes.saved(latest);
         // Only the second updater is left: the stored value includes the first.
         assert_eq!(merge(&mut changes, &base(Some(1))), Some(bytes(3)));
@@ -366,19 +412,19 @@ mod tests {
     #[test]
     fn an_update_made_while_updaters_run_again_is_not_lost() {
         let mut changes = Changes::default();
-        changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
+        changes.update(A, add(1), Some(bytes(1)));
         let newer = base(Some(10));
         changes.rebase();
         let (field, updaters) = changes.take_stale().unwrap();
-        changes.update(A, add(100), Some(bytes(101)), &newer);
-        changes.put_back(field, updaters, Rerun::Value(Some(bytes(11))), &newer);
+        changes.update(A, add(100), Some(bytes(101)));
+        changes.put_back(field, updaters, Rerun::Value(Some(bytes(11))));
         assert_eq!(merge(&mut changes, &newer), Some(bytes(111)));
     }
 
     #[test]
     fn an_updater_is_stale_only_after_a_rebase() {
         let mut changes = Changes::default();
-        changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
+        changes.update(A, add(1), Some(bytes(1)));
         assert!(changes.take_stale().is_none());
         changes.rebase();
         assert!(changes.take_stale().is_some());
@@ -390,29 +436,28 @@ mod tests {
 
     #[test]
     fn an_update_made_while_updaters_run_again_makes_them_stale_once_more() {
-        let (newer, mut changes) = (base(Some(1)), Changes::default());
-        changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
+        let mut changes = Changes::default();
+        changes.update(A, add(1), Some(bytes(1)));
         changes.rebase();
         let (field, updaters) = changes.take_stale().unwrap();
-        changes.update(A, add(10), Some(bytes(11)), &newer);
+        changes.update(A, add(10), Some(bytes(11)));
         // The value equals the stored one only until the second updater has run.
-        changes.put_back(field, updaters, Rerun::Value(Some(bytes(1))), &newer);
+        changes.put_back(field, updaters, Rerun::Value(Some(bytes(1))));
         let (_, updaters) = changes.take_stale().expect("stale once more");
         assert_eq!(updaters.len(), 2);
     }
 
     #[test]
     fn updaters_that_failed_stay_stale_with_those_added_meanwhile() {
-        let newer = base(Some(10));
         for meanwhile in [false, true] {
             let mut changes = Changes::default();
-            changes.update(A, add(1), Some(bytes(1)), &base(Some(0)));
+            changes.update(A, add(1), Some(bytes(1)));
             changes.rebase();
             let (_, updaters) = changes.take_stale().unwrap();
             if meanwhile {
-                changes.update(A, add(100), Some(bytes(101)), &newer);
+                changes.update(A, add(100), Some(bytes(101)));
             }
-            changes.put_back(A, updaters, Rerun::Failed, &newer);
+            changes.put_back(A, updaters, Rerun::Failed);
             let (_, updaters) = changes.take_stale().expect("stale still");
             let order: Vec<u64> = updaters.iter().map(|(number, _)| *number).collect();
             assert_eq!(order, if meanwhile { vec![1, 2] } else { vec![1] });
@@ -420,24 +465,11 @@ mod tests {
     }
 
     #[test]
-    fn a_change_back_to_the_stored_value_is_kept_during_a_save() {
-        let stored = base(Some(1));
-        let mut changes = Changes::default();
-        changes.put(A, Some(bytes(2)), &stored);
-        changes.begin_save();
-        changes.put(A, Some(bytes(1)), &stored);
-        assert!(!changes.is_empty(), "the save may have stored 2 by then");
-        changes.end_save();
-        changes.put(A, Some(bytes(1)), &stored);
-        assert!(changes.is_empty());
-    }
-
-    #[test]
     fn removals_are_transient_and_values_are_not() {
         let mut changes = Changes::default();
-        changes.put(A, None, &base(Some(1)));
+        changes.put(A, None);
         assert!(changes.are_transient());
-        changes.put(A, Some(bytes(2)), &base(Some(1)));
+        changes.put(A, Some(bytes(2)));
         assert!(!changes.are_transient());
     }
 
@@ -445,14 +477,11 @@ mod tests {
     fn restoring_flash_values_keeps_every_other_change() {
         let flash = |name| Field::new(name).with_flash();
         let (read, set, removed) = (flash("ns.read"), flash("ns.set"), Field::new("ns.b"));
-        let one = bytes(1);
-        let entries = [read, removed].map(|field| (field, Some(&one)));
-        let stored = Record::empty().with(entries);
         let mut changes = Changes::default();
-        changes.take(read, bytes(1), &stored);
-        changes.put(set, Some(bytes(2)), &stored);
-        changes.put(removed, None, &stored);
-        changes.put(A, Some(bytes(3)), &stored);
+        changes.take(read, bytes(1));
+        changes.put(set, Some(bytes(2)));
+        changes.put(removed, None);
+        changes.put(A, Some(bytes(3)));
         changes.restore_flash();
         let mut kept: Vec<_> = changes.values().map(|(field, _)| field.name()).collect();
         kept.sort_unstable();

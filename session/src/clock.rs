@@ -10,6 +10,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+/// The longest wait: 24 days. Drivers and the kernel count milliseconds in a signed number of 32 bits, and a time
+/// limit that is added to the current time must not overflow.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(0x7FFF_FFFF);
+
 /// A moment, in milliseconds since the Unix epoch (UTC, leap seconds not counted).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
@@ -103,10 +107,12 @@ impl ManualClock {
         Self(AtomicU64::new(SystemClock.now().as_millis()))
     }
 
-    /// Moves the clock forward.
+    /// Moves the clock forward, at most to the end of representable time.
     pub fn advance(&self, by: Duration) {
-        let millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        self.0.fetch_add(millis, Ordering::SeqCst);
+        let later = |millis| Some(Timestamp(millis).saturating_add(by).0);
+        let order = Ordering::SeqCst;
+        // The function always returns a value, so the update is always made.
+        let _ = self.0.fetch_update(order, order, later);
     }
 }
 
@@ -145,5 +151,10 @@ mod tests {
             Duration::ZERO
         );
         let _: SystemTime = end.into();
+        let clock = ManualClock::new();
+        for _ in 0..2 {
+            clock.advance(Duration::MAX);
+            assert_eq!(clock.now(), end);
+        }
     }
 }

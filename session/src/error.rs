@@ -151,6 +151,18 @@ pub enum LoadError {
     },
 }
 
+/// Loading a session again failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The session has ended: it was destroyed, regenerated or revoked by another request, or it expired.
+    #[error("loading a session again: it has ended")]
+    Ended,
+    /// The session could not be loaded. It is unchanged.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
 /// Opening a session by its id failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -177,6 +189,16 @@ pub enum SaveError {
     /// request, or it expired. The changes were refused.
     #[error("saving a session: it has ended meanwhile; the changes were refused")]
     Ended,
+    /// Another request has changed a field that this request has changed in a `&mut S`. The changes of this
+    /// request were refused. Use an `update_*` method, which runs again on the newer value, or
+    /// `#[session(exclusive)]`.
+    #[error(
+        "saving a session: another request has changed key `{key}` meanwhile; use `update_*` or `exclusive`"
+    )]
+    Conflict {
+        /// The key, with its namespace.
+        key: &'static str,
+    },
     /// Other requests changed the session during each attempt.
     #[error(
         "saving a session: gave up after {attempts} attempts, because other requests kept changing it"

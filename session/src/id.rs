@@ -4,14 +4,15 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
+
+use crate::random;
 
 /// The secret by which a client presents its session.
 ///
-/// A random id has 256 bits from a ChaCha stream cipher that the operating system's generator seeds, as 43
-/// base64url characters. Anyone who knows the id can use the session. So the type has no `Display`, its `Debug`
-/// is masked, and a store never sees it: stores use its [`PublicId`].
+/// A random id has 256 bits from the operating system's generator, as 43 base64url characters. Anyone who knows
+/// the id can use the session. So the type has no `Display`, its `Debug` is masked, and a store never sees it:
+/// stores use its [`PublicId`].
 ///
 /// OWASP Session Management Cheat Sheet, "Session ID Entropy", asks for 64 bits, ASVS 5.0 7.2.3 for 128.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,14 @@ impl SessionId {
     pub const MAX_LEN: usize = 64;
 
     /// Returns a new random id of 43 base64url characters.
+    ///
+    /// All bits are read from the operating system for this id. The process keeps no generator, so a virtual
+    /// machine that is restored from a snapshot does not draw the ids of another one.
+    ///
+    /// # Panics
+    /// If the operating system has no random numbers.
     pub fn random() -> Self {
-        let mut secret = [0; 32];
-        rand::rng().fill_bytes(&mut secret);
+        let secret: [u8; 32] = random::bytes();
         let mut bytes = [0; Self::MAX_LEN];
         let len = URL_SAFE_NO_PAD
             .encode_slice(secret, &mut bytes)
@@ -74,13 +80,46 @@ impl SessionId {
 
     /// Returns the secret, to send it to its client. Do not log it.
     pub fn expose(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..usize::from(self.len)]).expect("ids are ASCII")
+        std::str::from_utf8(self.as_bytes()).expect("ids are ASCII")
     }
 
     /// Returns the public id of the session.
     pub fn public(&self) -> PublicId {
-        PublicId(Sha256::digest(&self.bytes[..usize::from(self.len)]).into())
+        PublicId(Sha256::digest(self.as_bytes()).into())
     }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+
+    /// Encrypts this id, whose public id is `key`, for a client that knows the id `old`. The store does not know
+    /// `old`, so it cannot read this id.
+    ///
+    /// Each byte is combined by xor with one of `SHA-256(0, key, old)` followed by `SHA-256(1, key, old)`. That is
+    /// a one-time pad, because no other id has the public id `key`.
+    pub(crate) fn sealed_for(&self, key: PublicId, old: &Self) -> Vec<u8> {
+        self.as_bytes()
+            .iter()
+            .zip(pad(key, old))
+            .map(|(byte, pad)| byte ^ pad)
+            .collect()
+    }
+
+    /// Decrypts an id that [`sealed_for`](Self::sealed_for) has encrypted. Returns `None` if `old` is not the id
+    /// that it was encrypted for.
+    pub(crate) fn unseal(sealed: &[u8], key: PublicId, old: &Self) -> Option<Self> {
+        let bytes = sealed.iter().zip(pad(key, old));
+        let id = Self::parse(bytes.map(|(byte, pad)| byte ^ pad).collect::<Vec<u8>>()).ok()?;
+        (id.public() == key).then_some(id)
+    }
+}
+
+fn pad(key: PublicId, old: &SessionId) -> impl Iterator<Item = u8> {
+    [0u8, 1].into_iter().flat_map(move |half| {
+        let hash = Sha256::new().chain_update([half]);
+        let hash = hash.chain_update(key.0).chain_update(old.as_bytes());
+        <[u8; 32]>::from(hash.finalize())
+    })
 }
 
 impl fmt::Debug for SessionId {
@@ -200,6 +239,25 @@ mod tests {
             assert_eq!(SessionId::parse(text), Err(ParseSessionIdError), "{text:?}");
         }
         assert_eq!(SessionId::parse([0xff; 43]), Err(ParseSessionIdError));
+    }
+
+    #[test]
+    fn a_sealed_id_is_read_with_the_old_id_only() {
+        let (old, other) = (SessionId::random(), SessionId::random());
+        let longest = SessionId::parse("a".repeat(SessionId::MAX_LEN)).unwrap();
+        for new in [SessionId::random(), longest] {
+            let key = new.public();
+            let sealed = new.sealed_for(key, &old);
+            assert_eq!(SessionId::unseal(&sealed, key, &old), Some(new));
+            assert_eq!(SessionId::unseal(&sealed, key, &other), None);
+            assert_eq!(SessionId::unseal(&sealed, other.public(), &old), None);
+            assert_eq!(SessionId::unseal(&sealed[1..], key, &old), None);
+            assert!(
+                !sealed
+                    .windows(8)
+                    .any(|part| new.as_bytes().windows(8).any(|own| own == part))
+            );
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@
 //! |---|---|
 //! | `shop: Session<Shop>` | the session; a value is decoded when it is read |
 //! | `shop: Shop` | a snapshot of the struct, read-only |
-//! | `shop: &mut Shop` | the struct; changed fields are written back |
+//! | `shop: &mut Shop` | the struct; changed fields are written back. If another request has changed one of them meanwhile, the response is 409: use `update_*` or `exclusive` for a field that requests change at the same time |
 //! | `#[key(Shop::USER)] user: String` | one key; a request without it is rejected |
 //! | `#[key(Shop::USER)] user: Option<String>` | one key, or `None` |
 //! | any Poem extractor | as under `#[handler]` |
@@ -183,8 +183,8 @@
 //!
 //! **Ended sessions.** A request that is running when its session is destroyed, regenerated or revoked elsewhere
 //! cannot revive the session or replace the client's newer cookie: its changes are refused with
-//! [`SaveError::Ended`], a 409. The same holds for requests that arrive with the old id during the next seconds
-//! ([`SessionConfig::retired_for`]).
+//! [`SaveError::Ended`], a 409, however long it runs ([`SessionConfig::max_request_time`]). The same holds for
+//! requests that arrive with the old id during the next seconds ([`SessionConfig::retired_for`]).
 //!
 //! **Expiry.** A session expires at the earlier of its last use plus the idle timeout and its creation plus the
 //! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading counts as use, and
@@ -247,10 +247,12 @@ mod engine;
 mod error;
 mod expiry;
 mod field;
+mod finish;
 mod id;
 mod key;
 mod lifecycle;
 mod limits;
+mod random;
 mod record;
 mod schema;
 mod session;
@@ -266,7 +268,7 @@ pub use crate::{
     engine::SessionLock,
     error::{
         BuildError, ExtractError, GetError, KeyClashError, LoadError, LockError, OpenError,
-        RequestError, SaveError, SetError, UpdateError,
+        ReloadError, RequestError, SaveError, SetError, UpdateError,
     },
     expiry::TouchPolicy,
     field::Field,

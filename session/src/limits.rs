@@ -59,6 +59,9 @@ impl Limits {
         let excess = if is_new_key && keys > self.max_keys {
             let limit = self.max_keys;
             Err(Excess::Keys { keys, limit })
+        } else if next.bytes().len() <= with_others.bytes().len() {
+            // A session that was larger before the limit was lowered may shrink.
+            Ok(())
         } else {
             self.check_size(next.bytes().len() + self.reserved(base))
         };
@@ -67,7 +70,11 @@ impl Limits {
 
     /// Checks a record that is about to be stored in place of `base`.
     pub(crate) fn check_record(&self, next: &Record, base: &Record) -> Result<(), SaveError> {
-        self.check_size(next.bytes().len())?;
+        let size = next.bytes().len();
+        // A session that was larger before the limit was lowered may shrink.
+        if size > base.bytes().len() + self.reserved(base) {
+            self.check_size(size)?;
+        }
         let limit = self.max_keys;
         if next.len() > limit {
             let keys = next.data().count();
@@ -179,6 +186,32 @@ mod tests {
         let refused = Err(SetError::TooManyKeys { key, keys, limit });
         assert_eq!(check(&base, Field::new("ns.c"), &one), refused);
         assert_eq!(check(&base, record::IDLE, &record::number(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_session_over_the_limit_may_shrink() {
+        let (large, small, one) = (text(90), text(80), text(1));
+        let base = Record::empty().with([(A, Some(&large)), (B, Some(&one))]);
+        for changes in [[(A, Some(&small))], [(B, None)], [(B, Some(&one))]] {
+            let next = base.with(changes);
+            assert!(LIMITS.check_record(&next, &base).is_ok(), "{changes:?}");
+        }
+        let limits = Limits {
+            max_value_size: 100,
+            ..LIMITS
+        };
+        let set = |value| limits.check_set(&base, std::iter::empty(), A, value);
+        assert_eq!(set(&small), Ok(()));
+        assert!(matches!(
+            set(&text(91)),
+            Err(SetError::TooLarge { limit: 60, .. })
+        ));
+        let next = base.with([(B, Some(&text(2)))]);
+        let refused = LIMITS.check_record(&next, &base);
+        assert!(matches!(
+            refused,
+            Err(SaveError::TooLarge { limit: 60, .. })
+        ));
     }
 
     #[test]

@@ -31,6 +31,9 @@ struct State {
     /// A change cuts the connections.
     cuts: watch::Sender<u64>,
     open: AtomicUsize,
+    accepted: AtomicUsize,
+    /// The number of connection halves whose bytes are delayed.
+    held: AtomicUsize,
     /// The number of replies until the lost one. Zero if no reply is to be lost.
     countdown: AtomicUsize,
 }
@@ -59,6 +62,8 @@ impl Proxy {
             listens: watch::Sender::new(true),
             cuts: watch::Sender::new(0),
             open: AtomicUsize::new(0),
+            accepted: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
             countdown: AtomicUsize::new(0),
         });
         let accepting = tokio::spawn(accept(Arc::clone(&state), listener));
@@ -112,6 +117,27 @@ impl Proxy {
         self.enter(Mode::Stall).await;
     }
 
+    /// Waits until the proxy delays the bytes of this number of connections or more.
+    pub async fn holds(&self, connections: usize) {
+        crate::eventually("the proxy delays bytes", async || {
+            (self.state.held.load(Ordering::SeqCst) >= connections).then_some(())
+        })
+        .await;
+    }
+
+    /// Returns the number of connections that were opened so far.
+    pub fn accepted(&self) -> usize {
+        self.state.accepted.load(Ordering::SeqCst)
+    }
+
+    /// Waits until this number of connections or more were opened.
+    pub async fn accepts(&self, connections: usize) {
+        crate::eventually("the proxy accepts connections", async || {
+            (self.accepted() >= connections).then_some(())
+        })
+        .await;
+    }
+
     /// Drops the reply with this number, counted from now, together with its connection. Only replies to the
     /// scripts of Redis count.
     pub fn lose_reply(&self, number: usize) {
@@ -160,6 +186,7 @@ async fn accept(state: Arc<State>, mut listener: TcpListener) {
     loop {
         tokio::select! {
             Ok((client, _)) = listener.accept() => {
+                state.accepted.fetch_add(1, Ordering::SeqCst);
                 let cuts = state.cuts.subscribe();
                 tokio::spawn(serve(Arc::clone(&state), client, cuts));
             }
@@ -197,11 +224,10 @@ async fn serve(state: Arc<State>, mut client: TcpStream, mut cuts: watch::Receiv
             true
         };
         let reply = |_: &[u8]| !(is_script.load(Ordering::SeqCst) && state.loses_reply());
-        let mode = state.mode.subscribe();
         tokio::select! {
             _ = async { tokio::try_join!(
-                carry(from_client, to_server, mode.clone(), request),
-                carry(from_server, to_client, mode, reply),
+                carry(&state, from_client, to_server, request),
+                carry(&state, from_server, to_client, reply),
             ) } => false,
             _ = cuts.changed() => true,
         }
@@ -215,15 +241,18 @@ async fn serve(state: Arc<State>, mut client: TcpStream, mut cuts: watch::Receiv
 }
 
 async fn carry(
+    state: &State,
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
-    mut mode: watch::Receiver<Mode>,
     passes: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
+    let mut mode = state.mode.subscribe();
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let length = from.read(&mut buffer).await?;
+        state.held.fetch_add(1, Ordering::SeqCst);
         reaches(&mut mode, |mode| mode != Mode::Stall).await;
+        state.held.fetch_sub(1, Ordering::SeqCst);
         if length == 0 {
             return to.shutdown().await;
         }

@@ -37,6 +37,20 @@ pub async fn create(
     }
 }
 
+/// Creates a record that has expired an hour ago, and returns its key.
+pub async fn create_expired(store: &(impl SessionStore + ?Sized)) -> PublicId {
+    let key = key();
+    let hour = Duration::from_hours(1);
+    let write = Write::new("expired", now().saturating_sub(hour));
+    match store
+        .create(key, write, now().saturating_sub(2 * hour))
+        .await
+    {
+        Ok(Created::Created(_)) => key,
+        other => panic!("create returned {other:?}"),
+    }
+}
+
 /// Loads the data of a record.
 pub async fn data(store: &(impl SessionStore + ?Sized), key: PublicId) -> Option<Vec<u8>> {
     let stored = store.load(key, now()).await.expect("a load that works");

@@ -20,13 +20,13 @@ fn table(namespace: String) -> TableName {
 #[tokio::test]
 async fn memory() {
     let suite = Suite::new("memory", |_| async { MemoryStore::new() });
-    suite.run().await.assert();
+    suite.in_one_process().run().await.assert();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn memory_on_four_threads() {
     let suite = Suite::new("memory on four threads", |_| async { MemoryStore::new() });
-    suite.run().await.assert();
+    suite.in_one_process().run().await.assert();
 }
 
 /// A store that evicts records passes too, because it is not full.
@@ -36,7 +36,7 @@ async fn memory_that_evicts() {
         let builder = MemoryStore::builder().capacity(2000);
         builder.on_full(OnFull::EvictSoonest).build()
     });
-    suite.run().await.assert();
+    suite.in_one_process().run().await.assert();
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn memory_by_url() {
     let suite = Suite::new("memory by its URL", |_| async {
         connect("memory:").await.expect("a store")
     });
-    suite.run().await.assert();
+    suite.in_one_process().run().await.assert();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -22,8 +22,8 @@ const ROUND: &str = "POEM_SESSION_CRASH_ROUND";
 const ROUNDS: u8 = 6;
 const TASKS: u8 = 4;
 
-/// The last acknowledged version of each key.
-type Acknowledged = BTreeMap<PublicId, Version>;
+/// The number of the last acknowledged write of each key, and its version.
+type Acknowledged = BTreeMap<PublicId, (u8, Version)>;
 
 fn key(round: u8, task: u8, number: u32, moved: bool) -> PublicId {
     let mut bytes = [0; 32];
@@ -34,17 +34,18 @@ fn key(round: u8, task: u8, number: u32, moved: bool) -> PublicId {
     PublicId::from_bytes(bytes)
 }
 
-/// The data of this key at this version. Every write has other data, so that a mixture of two is noticed.
-fn content(key: PublicId, version: Version) -> Vec<u8> {
-    format!("{key} {version:?}\n").repeat(30).into_bytes()
+/// The data of this write of a key, counted from one. Every write has other data, so that a mixture of two is
+/// noticed.
+fn content(key: PublicId, number: u8) -> Vec<u8> {
+    format!("{key} {number}\n").repeat(30).into_bytes()
 }
 
 fn far_off() -> Timestamp {
     SystemClock.now().saturating_add(Duration::from_hours(1))
 }
 
-fn write(key: PublicId, version: Version) -> Write {
-    Write::new(content(key, version), far_off())
+fn write(key: PublicId, number: u8) -> Write {
+    Write::new(content(key, number), far_off())
 }
 
 /// Opens the file without a time limit.
@@ -67,25 +68,28 @@ async fn sqlite_loses_no_acknowledged_write_to_a_kill() {
         assert!(keys > 0, "round {round}: no write was acknowledged");
 
         let store = open(&file).await;
-        for (key, version) in &acknowledged {
-            check(&store, *key, *version).await;
+        for (key, (number, version)) in &acknowledged {
+            check(&store, *key, *number, *version).await;
         }
         store.close().await;
         println!("round {round}: killed after {life:?} and {keys} keys; nothing lost");
     }
 }
 
-async fn check(store: &SqliteStore, key: PublicId, version: Version) {
+async fn check(store: &SqliteStore, key: PublicId, number: u8, version: Version) {
     let found = store.load(key, SystemClock.now()).await.expect("load");
     let Some(stored) = found else {
-        panic!("{key}: {version:?} is lost");
+        panic!("{key}: write {number} is lost");
     };
     // The child may have been killed before it reported the last write.
-    assert!(stored.version >= version, "{key}: {version:?} was undone");
     assert!(
-        stored.data == content(key, stored.version),
-        "{key}: {:?} is incomplete",
-        stored.version
+        stored.version >= version,
+        "{key}: write {number} was undone"
+    );
+    let mut later = number..=number + (stored.version > version) as u8;
+    assert!(
+        later.any(|number| stored.data == content(key, number)),
+        "{key}: the write after {number} is incomplete",
     );
 }
 
@@ -102,14 +106,15 @@ fn write_and_be_killed(file: &Path, round: u8, life: Duration, acknowledged: &mu
     let mut began = None;
     // After the kill, the rest of the output is read.
     while let Some(line) = lines.next().transpose().expect("its output") {
-        let Some((key, version)) = line
-            .strip_prefix("done ")
-            .and_then(|line| line.split_once(' '))
-        else {
+        let Some(line) = line.strip_prefix("done ") else {
             continue;
         };
-        let version = Version::new(version.parse().expect("a version"));
-        acknowledged.insert(key.parse().expect("a key"), version);
+        let mut words = line.split(' ');
+        let mut word = || words.next().expect("three words");
+        let key = word().parse().expect("a key");
+        let number = word().parse().expect("a number");
+        let version = Version::new(word().parse().expect("a version"));
+        acknowledged.insert(key, (number, version));
         let began = *began.get_or_insert_with(Instant::now);
         if began.elapsed() >= life {
             child.kill().expect("a running child process");
@@ -142,28 +147,27 @@ async fn the_writer() {
 async fn write_one(store: &SqliteStore, round: u8, task: u8, number: u32) {
     let from = key(round, task, number, false);
     let now = SystemClock.now();
-    let created = store.create(from, write(from, Version::FIRST), now).await;
+    let created = store.create(from, write(from, 1), now).await;
     let Ok(Created::Created(mut version)) = created else {
         panic!("create returned {created:?}");
     };
-    report(from, version);
-    for _ in 0..2 {
-        let next = write(from, version.next());
+    report(from, 1, version);
+    for number in 2..=3 {
+        let next = write(from, number);
         version = replaced(store.replace(from, version, next, now).await);
-        report(from, version);
+        report(from, number, version);
     }
     let to = key(round, task, number, true);
-    let (moved, left) = (write(to, version.next()), write(from, version.next()));
-    let rename = Rename::new(from, version, to, moved, left);
+    let rename = Rename::new(from, version, to, write(to, 1), write(from, 4));
     version = replaced(store.rename(rename, now).await);
-    report(to, version);
-    report(from, version);
+    report(to, 1, version);
+    report(from, 4, version);
 }
 
 /// Reports an acknowledged write to the parent. One call writes the line, so that it is complete or missing.
-fn report(key: PublicId, version: Version) {
+fn report(key: PublicId, number: u8, version: Version) {
     let version = version.get();
-    let line = format!("done {key} {version}\n");
+    let line = format!("done {key} {number} {version}\n");
     let mut out = std::io::stdout().lock();
     out.write_all(line.as_bytes()).expect("a parent that reads");
     out.flush().expect("a parent that reads");

@@ -17,7 +17,9 @@ use crate::{Verb, rust_files, steps};
 /// A module imports only modules of the layers above its own, and modules to its left in its own layer. A
 /// directory counts as one module: inside it, everything may import everything. `lib.rs` may import all.
 const LAYERS: &[&[&str]] = &[
-    &["threads", "id", "clock", "field", "schema"],
+    &[
+        "threads", "finish", "random", "id", "clock", "field", "schema",
+    ],
     &["record"],
     &["store", "conformance"],
     &[

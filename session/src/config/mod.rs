@@ -20,7 +20,7 @@ use crate::{
 /// The settings that are plain data. They can be loaded from any serde source and passed to
 /// [`SessionsBuilder::config`](crate::SessionsBuilder::config).
 ///
-/// Durations are texts such as `"30m"`, `"12h"` or `"1d 6h"`. Unknown names are refused.
+/// Durations are texts such as `"30m"`, `"12h"` or `"1d 6h"`; `"none"` turns a limit off that can be. Unknown names are refused.
 ///
 /// ```
 /// # use poem_session::{SessionConfig, Sessions, store::MemoryStore};
@@ -44,9 +44,11 @@ pub struct SessionConfig {
     #[serde(deserialize_with = "duration")]
     pub idle_timeout: Duration,
     /// How long a session lives at most, from its creation or its last [`reset`](crate::Session::reset),
-    /// however much it is used. Default: no limit. A limit that is added later also ends sessions that exist.
+    /// however much it is used. Default 30 days; `None`, in a file `"none"`, is no limit. A limit that is added
+    /// or lowered later also ends sessions that exist.
     ///
-    /// OWASP Session Management Cheat Sheet, "Absolute Timeout": 4–8 hours for an office day.
+    /// NIST SP 800-63B-4, section 2.1.3: at most 30 days at AAL1. OWASP Session Management Cheat Sheet, "Absolute
+    /// Timeout": 4–8 hours for an office day.
     #[serde(deserialize_with = "some_duration")]
     pub absolute_timeout: Option<Duration>,
     /// How often the use of an unchanged session is written to the store: `"throttled"`, `"on_change"` or a
@@ -72,30 +74,36 @@ pub struct SessionConfig {
     /// The most keys of a session, those of all structs together. Default 256. Setting one more returns an
     /// error.
     pub max_keys: usize,
-    /// The time limit of one call of the store. Default 5 seconds.
+    /// The time limit of one call of the store. Default 5 seconds. A whole save, its waits for other requests of
+    /// the session included, ends within twice this time.
     #[serde(deserialize_with = "duration")]
     pub store_timeout: Duration,
     /// How often a save is attempted while other requests change the same session. Default 256.
     pub max_save_attempts: u32,
-    /// How long the id of an ended session is remembered, so that late requests that present it are refused
-    /// and cannot start another session in place of the client's newer one. Default 10 seconds.
+    /// How long after the end of a session new requests with its id are refused, so that requests which the client
+    /// has sent at the same time cannot start another session in place of its newer one. Default 10 seconds.
     #[serde(deserialize_with = "duration")]
     pub retired_for: Duration,
+    /// The longest time that a request takes, such as a slow upload. Default 24 hours. A request that began before
+    /// its session ended is refused for so long. Until then, an ended session leaves a record of about 40 bytes.
+    #[serde(deserialize_with = "duration")]
+    pub max_request_time: Duration,
     /// The age at which the id of a session is rotated, at the next request. Default: never. A locked session
-    /// keeps its id until it is unlocked.
+    /// keeps its id until it is unlocked. A [regenerated](crate::Session::regenerate) id is new.
     ///
     /// OWASP Session Management Cheat Sheet, "Renewal Timeout".
     #[serde(deserialize_with = "some_duration")]
     pub rotate_every: Option<Duration>,
-    /// How long a new request may use the old id after a rotation. Default 30 seconds. A client that never
-    /// received the response with the new id is signed out after that.
+    /// How long a new request may use the old id after a rotation. Default 30 seconds. The response to such a
+    /// request sends the newest id again, as the response that sent it first may be lost.
     #[serde(deserialize_with = "duration")]
     pub rotation_grace: Duration,
     /// How long a request waits for the lock of a session. Default 10 seconds.
     #[serde(deserialize_with = "duration")]
     pub lock_timeout: Duration,
-    /// How long a session stays locked after the process that holds the lock has crashed. A running holder
-    /// renews its lease. Default 15 seconds.
+    /// How long a session stays locked after the process that holds the lock has crashed. Default 15 seconds, at
+    /// least one and a half times [`store_timeout`](Self::store_timeout). A running holder renews its lease each third of this
+    /// time, so the clocks of the servers may differ by half of it.
     #[serde(deserialize_with = "duration")]
     pub lock_lease: Duration,
     /// How often [`Session::ended`](crate::Session::ended) asks the store whether another process has ended
@@ -108,7 +116,7 @@ impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_mins(30),
-            absolute_timeout: None,
+            absolute_timeout: Some(Duration::from_hours(30 * 24)),
             touch: TouchPolicy::default(),
             cookie: CookieConfig::default(),
             clear_site_data: Vec::new(),
@@ -119,6 +127,7 @@ impl Default for SessionConfig {
             store_timeout: Duration::from_secs(5),
             max_save_attempts: 256,
             retired_for: Duration::from_secs(10),
+            max_request_time: Duration::from_hours(24),
             rotate_every: None,
             rotation_grace: Duration::from_secs(30),
             lock_timeout: Duration::from_secs(10),
@@ -144,6 +153,7 @@ impl SessionConfig {
             ("absolute_timeout", self.absolute_timeout.unwrap_or(never)),
             ("store_timeout", self.store_timeout),
             ("retired_for", self.retired_for),
+            ("max_request_time", self.max_request_time),
             ("rotation_grace", self.rotation_grace),
             ("lock_timeout", self.lock_timeout),
             ("lock_lease", self.lock_lease),
@@ -204,6 +214,11 @@ impl SessionConfig {
                 "a session in use would expire before its use is written",
             ),
             (
+                self.lock_lease < self.store_timeout.saturating_mul(3) / 2,
+                ("lock_lease", "store_timeout"),
+                "a lease could expire while one call of the store renews it",
+            ),
+            (
                 rotate_every.is_some_and(|every| every <= self.rotation_grace),
                 ("rotate_every", "rotation_grace"),
                 "an id would be rotated again while the id before it is still valid",
@@ -246,6 +261,7 @@ fn duration<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> 
 
 fn some_duration<'de, D: Deserializer<'de>>(source: D) -> Result<Option<Duration>, D::Error> {
     Option::<String>::deserialize(source)?
+        .filter(|text| text != "none")
         .map(|text| parse_duration(&text))
         .transpose()
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::{Report, Suite};
 use crate::{
-    clock::Timestamp,
+    clock::{Clock as _, SystemClock, Timestamp},
     id::PublicId,
     store::{
         Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreError, StoreErrorKind,
@@ -48,6 +48,8 @@ enum Fault {
     SweepIgnoresLimit,
     SweepRemovesLive,
     SweepDoesNothing,
+    SweepTrustsTheCaller,
+    VersionsCount,
     ClearDoesNothing,
     NamespacesShareKeys,
     ClearRemovesAll,
@@ -117,6 +119,14 @@ impl Broken {
         }
     }
 
+    fn after(&self, version: Version) -> Version {
+        if self.has(Fault::VersionsCount) {
+            version.next()
+        } else {
+            version.random_next()
+        }
+    }
+
     fn live(&self, key: PublicId, now: Timestamp) -> Option<Record> {
         let record = self.records.lock().get(&self.at(key)).cloned();
         record.filter(|record| self.is_live(record, now))
@@ -173,12 +183,13 @@ impl SessionStore for Broken {
                 return Ok(Created::Exists);
             }
             self.yield_if(Fault::CreateRaces).await;
-            let mut record = Record::new(&write, Version::FIRST);
+            let version = self.after(Version::new(0));
+            let mut record = Record::new(&write, version);
             if self.has(Fault::CreateKeepsLease) {
                 record.lease = old.and_then(|old| old.lease);
             }
             self.put(key, record);
-            Ok(Created::Created(Version::FIRST))
+            Ok(Created::Created(version))
         })
     }
 
@@ -212,7 +223,7 @@ impl SessionStore for Broken {
                 record.stored.expires_at = write.expires_at;
             }
             if !self.has(Fault::ReplaceKeepsVersion) {
-                record.stored.version = record.stored.version.next();
+                record.stored.version = self.after(record.stored.version);
             }
             let version = record.stored.version;
             self.put(key, record);
@@ -278,7 +289,7 @@ impl SessionStore for Broken {
                 self.remove(from);
                 self.yield_if(Fault::RenameLeavesAGap).await;
             }
-            let version = expected.next();
+            let version = self.after(expected);
             if self.has(Fault::RenameLeavesFirst) {
                 self.put(from, Record::new(&leave, version));
                 self.yield_if(Fault::RenameLeavesFirst).await;
@@ -305,6 +316,8 @@ impl SessionStore for Broken {
                 Fault::SweepDoesNothing => 0,
                 _ => limit,
             };
+            let trusts = self.has(Fault::SweepTrustsTheCaller);
+            let now = now.min(if trusts { now } else { SystemClock.now() });
             let mut removed = 0;
             self.records.lock().retain(|(namespace, _), record| {
                 let takes = self.has(Fault::SweepRemovesLive) || !self.is_live(record, now);
@@ -357,7 +370,7 @@ impl SessionStore for Broken {
             self.update(key, |record| {
                 record.lease = Some((owner, until));
                 if fenced {
-                    record.stored.version = record.stored.version.next();
+                    record.stored.version = self.after(record.stored.version);
                 }
             });
             Ok(Locked::Acquired)
@@ -438,6 +451,11 @@ async fn every_fault_is_found() {
         ),
         (Fault::SweepRemovesLive, "delete_expired_keeps_live_records"),
         (Fault::SweepDoesNothing, "delete_expired_respects_its_limit"),
+        (
+            Fault::SweepTrustsTheCaller,
+            "delete_expired_checks_its_own_clock",
+        ),
+        (Fault::VersionsCount, "are_never_used_again"),
         (Fault::ClearDoesNothing, "clear_is_limited_to_it"),
         (Fault::NamespacesShareKeys, "keys_are_separate"),
         (Fault::ClearRemovesAll, "clear_is_limited_to_it"),

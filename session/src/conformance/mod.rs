@@ -15,6 +15,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! // in a test marked `#[tokio::test]`
 //! Suite::new("memory", |_namespace| async { MemoryStore::new() })
+//!     .in_one_process()
 //!     .run()
 //!     .await
 //!     .assert();

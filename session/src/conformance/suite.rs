@@ -27,6 +27,7 @@ pub struct Suite {
     store: String,
     open: Open,
     expires_by_itself: bool,
+    in_one_process: bool,
 }
 
 impl Suite {
@@ -52,6 +53,7 @@ impl Suite {
             store: store.into(),
             open,
             expires_by_itself: false,
+            in_one_process: false,
         }
     }
 
@@ -59,6 +61,14 @@ impl Suite {
     /// [`delete_expired`](SessionStore::delete_expired) returns 0. The default is that it does not.
     pub fn expires_by_itself(mut self) -> Self {
         self.expires_by_itself = true;
+        self
+    }
+
+    /// Sets that the records are in the memory of one process, and are lost together with all that have read them.
+    /// Such a store may count its versions, and has no other clock than the caller's. The default is that it is
+    /// not.
+    pub fn in_one_process(mut self) -> Self {
+        self.in_one_process = true;
         self
     }
 
@@ -87,7 +97,7 @@ impl Suite {
     async fn run_one(&self, case: &Case) -> Result<(), String> {
         let (open, run) = (Arc::clone(&self.open), case.run);
         let namespace = case.namespace();
-        let expires_by_itself = self.expires_by_itself;
+        let (expires_by_itself, in_one_process) = (self.expires_by_itself, self.in_one_process);
         // The case runs in a task of its own, so that its panic does not end the run.
         let mut task = tokio::spawn(async move {
             let bench = Bench {
@@ -96,6 +106,7 @@ impl Suite {
                 open,
                 namespace,
                 expires_by_itself,
+                in_one_process,
             };
             run(bench).await;
         });
@@ -118,6 +129,7 @@ impl fmt::Debug for Suite {
         f.debug_struct("Suite")
             .field("store", &self.store)
             .field("expires_by_itself", &self.expires_by_itself)
+            .field("in_one_process", &self.in_one_process)
             .finish_non_exhaustive()
     }
 }
@@ -139,6 +151,8 @@ pub(super) struct Bench {
     pub(super) now: Timestamp,
     /// Whether the backend removes expired records by itself.
     pub(super) expires_by_itself: bool,
+    /// Whether the records are in the memory of one process.
+    pub(super) in_one_process: bool,
     open: Open,
     namespace: String,
 }

@@ -12,7 +12,7 @@ use crate::{
     error::{LoadError, SetError},
     field::Field,
     id::{PublicId, SessionId},
-    lifecycle::{Lifecycle, Presented, Unconfirmed},
+    lifecycle::{Lifecycle, Phase, Presented, Unconfirmed},
 };
 
 /// A session that is shared by all handles of a request.
@@ -73,7 +73,11 @@ impl ActiveSession {
             if let Some(presented) = find() {
                 let key = presented.id().public();
                 // Boxed, or the future of each handler would contain it.
-                let load = Box::pin(resolve::load(&self.engine, key, Via::PresentedId));
+                let load = Box::pin(resolve::load(
+                    &self.engine,
+                    key,
+                    Via::PresentedId(presented),
+                ));
                 let resolution = load.await?;
                 self.lifecycle().loaded(presented, key, resolution);
             }
@@ -98,6 +102,17 @@ impl ActiveSession {
     /// Sets or removes a field.
     pub(crate) fn put(&self, field: Field, value: Option<Bytes>) -> Result<(), SetError> {
         self.lifecycle().put(field, value, self.engine.rules())
+    }
+
+    /// Sets or removes a field of a struct that was read when the stored value was `seen`.
+    pub(crate) fn edit(
+        &self,
+        field: Field,
+        value: Option<Bytes>,
+        seen: Option<Bytes>,
+    ) -> Result<(), SetError> {
+        let rules = self.engine.rules();
+        self.lifecycle().edit(field, value, seen, rules)
     }
 
     pub(crate) fn value(&self, field: Field) -> Option<Bytes> {
@@ -139,7 +154,7 @@ impl ActiveSession {
         let now = self.engine.now();
         let unconfirmed = {
             let mut lifecycle = self.lifecycle();
-            lifecycle.drop_refresh_of_due_id(self.engine.rules(), now);
+            lifecycle.drop_update_of_due_id(self.engine.rules(), now);
             unconfirmed.filter(|_| lifecycle.unconfirmed() == unconfirmed)
         };
         let Some(unconfirmed) = unconfirmed else {
@@ -157,6 +172,16 @@ impl ActiveSession {
     pub(crate) fn discard(&self) {
         if let Ok(_not_saving) = self.saving.try_lock() {
             self.lifecycle().discard();
+        }
+    }
+}
+
+impl Drop for ActiveSession {
+    fn drop(&mut self) {
+        let lifecycle = self.lifecycle.get_mut();
+        if lifecycle.phase() == Phase::Answered && lifecycle.has_work() {
+            let session = lifecycle.stored_key();
+            tracing::warn!(?session, "changes made after the response were never saved");
         }
     }
 }

@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     engine::{
-        ActiveSession, Engine, Via, finish::Finish, lease, queue::Front, resolve, rotate,
+        ActiveSession, Engine, Via, deadline::Deadline, keyed::Front, lease, resolve, rotate,
         updates::rerun_updates,
     },
     error::{Chain, LoadError, SaveError},
+    finish::Finish,
     id::PublicId,
-    lifecycle::{Call, Covers, Reply, Transition, WriteOp},
+    lifecycle::{Call, Covers, Reply, Resolution, Transition, WriteOp},
     store::{Created, Rename, Replaced, StoreError, StoreErrorKind, Stored},
 };
 
@@ -23,6 +24,8 @@ pub(crate) async fn save(session: &Arc<ActiveSession>) -> Result<(), SaveError> 
             return Err(SaveError::Discarded);
         }
         if !lifecycle.needs_save(engine.rules(), engine.now()) {
+            drop(lifecycle);
+            session.leases().saved();
             return Ok(());
         }
     }
@@ -32,21 +35,27 @@ pub(crate) async fn save(session: &Arc<ActiveSession>) -> Result<(), SaveError> 
 
 async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
     let engine = session.engine();
-    let _one_at_a_time = session.saving().lock().await;
+    let deadline = engine.save_deadline();
+    let waiting = "waiting for another save of the session";
+    let _one_at_a_time = deadline.bound(waiting, session.saving().lock()).await?;
     let mut pace = Pace::default();
     let mut permit = None;
+    // Kept until the end, so that the lock cannot be released between two attempts.
+    let mut lease = None;
     for attempt in 0..engine.max_save_attempts() {
         if attempt > 0 {
-            pace.wait(session, attempt).await;
+            deadline.bound(waiting, pace.wait(session, attempt)).await?;
         }
         rerun_updates(session)?;
         if engine.rules().rotates() && permit.is_none() {
-            permit = Box::pin(rotate::permit(session)).await;
+            let wanted = Box::pin(rotate::permit(session));
+            permit = deadline.bound("locking a session", wanted).await?;
         }
-        let lease = lease::check(session)?;
+        lease = lease::check(session)?.or(lease);
         let may_rotate = permit.as_ref().is_some_and(rotate::Permit::is_valid);
         let (rules, now) = (engine.rules(), engine.now());
         let Some(op) = session.lifecycle().plan(rules, now, may_rotate)? else {
+            session.leases().saved();
             return Ok(());
         };
         let is_move = op.is_move();
@@ -62,8 +71,17 @@ async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
             }
         };
         set_in_doubt(true);
-        let transition = write(session, op).await?;
+        let mut transition = write(session, op, &deadline).await?;
         set_in_doubt(false);
+        if let Transition::Conflict {
+            key,
+            current,
+            covers,
+        } = transition
+        {
+            let merge = Box::pin(merge(session, lease.as_deref(), key, current, covers));
+            transition = deadline.bound(MERGING, merge).await??;
+        }
         if let Transition::Saved { left } = transition {
             if let Some(key) = left {
                 engine.announce_end(key);
@@ -71,6 +89,7 @@ async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
             if let Some(permit) = permit.filter(|_| is_move) {
                 permit.end();
             }
+            session.leases().saved();
             return Ok(());
         }
     }
@@ -79,8 +98,16 @@ async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
 }
 
 /// Carries out one write.
-async fn write(session: &ActiveSession, op: WriteOp) -> Result<Transition, SaveError> {
-    let reply = match call(session.engine(), op.call(), op.action()).await {
+async fn write(
+    session: &ActiveSession,
+    op: WriteOp,
+    deadline: &Deadline,
+) -> Result<Transition, SaveError> {
+    let (call, action) = (op.call(), op.action());
+    let engine = session.engine();
+    let call = engine.limited(action, call_store(engine, call));
+    let reply = deadline.bound(action, call).await.flatten();
+    let reply = match reply {
         Ok(reply) => reply,
         Err(error) => {
             session.lifecycle().write_failed(&op);
@@ -94,42 +121,31 @@ async fn write(session: &ActiveSession, op: WriteOp) -> Result<Transition, SaveE
     };
     let key = op.key();
     let applied = session.lifecycle().apply(op, reply);
-    match warn_if_refused(key, applied)? {
-        Transition::Conflict {
-            key,
-            current,
-            covers,
-        } => Box::pin(merge(session, key, current, covers)).await,
-        transition => Ok(transition),
-    }
+    warn_if_refused(key, applied)
 }
 
 /// Calls the store.
-async fn call(engine: &Engine, call: Call, action: &'static str) -> Result<Reply, StoreError> {
+async fn call_store(engine: &Engine, call: Call) -> Result<Reply, StoreError> {
     let (store, now) = (&engine.store, engine.now());
     match call {
-        Call::Create { key, write } => {
-            let create = store.create(key, write, now);
-            Ok(match engine.limited(action, create).await? {
-                Created::Created(version) => Reply::Written(version),
-                Created::Exists => Reply::Exists,
-            })
-        }
+        Call::Create { key, write } => Ok(match store.create(key, write, now).await? {
+            Created::Created(version) => Reply::Written(version),
+            Created::Exists => Reply::Exists,
+        }),
         Call::Replace {
             key,
             version,
             write,
-        } => {
-            let replace = store.replace(key, version, write, now);
-            engine.limited(action, replace).await.map(Reply::from)
-        }
+        } => store
+            .replace(key, version, write, now)
+            .await
+            .map(Reply::from),
         Call::Touch {
             key,
             version,
             expires_at,
         } => {
-            let touch = store.touch(key, version, expires_at, now);
-            let touched = engine.limited(action, touch).await?;
+            let touched = store.touch(key, version, expires_at, now).await?;
             Ok(if touched {
                 Reply::Written(version)
             } else {
@@ -144,8 +160,7 @@ async fn call(engine: &Engine, call: Call, action: &'static str) -> Result<Reply
             leave,
         } => {
             let rename = Rename::new(from, version, to, write, leave);
-            let renamed = store.rename(rename, now);
-            engine.limited(action, renamed).await.map(Reply::from)
+            store.rename(rename, now).await.map(Reply::from)
         }
     }
 }
@@ -160,27 +175,28 @@ impl From<Replaced> for Reply {
     }
 }
 
+/// The action that errors of a merge name.
+const MERGING: &str = "merging the changes of a session with a newer record";
+
 /// Merges the changes with the record that another request has stored. Rare, so its caller boxes it.
 async fn merge(
     session: &ActiveSession,
+    lease: Option<&lease::Lease>,
     key: PublicId,
     current: Stored,
     covers: Covers,
 ) -> Result<Transition, SaveError> {
     match resolve::resolve(session.engine(), key, current, Via::EarlierLoad).await {
         Ok(newer) => {
+            if let (Some(lease), Resolution::Live(_)) = (lease, &newer) {
+                lease.confirm().await?;
+            }
             let merged = session.lifecycle().merge(newer, covers);
             warn_if_refused(Some(key), merged)
         }
-        Err(error) => {
-            session.lifecycle().merge_failed();
-            Err(match error {
-                LoadError::Store(error) => error.into(),
-                LoadError::Corrupt { .. } => {
-                    let action = "merging the changes of a session with a newer record";
-                    StoreError::new(StoreErrorKind::Corrupt, action).into()
-                }
-            })
+        Err(LoadError::Store(error)) => Err(error.into()),
+        Err(LoadError::Corrupt { .. }) => {
+            Err(StoreError::new(StoreErrorKind::Corrupt, MERGING).into())
         }
     }
 }

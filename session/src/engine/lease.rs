@@ -16,18 +16,30 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
     clock::Timestamp,
-    engine::{ActiveSession, Engine, queue::Front},
+    engine::{ActiveSession, Engine, keyed::Front},
     error::{Chain, LoadError, LockError, SaveError},
     id::PublicId,
     store::{LockOwner, Locked, StoreError},
     threads::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-/// Keeps a session locked until it is dropped: see [`Session::lock`](crate::Session::lock).
+/// Keeps a session locked until it is dropped and the session is saved: see
+/// [`Session::lock`](crate::Session::lock).
 #[must_use = "the session is unlocked when this is dropped"]
 pub struct SessionLock {
+    session: Arc<ActiveSession>,
     /// `None` if nothing is stored, so that no other request can use the session.
-    _lease: Option<Arc<Lease>>,
+    lease: Option<Arc<Lease>>,
+}
+
+impl Drop for SessionLock {
+    fn drop(&mut self) {
+        // The values that the changes were made from must stay as they are until the changes are saved.
+        let lease = self.lease.take().filter(|lease| !lease.has_expired());
+        if let Some(lease) = lease.filter(|_| self.session.lifecycle().has_work()) {
+            self.session.leases().until_saved = Some(lease);
+        }
+    }
 }
 
 impl fmt::Debug for SessionLock {
@@ -39,10 +51,12 @@ impl fmt::Debug for SessionLock {
 /// The locks of one active session.
 #[derive(Default)]
 pub(super) struct Leases {
-    /// The lease, while a [`SessionLock`] holds it. A request that has lost it must not write.
+    /// The lease, while somebody holds it. A request that has lost it must not write.
     current: Weak<Lease>,
-    /// The lock that lasts until the end of the request.
-    for_request: Option<SessionLock>,
+    /// The lease that is held until the end of the request.
+    for_request: Option<Arc<Lease>>,
+    /// The lease of a dropped [`SessionLock`], held until the changes are saved.
+    until_saved: Option<Arc<Lease>>,
 }
 
 impl Leases {
@@ -54,6 +68,11 @@ impl Leases {
     /// Whether the request holds the lease, and none of its tasks does beside it.
     pub(super) fn is_held_by_request_only(&self) -> bool {
         self.current.strong_count() == 1 && self.for_request.is_some()
+    }
+
+    /// The changes are saved.
+    pub(super) fn saved(&mut self) {
+        self.until_saved = None;
     }
 }
 
@@ -84,6 +103,23 @@ impl Lease {
     fn has_expired(&self) -> bool {
         let until = self.until.load(Ordering::Acquire);
         self.claim.engine.now() >= Timestamp::from_millis(until)
+    }
+
+    /// Asks the store whether this process still holds the lease. The clock of another process may have ended it.
+    ///
+    /// # Errors
+    /// [`SaveError::LeaseLost`] if another request holds it, or the session has ended.
+    pub(super) async fn confirm(&self) -> Result<(), SaveError> {
+        let Claim {
+            engine, key, owner, ..
+        } = &self.claim;
+        let (locked, until) = request_lease(engine, *key, *owner).await?;
+        if locked != Locked::Acquired || self.has_expired() {
+            self.until.store(0, Ordering::Release);
+            return Err(SaveError::LeaseLost);
+        }
+        self.until.store(until.as_millis(), Ordering::Release);
+        Ok(())
     }
 }
 
@@ -199,25 +235,36 @@ impl Drop for Claim {
 }
 
 /// Waits until no other request holds the session, locks it, and loads it again.
-pub(crate) async fn lock(session: &ActiveSession) -> Result<SessionLock, LockError> {
-    let waited = session.engine().patience.lock_timeout;
-    tokio::time::timeout(waited, lock_in_turn(session))
-        .await
-        .unwrap_or(Err(LockError::TimedOut { waited }))
+pub(crate) async fn lock(session: &Arc<ActiveSession>) -> Result<SessionLock, LockError> {
+    Ok(SessionLock {
+        session: Arc::clone(session),
+        lease: acquire_in_time(session).await?,
+    })
 }
 
 /// Locks the session until [`unlock_request`], or until the session is dropped.
 pub(crate) async fn lock_for_request(session: &ActiveSession) -> Result<(), LockError> {
-    let lock = lock(session).await?;
-    session.leases().for_request = Some(lock);
+    let lease = acquire_in_time(session).await?;
+    session.leases().for_request = lease;
     Ok(())
 }
 
+/// Releases the leases that end with the request.
 pub(crate) fn unlock_request(session: &ActiveSession) {
-    session.leases().for_request = None;
+    let mut leases = session.leases();
+    leases.for_request = None;
+    leases.until_saved = None;
 }
 
-async fn lock_in_turn(session: &ActiveSession) -> Result<SessionLock, LockError> {
+async fn acquire_in_time(session: &ActiveSession) -> Result<Option<Arc<Lease>>, LockError> {
+    let waited = session.engine().patience.lock_timeout;
+    tokio::time::timeout(waited, acquire_in_turn(session))
+        .await
+        .unwrap_or(Err(LockError::TimedOut { waited }))
+}
+
+/// Waits for the lease, and loads the session again. Returns `None` if nothing is stored.
+async fn acquire_in_turn(session: &ActiveSession) -> Result<Option<Arc<Lease>>, LockError> {
     // Otherwise another task of this request could wait in the queue for the lease that this one takes.
     let _one_at_a_time = session.locking().lock().await;
     loop {
@@ -226,15 +273,13 @@ async fn lock_in_turn(session: &ActiveSession) -> Result<SessionLock, LockError>
             match lifecycle.stored_key() {
                 Some(key) => key,
                 None if lifecycle.has_ended() => return Err(LockError::Ended),
-                None => return Ok(SessionLock { _lease: None }),
+                None => return Ok(None),
             }
         };
         let current = session.leases().current.upgrade();
         if let Some(lease) = current.filter(|lease| lease.claim.key == key && !lease.has_expired())
         {
-            return Ok(SessionLock {
-                _lease: Some(lease),
-            });
+            return Ok(Some(lease));
         }
         let acquired = acquire(session.engine(), key).await;
         if let Err(LockError::Ended) = acquired {
@@ -245,9 +290,7 @@ async fn lock_in_turn(session: &ActiveSession) -> Result<SessionLock, LockError>
         session.reload().await?;
         // If the session has ended or moved to another id meanwhile, look again.
         if session.lifecycle().stored_key() == Some(key) {
-            return Ok(SessionLock {
-                _lease: Some(lease),
-            });
+            return Ok(Some(lease));
         }
     }
 }
@@ -317,8 +360,11 @@ async fn renew(engine: Arc<Engine>, key: PublicId, owner: LockOwner, until: Arc<
             Ok((Locked::Acquired, longer)) if !has_expired() => {
                 until.store(longer.as_millis(), Ordering::Release);
             }
-            // Ended, taken over, or too late: the rest of the lease is all that is left.
-            Ok(_) => return,
+            // The session has ended, or another request holds the lease.
+            Ok(_) => {
+                until.store(0, Ordering::Release);
+                return;
+            }
             Err(error) => {
                 tracing::warn!(session = ?key, error = %Chain(&error), "could not renew the lock of a session");
             }

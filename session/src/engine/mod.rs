@@ -5,26 +5,17 @@
 
 mod active;
 mod commit;
-mod finish;
+mod deadline;
+mod keyed;
 mod lease;
-mod queue;
 mod resolve;
 mod rotate;
 mod updates;
 mod watch;
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
-
-use tokio::sync::broadcast;
+use std::{future::Future, sync::Arc, time::Duration};
 
 pub use self::lease::SessionLock;
-use self::queue::KeyedQueues;
 pub(crate) use self::{
     active::ActiveSession,
     commit::save,
@@ -32,6 +23,10 @@ pub(crate) use self::{
     resolve::{Via, resolve},
     updates::update,
     watch::ended,
+};
+use self::{
+    deadline::Deadline,
+    keyed::{KeyedQueues, KeyedWaiters},
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -51,8 +46,8 @@ pub(crate) struct Engine {
     lock_queues: KeyedQueues,
     /// The requests of this process that have met another one in saving a session.
     save_queues: KeyedQueues,
-    /// The keys that this process has ended.
-    ends: broadcast::Sender<PublicId>,
+    /// The tasks of this process that wait for the end of a session.
+    waiters: KeyedWaiters,
 }
 
 /// How long to wait for what.
@@ -85,7 +80,7 @@ impl Engine {
             },
             lock_queues: KeyedQueues::default(),
             save_queues: KeyedQueues::default(),
-            ends: broadcast::channel(64).0,
+            waiters: KeyedWaiters::default(),
         }
     }
 
@@ -107,8 +102,12 @@ impl Engine {
 
     /// Wakes those who wait for the session under this key to end.
     pub(crate) fn announce_end(&self, key: PublicId) {
-        // An error means that nobody waits.
-        let _ = self.ends.send(key);
+        self.waiters.wake(key);
+    }
+
+    /// Wakes those who wait for any session to end.
+    pub(crate) fn announce_ends(&self) {
+        self.waiters.wake_all();
     }
 
     /// One call of the store, within the time limit. `action` is named in the error.
@@ -117,13 +116,12 @@ impl Engine {
         action: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let mut call = pin!(call);
-        // A store that replies at once needs no timer.
-        if let Poll::Ready(reply) = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
-            return reply;
-        }
-        tokio::time::timeout(self.patience.store_timeout, call)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::new(StoreErrorKind::TimedOut, action)))
+        let reply = deadline::within(|| self.patience.store_timeout, call).await;
+        reply.unwrap_or_else(|| Err(StoreError::new(StoreErrorKind::TimedOut, action)))
+    }
+
+    /// The deadline of a save that begins now.
+    fn save_deadline(&self) -> Deadline {
+        Deadline::new(self.patience.store_timeout.saturating_mul(2))
     }
 }

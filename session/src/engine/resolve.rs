@@ -4,23 +4,25 @@ use crate::{
     engine::Engine,
     error::LoadError,
     id::PublicId,
-    lifecycle::{Loaded, Resolution},
+    lifecycle::{Loaded, Presented, Resolution},
     record::{EndReason, RecordKind},
     store::Stored,
 };
 
 /// How a request came to a key.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) enum Via {
-    /// Its client presented the id. A forward is followed during the grace period only.
-    PresentedId,
+    /// Its client presented the id. A forward or a tombstone counts if the request began before it ends.
+    PresentedId(Presented),
     /// The request has loaded the session before. A forward is followed as long as it is stored.
     EarlierLoad,
+    /// To end the session. A regenerated id is followed as well.
+    Revocation,
 }
 
-/// The most forwards that are followed. Each is an id rotation that the request has not seen; a longer chain
-/// is a ring.
-const MAX_FORWARDS: usize = 64;
+/// The most forwards that are followed. Each is an id rotation that the request has not seen. Forwards expire, so
+/// a longer chain is a ring.
+const MAX_FORWARDS: usize = 4096;
 
 /// Loads the session that is stored under `key`.
 pub(super) async fn load(
@@ -44,21 +46,36 @@ pub(crate) async fn resolve(
     mut stored: Stored,
     via: Via,
 ) -> Result<Resolution, LoadError> {
+    // The id of `key`.
+    let mut id = match via {
+        Via::PresentedId(presented) => Some(presented.id()),
+        Via::EarlierLoad | Via::Revocation => None,
+    };
     for _ in 0..MAX_FORWARDS {
+        let has_passed =
+            |until| matches!(via, Via::PresentedId(presented) if presented.began_at() >= until);
         let record = RecordKind::parse(stored.data);
-        let (to, until) = match record.map_err(|_| LoadError::Corrupt { session: key })? {
-            RecordKind::Ended(reason) => return Ok(Resolution::Ended(reason)),
+        let to = match record.map_err(|_| LoadError::Corrupt { session: key })? {
             RecordKind::Live(record) => {
-                let loaded = Loaded::new(key, record, stored.version, stored.expires_at);
+                let loaded = Loaded::new(id, key, record, stored.version, stored.expires_at);
                 return Ok(Resolution::Live(loaded));
             }
-            RecordKind::Forward { to, until } => (to, until),
+            RecordKind::Ended(tombstone) if has_passed(tombstone.until) => {
+                return Ok(Resolution::Missing);
+            }
+            RecordKind::Ended(tombstone) => match (via, tombstone.moved_to) {
+                (Via::Revocation, Some(to)) => to,
+                _ => return Ok(Resolution::Ended(tombstone.reason)),
+            },
+            RecordKind::Forward(forward) if has_passed(forward.until) => {
+                return Ok(Resolution::Missing);
+            }
+            RecordKind::Forward(forward) => {
+                id = id.and_then(|id| forward.id(&id));
+                forward.to
+            }
         };
-        let now = engine.now();
-        if via == Via::PresentedId && now >= until {
-            return Ok(Resolution::Missing);
-        }
-        let load = engine.store.load(to, now);
+        let load = engine.store.load(to, engine.now());
         match engine
             .limited("loading a session by its old id", load)
             .await?

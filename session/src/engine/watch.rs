@@ -1,6 +1,6 @@
 //! Waits for a session to end.
 
-use tokio::sync::broadcast::Receiver;
+use std::pin::pin;
 
 use crate::{
     engine::{ActiveSession, Via, resolve},
@@ -21,7 +21,6 @@ struct Watched {
 /// Waits until the session has ended: destroyed, regenerated, revoked or expired.
 pub(crate) async fn ended(session: &ActiveSession) {
     let engine = session.engine();
-    let mut ends = engine.ends.subscribe();
     let generation = session.lifecycle().generation();
     let mut watched: Option<Watched> = None;
     loop {
@@ -37,31 +36,30 @@ pub(crate) async fn ended(session: &ActiveSession) {
                 watched = Some(Watched { from, current });
             }
         }
-        if let Some(watched) = &mut watched {
-            match resolve::load(engine, watched.current, Via::EarlierLoad).await {
-                Ok(Resolution::Live(loaded)) => watched.current = loaded.key(),
-                Ok(Resolution::Ended(_) | Resolution::Missing) => return,
-                // An error of the store does not end the session.
-                Err(error) => {
-                    tracing::debug!(session = ?watched.current, error = %Chain(&error), "could not look for the end of a session");
-                }
+        let mut wait = engine.patience.end_poll_interval;
+        let Some(watched) = &mut watched else {
+            tokio::time::sleep(wait).await;
+            continue;
+        };
+        let waiter = engine.waiters.get(watched.current);
+        let mut woken = pin!(waiter.notified());
+        // Before the look, so that no end is missed in between.
+        woken.as_mut().enable();
+        match resolve::load(engine, watched.current, Via::EarlierLoad).await {
+            Ok(Resolution::Live(loaded)) if loaded.key() != watched.current => {
+                watched.current = loaded.key();
+                continue;
+            }
+            Ok(Resolution::Live(loaded)) => {
+                wait = wait.min(loaded.expires_at().saturating_since(engine.now()));
+            }
+            Ok(Resolution::Ended(_) | Resolution::Missing) => return,
+            // An error of the store does not end the session.
+            Err(error) => {
+                tracing::debug!(session = ?watched.current, error = %Chain(&error), "could not look for the end of a session");
             }
         }
-        let keys = watched
-            .as_ref()
-            .map(|watched| [watched.from, watched.current]);
-        let announced = announced(&mut ends, keys.as_ref().map_or(&[], |keys| keys));
         // This process announces the ends that it causes. The others are found at the next look.
-        let _ = tokio::time::timeout(engine.patience.end_poll_interval, announced).await;
+        let _ = tokio::time::timeout(wait, woken).await;
     }
-}
-
-/// Waits until the end of one of these keys is announced.
-async fn announced(ends: &mut Receiver<PublicId>, keys: &[PublicId]) {
-    while let Ok(ended) = ends.recv().await {
-        if keys.contains(&ended) {
-            return;
-        }
-    }
-    // The channel has overflowed: the end of the session may have been among the lost ones.
 }

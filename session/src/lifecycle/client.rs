@@ -8,11 +8,21 @@ pub(crate) struct Presented {
     id: SessionId,
     /// Whether a response can replace the id where the client keeps it, as in a cookie.
     replaceable: bool,
+    /// When the request began, which may be long before its session is loaded.
+    began_at: Timestamp,
 }
 
 impl Presented {
-    pub(crate) fn new(id: SessionId, replaceable: bool) -> Self {
-        Self { id, replaceable }
+    pub(crate) fn new(id: SessionId, replaceable: bool, began_at: Timestamp) -> Self {
+        Self {
+            id,
+            replaceable,
+            began_at,
+        }
+    }
+
+    pub(crate) fn began_at(&self) -> Timestamp {
+        self.began_at
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -41,6 +51,9 @@ pub enum ClientUpdate {
 pub(super) struct Client {
     presented: Option<Source>,
     update: Option<ClientUpdate>,
+    /// Whether another response has sent the id of the update before. Then still another response may have sent
+    /// a newer id since.
+    is_repeat: bool,
 }
 
 /// A presented id, after it was looked up.
@@ -74,16 +87,27 @@ impl Client {
     }
 
     pub(super) fn set_id(&mut self, id: SessionId, expires_at: Timestamp, refresh: bool) {
-        // A pending update may be the first that sends the client this id.
-        let is_pending_first = matches!(
+        // The client may not have this id yet.
+        let is_pending = matches!(
             &self.update,
             Some(ClientUpdate::SetId { id: pending, refresh: false, .. }) if *pending == id
         );
+        if !is_pending {
+            self.is_repeat = refresh;
+        }
         self.update = Some(ClientUpdate::SetId {
             id,
             expires_at,
-            refresh: refresh && !is_pending_first,
+            refresh: refresh && !is_pending,
         });
+    }
+
+    /// Sends an id again that another response has sent, in case that response was lost.
+    pub(super) fn repeat_id(&mut self, id: SessionId, expires_at: Timestamp) {
+        if self.presented.is_some_and(|source| source.replaceable) {
+            self.set_id(id, expires_at, false);
+            self.is_repeat = true;
+        }
     }
 
     pub(super) fn clear_id(&mut self) {
@@ -95,9 +119,9 @@ impl Client {
         self.update = None;
     }
 
-    /// Whether the pending update only moves the expiry of the id that the client has.
-    pub(super) fn is_refresh_pending(&self) -> bool {
-        matches!(self.update, Some(ClientUpdate::SetId { refresh: true, .. }))
+    /// Whether the pending update sends an id that another response has sent before.
+    pub(super) fn is_repeat_pending(&self) -> bool {
+        self.is_repeat && matches!(self.update, Some(ClientUpdate::SetId { .. }))
     }
 
     pub(super) fn take_update(&mut self) -> Option<ClientUpdate> {

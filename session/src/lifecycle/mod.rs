@@ -90,7 +90,7 @@ pub(crate) enum Phase {
     Answered,
 }
 
-/// A pending refresh of the client's id, from an earlier save. Another response may have sent a newer id
+/// A pending update that sends an id again, as to move its expiry. Another response may have sent a newer id
 /// since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unconfirmed {
@@ -99,7 +99,7 @@ pub(crate) struct Unconfirmed {
 }
 
 impl Unconfirmed {
-    /// The key of the record whose version confirms the refresh.
+    /// The key of the record whose version confirms the update.
     pub(crate) fn key(&self) -> PublicId {
         self.key
     }
@@ -115,6 +115,16 @@ impl Lifecycle {
     /// The record that reads and changes are made on: empty if the request leaves the session.
     fn record(&self) -> &Record {
         record_of(&self.origin, self.intent)
+    }
+
+    /// Whether the handler has changed a value, or asks for another session.
+    pub(crate) fn has_work(&self) -> bool {
+        self.intent != Intent::Keep || self.changes.differ_from(self.record())
+    }
+
+    /// The encoded value of a field in the store, without the changes of this request.
+    pub(crate) fn stored_value(&self, field: Field) -> Option<Bytes> {
+        self.record().get(field)
     }
 
     /// The encoded value of a field.
@@ -193,7 +203,7 @@ impl Lifecycle {
     pub(crate) fn expires_at(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
         let base = self.base()?;
         let term = base.record().term();
-        if self.intent == Intent::Keep && self.changes.is_empty() {
+        if !self.has_work() {
             let touched = rules.expiry.touch_due(term, base.expires_at(), now);
             return Some(touched.unwrap_or(base.expires_at()));
         }
@@ -218,7 +228,14 @@ impl Lifecycle {
         let live = matches!(resolution, Resolution::Live(_));
         self.client.present(presented, live);
         self.origin = match resolution {
-            Resolution::Live(loaded) => Origin::Stored(Base::new(presented.id(), id_key, loaded)),
+            Resolution::Live(loaded) => Origin::Stored(match loaded.id {
+                Some(id) if loaded.key != id_key => {
+                    // The id was rotated, and the response that sent the newer one may be lost.
+                    self.client.repeat_id(id, loaded.expires_at);
+                    Base::new(id, loaded.key, loaded)
+                }
+                _ => Base::new(presented.id(), id_key, loaded),
+            }),
             Resolution::Ended(reason) => Origin::Ended(reason),
             Resolution::Missing => Origin::New,
         };
@@ -228,8 +245,8 @@ impl Lifecycle {
     pub(crate) fn reloaded(&mut self, resolution: Resolution) {
         match (resolution, &self.origin) {
             (Resolution::Live(loaded), Origin::Stored(_)) => self.advance(loaded),
-            (Resolution::Ended(reason), _) => self.origin = Origin::Ended(reason),
-            _ => self.origin = Origin::Ended(EndReason::Destroyed),
+            (Resolution::Ended(reason), _) => self.found_ended(reason),
+            _ => self.found_ended(EndReason::Destroyed),
         }
         self.changes.rebase();
     }
@@ -247,7 +264,13 @@ impl Lifecycle {
 
     /// Notes that the session is no longer stored.
     pub(crate) fn found_gone(&mut self) {
-        self.origin = Origin::Ended(EndReason::Destroyed);
+        self.found_ended(EndReason::Destroyed);
+    }
+
+    /// Notes that the session has ended elsewhere. The client may have a newer id than the one of a pending update.
+    pub(super) fn found_ended(&mut self, reason: EndReason) {
+        self.origin = Origin::Ended(reason);
+        self.client.drop_update();
     }
 }
 
@@ -261,8 +284,20 @@ impl Lifecycle {
         rules: &Rules,
     ) -> Result<(), SetError> {
         self.check_set(field, value.as_ref(), rules)?;
-        let record = record_of(&self.origin, self.intent);
-        self.changes.put(field, value, record);
+        self.changes.put(field, value);
+        Ok(())
+    }
+
+    /// Sets or removes a field of a struct that was read when the stored value was `seen`.
+    pub(crate) fn edit(
+        &mut self,
+        field: Field,
+        value: Option<Bytes>,
+        seen: Option<Bytes>,
+        rules: &Rules,
+    ) -> Result<(), SetError> {
+        self.check_set(field, value.as_ref(), rules)?;
+        self.changes.edit(field, value, seen);
         Ok(())
     }
 
@@ -281,8 +316,7 @@ impl Lifecycle {
     /// Removes a field. A value that another request sets meanwhile stays.
     pub(crate) fn take(&mut self, field: Field) {
         if let Some(seen) = self.value(field) {
-            let record = record_of(&self.origin, self.intent);
-            self.changes.take(field, seen, record);
+            self.changes.take(field, seen);
         }
     }
 
@@ -300,8 +334,7 @@ impl Lifecycle {
             return Ok(Some(updater));
         }
         self.check_set(field, after.as_ref(), rules)?;
-        let record = record_of(&self.origin, self.intent);
-        self.changes.update(field, updater, after, record);
+        self.changes.update(field, updater, after);
         Ok(None)
     }
 
@@ -313,8 +346,7 @@ impl Lifecycle {
 
     /// Returns updaters that [`take_stale`](Self::take_stale) took out.
     pub(crate) fn put_back(&mut self, field: Field, updaters: Updaters, outcome: Rerun) {
-        let record = record_of(&self.origin, self.intent);
-        self.changes.put_back(field, updaters, outcome, record);
+        self.changes.put_back(field, updaters, outcome);
     }
 
     /// Restores the flash values that were read.
@@ -369,7 +401,7 @@ impl Lifecycle {
 
     /// Discards what is not saved. A later save returns [`SaveError::Discarded`](crate::SaveError).
     pub(crate) fn discard(&mut self) {
-        self.discarded |= !self.changes.is_empty();
+        self.discarded |= self.changes.differ_from(self.record());
         self.changes.clear();
     }
 
@@ -408,10 +440,10 @@ fn record_of(origin: &Origin, intent: Intent) -> &Record {
 
 /// The client.
 impl Lifecycle {
-    /// The refresh of the client's id that an earlier save has left pending.
+    /// The pending update if it sends an id that another response has sent before.
     pub(crate) fn unconfirmed(&self) -> Option<Unconfirmed> {
         match &self.origin {
-            Origin::Stored(base) if self.client.is_refresh_pending() => Some(Unconfirmed {
+            Origin::Stored(base) if self.client.is_repeat_pending() => Some(Unconfirmed {
                 key: base.key(),
                 version: base.version(),
             }),
@@ -419,7 +451,7 @@ impl Lifecycle {
         }
     }
 
-    /// Drops a pending refresh if the stored record has another version than it had then: another response may
+    /// Drops a pending update if the stored record has another version than it had then: another response may
     /// have sent a newer id.
     pub(crate) fn confirm(&mut self, unconfirmed: Unconfirmed, stored: Option<Version>) {
         if stored != Some(unconfirmed.version) {
@@ -427,10 +459,10 @@ impl Lifecycle {
         }
     }
 
-    /// Drops a pending refresh of an id that is due for rotation: another request rotates it, and the old id
+    /// Drops a pending update of an id that is due for rotation: another request rotates it, and the old id
     /// might reach the client after the new one.
-    pub(crate) fn drop_refresh_of_due_id(&mut self, rules: &Rules, now: Timestamp) {
-        if self.client.is_refresh_pending() && self.is_rotation_due(rules, now) {
+    pub(crate) fn drop_update_of_due_id(&mut self, rules: &Rules, now: Timestamp) {
+        if self.client.is_repeat_pending() && self.is_rotation_due(rules, now) {
             self.client.drop_update();
         }
     }

@@ -37,6 +37,8 @@ pub(super) struct Base {
 /// A live session as the store returned it.
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
+    /// The id of `key`, if it is known.
+    pub(super) id: Option<SessionId>,
     pub(super) key: PublicId,
     pub(super) record: Record,
     pub(super) version: Version,
@@ -46,12 +48,14 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// The session of `record`, which is stored under `key`.
     pub(crate) fn new(
+        id: Option<SessionId>,
         key: PublicId,
         record: Record,
         version: Version,
         expires_at: Timestamp,
     ) -> Self {
         Self {
+            id,
             key,
             record,
             version,
@@ -65,6 +69,10 @@ impl Loaded {
 
     pub(crate) fn version(&self) -> Version {
         self.version
+    }
+
+    pub(crate) fn expires_at(&self) -> Timestamp {
+        self.expires_at
     }
 }
 

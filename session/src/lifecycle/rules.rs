@@ -3,8 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    clock::Timestamp, config::SessionConfig, expiry::Expiry, id::SessionId, limits::Limits,
-    record::EndReason, store::Write,
+    clock::Timestamp,
+    config::SessionConfig,
+    expiry::Expiry,
+    id::{PublicId, SessionId},
+    limits::Limits,
+    record::{EndReason, Tombstone},
+    store::Write,
 };
 
 /// Creates the ids of new sessions.
@@ -15,8 +20,10 @@ pub(crate) struct Rules {
     pub(super) expiry: Expiry,
     pub(super) limits: Limits,
     pub(super) rotation: Option<Rotation>,
-    /// How long a tombstone is kept.
+    /// How long new requests with the id of an ended session are refused.
     pub(super) retired_for: Duration,
+    /// The longest time that a request takes.
+    pub(super) max_request_time: Duration,
     pub(super) new_id: IdGenerator,
 }
 
@@ -39,13 +46,29 @@ impl Rules {
                 grace: config.rotation_grace,
             }),
             retired_for: config.retired_for,
+            max_request_time: config.max_request_time,
             new_id,
         }
     }
 
-    /// The tombstone to leave of a session that ends now.
-    pub(crate) fn tombstone(&self, reason: EndReason, now: Timestamp) -> Write {
-        Write::new(reason.tombstone(), now.saturating_add(self.retired_for))
+    /// The tombstone to leave of a session that ends now. `moved_to` is its new key if its id was regenerated.
+    pub(crate) fn tombstone(
+        &self,
+        reason: EndReason,
+        moved_to: Option<PublicId>,
+        now: Timestamp,
+    ) -> Write {
+        let tombstone = Tombstone {
+            reason,
+            moved_to,
+            until: now.saturating_add(self.retired_for),
+        };
+        Write::new(tombstone.record(), self.kept_until(tombstone.until))
+    }
+
+    /// Until when to keep a tombstone or a forward that concerns the requests which began before `until`.
+    pub(crate) fn kept_until(&self, until: Timestamp) -> Timestamp {
+        until.saturating_add(self.max_request_time)
     }
 
     /// Whether ids are rotated on a schedule.

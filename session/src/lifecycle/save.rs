@@ -7,17 +7,18 @@
 use crate::{
     clock::Timestamp,
     error::SaveError,
+    id::SessionId,
     lifecycle::{
         Covers, Intent, Lifecycle, Loaded, Phase, Reply, Resolution, Rules, Transition, WriteOp,
         op::{Draft, On, OpKind},
         origin::{Base, Origin},
     },
-    record::{self, EndReason},
+    record::{self, EndReason, Forward},
     store::{Version, Write},
 };
 
 impl Lifecycle {
-    /// Whether a save has anything to do. Builds no record.
+    /// Whether a save may have something to do. Builds no record.
     pub(crate) fn needs_save(&self, rules: &Rules, now: Timestamp) -> bool {
         if !self.changes.is_empty() || self.intent != Intent::Keep {
             return true;
@@ -61,11 +62,19 @@ impl Lifecycle {
             intent: self.intent,
             rotates: may_rotate && self.wants_rotation(rules, now),
         };
+        let conflict = |base: &Base| self.changes.conflict_with(base.record());
+        if let Some(field) = self.base().and_then(conflict) {
+            return Err(SaveError::Conflict { key: field.name() });
+        }
+        if !covers.rotates && !self.has_work() {
+            // No other request has written meanwhile, or its changes come later than these.
+            self.changes.saved(covers.latest);
+        }
         let kind = match &self.origin {
             Origin::New => self.plan_new(rules, now)?,
             Origin::Stored(base) => {
-                let (key, version) = (base.key(), base.version());
-                self.plan_stored(On { key, version }, covers, rules, now)?
+                let (id, key, version) = (base.id(), base.key(), base.version());
+                self.plan_stored(id, On { key, version }, covers, rules, now)?
             }
             Origin::Ended(reason) => {
                 let reason = *reason;
@@ -79,7 +88,6 @@ impl Lifecycle {
         if op.needs_new_id() && self.phase == Phase::Answered {
             return Err(SaveError::ResponseSent);
         }
-        self.changes.begin_save();
         Ok(Some(op))
     }
 
@@ -98,6 +106,7 @@ impl Lifecycle {
 
     fn plan_stored(
         &mut self,
+        id: SessionId,
         on: On,
         covers: Covers,
         rules: &Rules,
@@ -114,15 +123,15 @@ impl Lifecycle {
         }
         let draft = self.draft(covers.rotates, rules, now)?;
         let leave = match (self.intent, rules.rotation) {
-            (Intent::Destroy, _) => rules.tombstone(EndReason::Destroyed, now),
+            (Intent::Destroy, _) => rules.tombstone(EndReason::Destroyed, None, now),
             (Intent::Keep, Some(rotation)) => {
                 let until = now.saturating_add(rotation.grace);
-                // Requests that have loaded the session by then may still save, so the forward is kept as
-                // long as the session.
-                let expires_at = draft.expires_at.max(until);
-                Write::new(record::forward(draft.key, until), expires_at)
+                let forward = Forward::new(&id, &draft.id, draft.key, until);
+                // Requests that have loaded the session by then may still save.
+                Write::new(forward.record(), rules.kept_until(until))
             }
-            _ => rules.tombstone(EndReason::Replaced, now),
+            (Intent::Regenerate, _) => rules.tombstone(EndReason::Replaced, Some(draft.key), now),
+            _ => rules.tombstone(EndReason::Replaced, None, now),
         };
         if self.intent == Intent::Destroy && !draft.record.has_data() {
             let tombstone = leave;
@@ -153,9 +162,11 @@ impl Lifecycle {
     fn draft(&mut self, rotates: bool, rules: &Rules, now: Timestamp) -> Result<Draft, SaveError> {
         let base = self.record();
         let moment = record::number(now.as_millis());
+        let is_created = base.is_empty();
+        let gets_new_id = rotates || rules.rotates() && self.intent == Intent::Regenerate;
         let own = [
-            base.is_empty().then_some((record::CREATED, Some(&moment))),
-            rotates.then_some((record::ROTATED, Some(&moment))),
+            is_created.then_some((record::CREATED, Some(&moment))),
+            (gets_new_id && !is_created).then_some((record::ROTATED, Some(&moment))),
         ];
         let record = base.with(own.into_iter().flatten().chain(self.changes.values()));
         rules.limits.check_record(&record, base)?;
@@ -182,18 +193,17 @@ impl Lifecycle {
     /// [`SaveError::Ended`] if the session has ended and there were changes to save.
     pub(crate) fn apply(&mut self, op: WriteOp, reply: Reply) -> Result<Transition, SaveError> {
         let WriteOp { kind, covers } = op;
-        let transition = match (kind, reply) {
+        match (kind, reply) {
             (
                 OpKind::Replace { on, .. } | OpKind::Move { on, .. } | OpKind::End { on, .. },
                 Reply::Conflict(current),
             ) => {
                 let key = on.key;
-                // The save goes on until the changes are merged.
-                return Ok(Transition::Conflict {
+                Ok(Transition::Conflict {
                     key,
                     current,
                     covers,
-                });
+                })
             }
             (OpKind::Create(draft) | OpKind::Replace { draft, .. }, Reply::Written(version)) => {
                 self.now_stored(draft, version, covers);
@@ -222,9 +232,7 @@ impl Lifecycle {
                 Ok(Transition::Retry)
             }
             (OpKind::Replace { .. } | OpKind::Move { .. }, _) => self.refuse(covers),
-        };
-        self.changes.end_save();
-        transition
+        }
     }
 
     /// Takes the newer session that a write has met. The changes move onto it, and must be planned again.
@@ -236,7 +244,6 @@ impl Lifecycle {
         newer: Resolution,
         covers: Covers,
     ) -> Result<Transition, SaveError> {
-        self.changes.end_save();
         match newer {
             Resolution::Live(newer) => {
                 self.advance(newer);
@@ -255,16 +262,10 @@ impl Lifecycle {
 
     /// The call of `op` returned an error. The write may have been done all the same.
     pub(crate) fn write_failed(&mut self, op: &WriteOp) {
-        self.changes.end_save();
         if op.is_move() {
             // The new key may be in use by now, so a later attempt needs another one.
             self.next_id = None;
         }
-    }
-
-    /// The newer record that a write has met could not be loaded.
-    pub(crate) fn merge_failed(&mut self) {
-        self.changes.end_save();
     }
 
     /// The draft is stored.
@@ -274,6 +275,7 @@ impl Lifecycle {
             _ => None,
         };
         let loaded = Loaded {
+            id: Some(draft.id),
             key: draft.key,
             record: draft.record,
             version,
@@ -307,21 +309,19 @@ impl Lifecycle {
     /// Another request destroyed the session first. Its response has sent the client's update, also for
     /// whatever starts in place of the session.
     fn already_destroyed(&mut self, covers: Covers) {
-        self.origin = Origin::Ended(EndReason::Destroyed);
-        self.client.drop_update();
+        self.found_ended(EndReason::Destroyed);
         self.done(covers);
     }
 
     /// The session has ended elsewhere: refuses the changes.
     fn refuse(&mut self, covers: Covers) -> Result<Transition, SaveError> {
-        // The client may have a newer id than the one that an earlier save has left pending.
-        self.client.drop_update();
-        if covers.rotates && self.changes.is_empty() {
+        if covers.rotates && !self.has_work() {
             // The session was only read, so there is nothing to refuse.
+            self.client.drop_update();
             self.done(covers);
             return Ok(Transition::Saved { left: None });
         }
-        self.origin = Origin::Ended(EndReason::Replaced);
+        self.found_ended(EndReason::Replaced);
         Err(SaveError::Ended)
     }
 

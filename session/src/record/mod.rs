@@ -9,10 +9,11 @@
 //! |---|---|---|
 //! | `$created` | unsigned integer | when the session was created, in milliseconds since the Unix epoch |
 //! | `$idle` | unsigned integer | the session's own idle timeout, in milliseconds |
-//! | `$rotated` | unsigned integer | when the schedule last rotated the id, in milliseconds since the Unix epoch |
-//! | `$ended` | `true` or `false` | a tombstone: the session was destroyed (`true`), or continues under an id that only the client knows (`false`) |
-//! | `$moved` | 32 bytes | a forward: the session continues under this public id |
-//! | `$until` | unsigned integer | until when a new request may follow `$moved`, in milliseconds since the Unix epoch |
+//! | `$rotated` | unsigned integer | when the session last got a new id, in milliseconds since the Unix epoch |
+//! | `$ended` | `true` or `false` | a tombstone: the session was destroyed (`true`), or its client has another one now (`false`) |
+//! | `$moved` | 32 bytes | the session continues under this public id; without `$ended`, requests follow it (a forward) |
+//! | `$until` | unsigned integer | until when a new request may follow a forward, or is refused by a tombstone, in milliseconds since the Unix epoch |
+//! | `$sealed` | up to 64 bytes | the id of `$moved`, encrypted with the old id, which the store does not know |
 //!
 //! Keys that this version does not know are kept as they are, so that two versions of an application can
 //! share a store. The store keeps version and expiry of a record beside the map.
@@ -25,7 +26,11 @@ use bytes::Bytes;
 
 use self::msgpack::Input;
 pub(crate) use self::msgpack::{Entry, nests_deeper_than};
-use crate::{clock::Timestamp, field::Field, id::PublicId};
+use crate::{
+    clock::Timestamp,
+    field::Field,
+    id::{PublicId, SessionId},
+};
 
 pub(crate) const CREATED: Field = Field::new("$created");
 pub(crate) const IDLE: Field = Field::new("$idle");
@@ -33,6 +38,7 @@ pub(crate) const ROTATED: Field = Field::new("$rotated");
 const ENDED: Field = Field::new("$ended");
 const MOVED: Field = Field::new("$moved");
 const UNTIL: Field = Field::new("$until");
+const SEALED: Field = Field::new("$sealed");
 
 /// The MessagePack `true`, and `false`.
 const TRUE: u8 = 0xc3;
@@ -44,14 +50,30 @@ pub(crate) enum RecordKind {
     /// A session.
     Live(Record),
     /// A tombstone: the session under this key has ended. A request that still names the key is refused.
-    Ended(EndReason),
+    Ended(Tombstone),
     /// The id was rotated: the session continues under another key.
-    Forward {
-        /// The newer key.
-        to: PublicId,
-        /// Until when a request that arrives with the old id may follow.
-        until: Timestamp,
-    },
+    Forward(Forward),
+}
+
+/// The end of a session, as it is stored under its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    pub(crate) reason: EndReason,
+    /// The key under which the session continues if its id was regenerated.
+    pub(crate) moved_to: Option<PublicId>,
+    /// Until when a new request with the id is refused. A request that began before is refused for longer.
+    pub(crate) until: Timestamp,
+}
+
+/// The rotation of an id, as it is stored under the old key.
+#[derive(Debug, Clone)]
+pub(crate) struct Forward {
+    /// The newer key.
+    pub(crate) to: PublicId,
+    /// Until when a request that arrives with the old id may follow.
+    pub(crate) until: Timestamp,
+    /// The newer id, encrypted with the old one.
+    sealed: Bytes,
 }
 
 /// Why a session has ended.
@@ -95,6 +117,7 @@ struct Marks<'a> {
     ended: Option<&'a [u8]>,
     moved: Option<&'a [u8]>,
     until: Option<&'a [u8]>,
+    sealed: Option<&'a [u8]>,
 }
 
 /// The bytes are not a record.
@@ -118,28 +141,41 @@ impl<'a> Marks<'a> {
             b"$ended" => self.ended = Some(value),
             b"$moved" => self.moved = Some(value),
             b"$until" => self.until = Some(value),
+            b"$sealed" => self.sealed = Some(value),
             _ => {}
         }
     }
 
     /// The tombstone or the forward, if the record is one.
     fn kind(&self) -> Result<Option<RecordKind>, Malformed> {
+        let moved_to = match self.moved {
+            Some(moved) => {
+                let key = decode_bytes(moved).and_then(|key| key.try_into().ok());
+                Some(PublicId::from_bytes(key.ok_or(Malformed)?))
+            }
+            None => None,
+        };
+        let until = self.until.and_then(decode_number).unwrap_or(u64::MAX);
+        let until = Timestamp::from_millis(until);
         if let Some(ended) = self.ended {
-            return Ok(Some(RecordKind::Ended(if ended == [TRUE] {
+            let reason = if ended == [TRUE] {
                 EndReason::Destroyed
             } else {
                 EndReason::Replaced
+            };
+            return Ok(Some(RecordKind::Ended(Tombstone {
+                reason,
+                moved_to,
+                until,
             })));
         }
-        let Some(moved) = self.moved else {
-            return Ok(None);
-        };
-        let key = moved.strip_prefix(&[0xc4, 32]).ok_or(Malformed)?;
-        let key = key.try_into().map_err(|_| Malformed)?;
-        let until = self.until.and_then(decode_number).unwrap_or(u64::MAX);
-        Ok(Some(RecordKind::Forward {
-            to: PublicId::from_bytes(key),
-            until: Timestamp::from_millis(until),
+        Ok(moved_to.map(|to| {
+            let sealed = self.sealed.and_then(decode_bytes).unwrap_or_default();
+            RecordKind::Forward(Forward {
+                to,
+                until,
+                sealed: Bytes::copy_from_slice(sealed),
+            })
         }))
     }
 }
@@ -170,25 +206,48 @@ impl RecordKind {
     }
 }
 
-impl EndReason {
-    /// The tombstone of a session that ended for this reason.
-    pub(crate) fn tombstone(self) -> Bytes {
-        let value = match self {
-            Self::Destroyed => &[TRUE],
-            Self::Replaced => &[FALSE],
+impl Tombstone {
+    /// The record to leave under the key of the session.
+    pub(crate) fn record(&self) -> Bytes {
+        let ended = match self.reason {
+            EndReason::Destroyed => &[TRUE],
+            EndReason::Replaced => &[FALSE],
         };
-        let value = Bytes::from_static(value);
-        Record::empty().with([(ENDED, Some(&value))]).bytes
+        let ended = Bytes::from_static(ended);
+        let moved = self.moved_to.map(|key| encode_bytes(key.as_bytes()));
+        let until = number(self.until.as_millis());
+        let entries = [
+            (ENDED, Some(&ended)),
+            (MOVED, moved.as_ref()),
+            (UNTIL, Some(&until)),
+        ];
+        Record::empty().with(entries).bytes
     }
 }
 
-/// The record to leave under the old key of a session whose id was rotated.
-pub(crate) fn forward(to: PublicId, until: Timestamp) -> Bytes {
-    let mut key = Vec::with_capacity(34);
-    rmp::encode::write_bin(&mut key, to.as_bytes()).expect("writing to memory");
-    let (key, until) = (key.into(), number(until.as_millis()));
-    let entries = [(MOVED, Some(&key)), (UNTIL, Some(&until))];
-    Record::empty().with(entries).bytes
+impl Forward {
+    /// The forward from the id `old` to the id `new`, whose public id is `to`.
+    pub(crate) fn new(old: &SessionId, new: &SessionId, to: PublicId, until: Timestamp) -> Self {
+        let sealed = new.sealed_for(to, old).into();
+        Self { to, until, sealed }
+    }
+
+    /// The newer id, for a request that knows the old one.
+    pub(crate) fn id(&self, old: &SessionId) -> Option<SessionId> {
+        SessionId::unseal(&self.sealed, self.to, old)
+    }
+
+    /// The record to leave under the old key.
+    pub(crate) fn record(&self) -> Bytes {
+        let (to, sealed) = (encode_bytes(self.to.as_bytes()), encode_bytes(&self.sealed));
+        let until = number(self.until.as_millis());
+        let entries = [
+            (MOVED, Some(&to)),
+            (UNTIL, Some(&until)),
+            (SEALED, Some(&sealed)),
+        ];
+        Record::empty().with(entries).bytes
+    }
 }
 
 impl Record {
@@ -256,7 +315,7 @@ impl Record {
         }
     }
 
-    /// When the schedule last rotated the id; the creation if it never did.
+    /// When the session last got a new id; the creation if it never did.
     pub(crate) fn rotated_at(&self) -> Timestamp {
         let rotated = self.own.rotated.or(self.own.created);
         Timestamp::from_millis(rotated.unwrap_or(0))
@@ -315,6 +374,20 @@ pub(crate) fn number(number: u64) -> Bytes {
     let mut value = Vec::with_capacity(9);
     rmp::encode::write_uint(&mut value, number).expect("writing to memory");
     value.into()
+}
+
+fn encode_bytes(bytes: &[u8]) -> Bytes {
+    let mut value = Vec::with_capacity(bytes.len() + 2);
+    rmp::encode::write_bin(&mut value, bytes).expect("writing to memory");
+    value.into()
+}
+
+/// Decodes up to 255 bytes that [`encode_bytes`] has encoded.
+fn decode_bytes(encoded: &[u8]) -> Option<&[u8]> {
+    match encoded {
+        [0xc4, len, bytes @ ..] if bytes.len() == usize::from(*len) => Some(bytes),
+        _ => None,
+    }
 }
 
 fn decode_number(encoded: &[u8]) -> Option<u64> {

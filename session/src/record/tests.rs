@@ -150,12 +150,24 @@ fn hostile_bytes_are_malformed() {
 #[test]
 fn tombstones_and_forwards_are_told_from_sessions() {
     for reason in [EndReason::Destroyed, EndReason::Replaced] {
-        let parsed = RecordKind::parse(reason.tombstone()).unwrap();
-        assert!(matches!(parsed, RecordKind::Ended(why) if why == reason));
+        for moved_to in [None, Some(PublicId::from_bytes([9; 32]))] {
+            let tombstone = Tombstone {
+                reason,
+                moved_to,
+                until: Timestamp::from_millis(9),
+            };
+            let parsed = RecordKind::parse(tombstone.record()).unwrap();
+            assert!(matches!(parsed, RecordKind::Ended(parsed) if parsed == tombstone));
+        }
     }
-    let (key, moment) = (PublicId::from_bytes([7; 32]), Timestamp::from_millis(9));
-    match RecordKind::parse(forward(key, moment)) {
-        Ok(RecordKind::Forward { to, until }) => assert_eq!((to, until), (key, moment)),
+    let (old, new) = (SessionId::random(), SessionId::random());
+    let (key, moment) = (new.public(), Timestamp::from_millis(9));
+    match RecordKind::parse(Forward::new(&old, &new, key, moment).record()) {
+        Ok(RecordKind::Forward(forward)) => {
+            assert_eq!((forward.to, forward.until), (key, moment));
+            assert_eq!(forward.id(&old), Some(new));
+            assert_eq!(forward.id(&new), None);
+        }
         other => panic!("not a forward: {other:?}"),
     }
 }

@@ -18,6 +18,8 @@ pub struct Edit<S> {
     handle: Handle<S>,
     value: S,
     before: Vec<EncodedField>,
+    /// The stored values, without the changes that the request had made before. They are those of `S::FIELDS`.
+    stored: Vec<Option<Bytes>>,
 }
 
 /// A field and its encoded value.
@@ -26,6 +28,11 @@ type EncodedField = (Field, Option<Bytes>);
 #[doc(hidden)]
 impl<S: SessionData> Edit<S> {
     pub(crate) fn begin(active: Arc<ActiveSession>) -> Result<Self, UpdateError> {
+        let stored = {
+            let lifecycle = active.lifecycle();
+            let fields = S::FIELDS.iter();
+            fields.map(|field| lifecycle.stored_value(*field)).collect()
+        };
         let handle = Handle::new(active);
         let value = S::read(&handle)?;
         let before = encoded(&value)?;
@@ -33,14 +40,18 @@ impl<S: SessionData> Edit<S> {
             handle,
             value,
             before,
+            stored,
         })
     }
 
     /// Sets the fields whose values have changed.
     pub(crate) fn write_back(self) -> Result<(), SetError> {
-        for (before, (field, after)) in self.before.into_iter().zip(encoded(&self.value)?) {
-            if before.1 != after {
-                self.handle.active().put(field, after)?;
+        let after = encoded(&self.value)?;
+        for (((field, before), (_, after)), stored) in
+            self.before.into_iter().zip(after).zip(self.stored)
+        {
+            if before != after {
+                self.handle.active().edit(field, after, stored)?;
             }
         }
         Ok(())

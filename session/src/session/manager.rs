@@ -6,10 +6,10 @@ use tokio::task::JoinHandle;
 
 use crate::{
     claims::Claims,
-    clock::Clock,
+    clock::{Clock, LONGEST_WAIT},
     config::SessionConfig,
     engine::{ActiveSession, Engine, Via, resolve},
-    error::{BuildError, Chain, KeyClashError, LoadError, OpenError, SaveError},
+    error::{Chain, KeyClashError, LoadError, OpenError, SaveError},
     id::{PublicId, SessionId},
     lifecycle::{Presented, Resolution},
     record::EndReason,
@@ -34,20 +34,16 @@ impl Manager {
     }
 
     /// The sessions in a store, for a layer of another framework. `writable` says of each id source whether a
-    /// response can set the id there.
-    ///
-    /// # Errors
-    /// [`BuildError`] if the settings are wrong.
-    pub fn build(
+    /// response can set the id there. The settings are not checked.
+    pub fn unchecked(
         store: Arc<dyn SessionStore>,
         clock: Arc<dyn Clock>,
         config: &SessionConfig,
         writable: impl IntoIterator<Item = bool>,
-    ) -> Result<Arc<Self>, BuildError> {
-        config.check()?;
+    ) -> Arc<Self> {
         let engine = Engine::new(store, clock, config, Arc::new(SessionId::random));
         let carriers = Carriers::new(writable);
-        Ok(Arc::new(Self::new(engine, carriers, Claims::default())))
+        Arc::new(Self::new(engine, carriers, Claims::default()))
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -74,7 +70,7 @@ impl Manager {
         self.claim::<S>()?;
         let active = Arc::new(ActiveSession::new(Arc::clone(&self.engine)));
         // No client can be sent another id.
-        let presented = Presented::new(*id, false);
+        let presented = Presented::new(*id, false, self.engine.now());
         active.load(|| Some(presented)).await?;
         if active.lifecycle().is_new() {
             return Err(OpenError::NotFound);
@@ -100,7 +96,7 @@ impl Manager {
             return Ok(false);
         };
         for _ in 0..engine.max_save_attempts() {
-            match resolve(engine, key, current.clone(), Via::EarlierLoad).await {
+            match resolve(engine, key, current.clone(), Via::Revocation).await {
                 Ok(Resolution::Live(live)) => (key, current.version) = (live.key(), live.version()),
                 Ok(Resolution::Ended(_) | Resolution::Missing) => return Ok(false),
                 Err(LoadError::Store(error)) => return Err(error.into()),
@@ -108,7 +104,7 @@ impl Manager {
                 Err(LoadError::Corrupt { .. }) => {}
             }
             let now = engine.now();
-            let tombstone = engine.rules().tombstone(EndReason::Destroyed, now);
+            let tombstone = engine.rules().tombstone(EndReason::Destroyed, None, now);
             let end = engine.store().replace(key, current.version, tombstone, now);
             match engine.limited("revoking a session", end).await? {
                 Replaced::Replaced(_) => {
@@ -126,7 +122,9 @@ impl Manager {
 
     pub(crate) async fn clear(&self) -> Result<(), StoreError> {
         // Without a time limit: it may take long, and no request waits for it.
-        self.engine.store().clear().await
+        let cleared = self.engine.store().clear().await;
+        self.engine.announce_ends();
+        cleared
     }
 
     pub(crate) async fn delete_expired(&self, limit: usize) -> Result<usize, StoreError> {
@@ -137,7 +135,8 @@ impl Manager {
     pub(crate) fn sweep_every(self: &Arc<Self>, interval: Duration) -> Sweeper {
         let manager = Arc::clone(self);
         Sweeper(tokio::spawn(async move {
-            let mut timer = tokio::time::interval(interval.max(Duration::from_millis(1)));
+            let interval = interval.clamp(Duration::from_millis(1), LONGEST_WAIT);
+            let mut timer = tokio::time::interval(interval);
             timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 timer.tick().await;

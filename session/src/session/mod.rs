@@ -25,7 +25,7 @@ pub use self::{
 };
 use crate::{
     engine::{self, ActiveSession, SessionLock},
-    error::{GetError, LoadError, LockError, SaveError, SetError, UpdateError},
+    error::{GetError, LockError, ReloadError, SaveError, SetError, UpdateError},
     field::Field,
     id::{PublicId, SessionId},
     key::{Absence, Key},
@@ -87,7 +87,8 @@ impl<S: SessionData> Session<S> {
         self.fields.handle().get(key)
     }
 
-    /// Sets a key. Setting the stored value changes nothing.
+    /// Sets a key. Setting the stored value writes nothing by itself. If another request has changed the key
+    /// meanwhile and this one writes, the value set here replaces the newer one.
     ///
     /// # Errors
     /// [`SetError`] if the value does not serialize or the session would become too large. The session is then
@@ -139,8 +140,6 @@ impl<S: SessionData> Session<S> {
     }
 
     /// Returns the id that the client will hold once the session is saved. It is a secret.
-    ///
-    /// If the request presented an id that was rotated a moment ago, this is the older id.
     pub fn id(&self) -> SessionId {
         self.active().id()
     }
@@ -212,8 +211,8 @@ impl<S: SessionData> Session<S> {
     /// Requests that do not lock it do not wait, and their changes are merged as usual. To lock a whole handler,
     /// write `#[session(exclusive)]`.
     ///
-    /// The lock is a lease in the store, which is renewed until the returned guard is dropped. Save before you
-    /// drop it. After a crash of the holder, the lease expires
+    /// The lock is a lease in the store, which is renewed until the returned guard is dropped. If there are unsaved
+    /// changes then, the lock lasts until they are saved, at the latest until the end of the request. After a crash of the holder, the lease expires
     /// ([`SessionConfig::lock_lease`](crate::SessionConfig::lock_lease)).
     ///
     /// # Errors
@@ -237,10 +236,18 @@ impl<S: SessionData> Session<S> {
     /// A WebSocket or another long-lived user of a session should do this from time to time if ids are rotated:
     /// the forward from an old id to the newest one is stored for a limited time.
     ///
+    /// This is not a use of the session, so it moves no timeout: a page that is only open does not keep its user
+    /// signed in. [`save`](Self::save) is a use, also without changes. Call it when the user does something.
+    ///
     /// # Errors
-    /// [`LoadError`] if the store returns an error. The session is then unchanged.
-    pub async fn reload(&self) -> Result<(), LoadError> {
-        self.active().reload().await
+    /// [`ReloadError::Ended`] if the session has ended, [`ReloadError::Load`] if the store returns an error. The
+    /// session is then unchanged.
+    pub async fn reload(&self) -> Result<(), ReloadError> {
+        self.active().reload().await?;
+        if self.active().lifecycle().has_ended() {
+            return Err(ReloadError::Ended);
+        }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use crate::{
+    clock::Timestamp,
     engine::{self, ActiveSession},
     error::{KeyClashError, LoadError, LockError, SaveError},
     id::SessionId,
@@ -25,6 +26,7 @@ pub struct RequestSession(Arc<Shared>);
 
 struct Shared {
     manager: Arc<Manager>,
+    began_at: Timestamp,
     /// `None` until the session is first asked for, so that a request without one costs little.
     active: OnceLock<Arc<ActiveSession>>,
     /// The index of the id source that the request has used.
@@ -84,6 +86,7 @@ pub struct AfterHandler {
 impl RequestSession {
     pub(super) fn begin(manager: Arc<Manager>) -> (Self, RequestGuard) {
         let session = Self(Arc::new(Shared {
+            began_at: manager.engine().now(),
             manager,
             active: OnceLock::new(),
             source: OnceLock::new(),
@@ -122,14 +125,17 @@ impl RequestSession {
     /// [`LoadError`] if the session cannot be loaded.
     pub async fn load(&self, find: impl FnOnce() -> Option<Found>) -> Result<(), LoadError> {
         let Shared {
-            manager, source, ..
+            manager,
+            began_at,
+            source,
+            ..
         } = &*self.0;
         let find = || {
             let found = find()?;
             // Runs once, unless an earlier load has failed: then the source is the same.
             source.get_or_init(|| found.source);
             let replaceable = manager.carriers().is_writable(found.source);
-            Some(Presented::new(found.id, replaceable))
+            Some(Presented::new(found.id, replaceable, *began_at))
         };
         self.active().load(find).await
     }
@@ -234,6 +240,8 @@ impl Drop for RequestGuard {
     fn drop(&mut self) {
         if let Some(active) = self.session.loaded().filter(|_| !self.saved) {
             active.discard();
+            // A save that is in progress keeps its lease.
+            engine::unlock_request(active);
         }
     }
 }

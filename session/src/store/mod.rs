@@ -24,12 +24,14 @@
 //! | a lost node loses | all sessions | all sessions | nothing with a synchronous standby; otherwise the writes not yet replicated | nothing with Galera, or with semi-synchronous replication that never falls back; otherwise the writes not yet replicated | the writes not yet replicated: replication is asynchronous |
 //! | after a failover | – | – | new connections reach the new primary if the address resolves to it | as PostgreSQL | the store follows Sentinel and the Cluster |
 //! | two concurrent writes of one record | one succeeds, the other gets a conflict | the same | the same | the same | the same |
-//! | clock that decides expiry | the application's | the application's | the application's | the application's | the application's; the server's clock only removes records |
+//! | a write of a reader whose record a failover or a restored backup has undone | – | conflict | conflict | conflict | conflict |
+//! | clock that decides expiry | the application's | the application's | the application's | the application's | the application's |
+//! | clock that removes expired records | the application's | the slower of the application's and the machine's | the slower of the application's and the server's | the slower of the application's and the server's | the server's |
 //! | expired records are removed | by later writes | by sweeps | by sweeps | by sweeps | by the server |
 //! | processes that can share the store | one | those of one machine | any number | any number | any number |
 //!
 //! The clocks of application servers should agree to well below the idle timeout: a server whose clock is
-//! ahead expires sessions early. A write that returned an error may still have been executed, if the
+//! ahead expires sessions early, for its own requests. It does not remove them for the other servers. A write that returned an error may still have been executed, if the
 //! connection broke before the response arrived. It was then executed completely.
 //!
 //! # Store calls per request
@@ -83,7 +85,8 @@
 //! # Rules for every store
 //! - **The caller passes the time.** A record is live while `now < expires_at`. A record that is not live is
 //!   never returned and never prevents a write, whether it has been swept or not.
-//! - **A write is applied completely or not at all**, and increases the version.
+//! - **A write is applied completely or not at all**, and increases the version. No two writes of a key have the
+//!   same version, also if one of them is lost: see [`Version`].
 //! - **A key never returns the record of another namespace.** A table, a key prefix or an instance is one
 //!   namespace, and [`clear`](SessionStore::clear) removes the records of that namespace only.
 //! - **A failure is an error.** A store that cannot execute a call returns a [`StoreError`]. It never reports
@@ -110,6 +113,7 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod version;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -131,8 +135,9 @@ pub use self::{
     connect::connect,
     error::{StoreError, StoreErrorKind},
     memory::{MemoryStore, MemoryStoreBuilder, OnFull},
+    version::Version,
 };
-use crate::{clock::Timestamp, id::PublicId};
+use crate::{clock::Timestamp, id::PublicId, random};
 
 /// The largest record in bytes that a store returns: 8 MiB. The setting for the largest session cannot
 /// exceed it.
@@ -144,37 +149,6 @@ pub const MAX_RECORD: usize = 8 * 1024 * 1024;
 /// The boxed future that a store's methods return, so that the store can be chosen at run time.
 /// Create it with `Box::pin(async move { … })`.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
-
-/// The version of a record. The store chooses the first one, and every write increases it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version(u64);
-
-impl Version {
-    /// The version that [`create`](SessionStore::create) should assign: 1.
-    pub const FIRST: Self = Self(1);
-
-    /// Creates a version from its number.
-    pub const fn new(number: u64) -> Self {
-        Self(number)
-    }
-
-    /// Returns the version's number.
-    pub const fn get(self) -> u64 {
-        self.0
-    }
-
-    /// Returns the version after this one.
-    #[must_use]
-    pub const fn next(self) -> Self {
-        Self(self.0.wrapping_add(1))
-    }
-}
-
-impl fmt::Debug for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "v{}", self.0)
-    }
-}
 
 /// A live record, as a store returns it.
 #[derive(Clone, PartialEq, Eq)]
@@ -301,7 +275,7 @@ pub struct LockOwner(u128);
 impl LockOwner {
     /// Creates a random owner.
     pub fn random() -> Self {
-        Self(rand::random())
+        Self(u128::from_ne_bytes(random::bytes()))
     }
 
     /// Creates an owner from its number.
@@ -373,6 +347,10 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// A number below `limit` means that no expired record is left. A backend that removes expired records
     /// by itself returns 0.
+    ///
+    /// A backend that has a clock of its own, such as a database, removes only records that have expired by that
+    /// clock as well as by `now`. Otherwise one machine whose clock is ahead would remove the live sessions of
+    /// all. A record that has expired by `now` alone stays until a later sweep, and is not returned meanwhile.
     fn delete_expired(&self, limit: usize, now: Timestamp) -> StoreFuture<'_, usize>;
 
     /// Removes every record of this store's namespace, and no other record.

@@ -75,7 +75,7 @@ impl SqlDatabase for MySql {
     fn statements(new: &dyn Fn(&str) -> Statement) -> MySqlStatements {
         MySqlStatements {
             insert: new(
-                "INSERT INTO {table} (id, data, version, expires_at) VALUES ($1, $3, 1, $4)",
+                "INSERT INTO {table} (id, data, version, expires_at) VALUES ($1, $3, $5, $4)",
             ),
             // The other columns are not null if the record has expired.
             version: new(
@@ -83,25 +83,22 @@ impl SqlDatabase for MySql {
                  FROM {table} WHERE id = $1",
             ),
             overwrite_expired: new(
-                "UPDATE {table} SET data = $3, version = version + 1, expires_at = $4, \
-                 lock_owner = NULL, lock_until = NULL WHERE id = $1 AND version = $5",
+                "UPDATE {table} SET data = $3, version = version + $5, expires_at = $4, \
+                 lock_owner = NULL, lock_until = NULL WHERE id = $1 AND version = $6",
             ),
-            put: new(
-                "INSERT INTO {table} (id, data, version, expires_at) VALUES ($6, $4, $3 + 1, $5)",
-            ),
+            put: new("INSERT INTO {table} (id, data, version, expires_at) VALUES ($6, $4, $9, $5)"),
             leave: new(
-                "UPDATE {table} SET data = $7, version = version + 1, expires_at = $8, \
+                "UPDATE {table} SET data = $7, version = $9, expires_at = $8, \
                  lock_owner = NULL, lock_until = NULL \
                  WHERE id = $1 AND version = $3 AND expires_at > $2",
             ),
             remove: new("DELETE FROM {table} WHERE id = $6"),
             // The rows are selected first and then found by their keys one by one. With a condition on a list
             // of keys, MySQL may scan a small table and wait for rows that others have locked.
-            sweep: new(
-                "DELETE {table} FROM (SELECT id FROM {table} WHERE expires_at <= $1 \
+            sweep: new("DELETE {table} FROM (SELECT id FROM {table} \
+                 WHERE expires_at <= LEAST($1, UNIX_TIMESTAMP() * 1000) \
                  ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) AS expired \
-                 STRAIGHT_JOIN {table} ON {table}.id = expired.id",
-            ),
+                 STRAIGHT_JOIN {table} ON {table}.id = expired.id"),
         }
     }
 
@@ -170,9 +167,12 @@ CREATE TABLE IF NOT EXISTS {table} (
 
     async fn upsert(store: &MySqlStore, values: &[Value<'_>]) -> sqlx::Result<Option<i64>> {
         let statements = &store.own;
+        let [.., Value::Integer(first)] = *values else {
+            unreachable!("the last value is a version");
+        };
         loop {
             match store.execute(&statements.insert, values).await {
-                Ok(_) => return Ok(Some(1)),
+                Ok(_) => return Ok(Some(first)),
                 Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {}
                 Err(error) => return Err(error),
             }
@@ -189,7 +189,7 @@ CREATE TABLE IF NOT EXISTS {table} (
                 .await?
                 == 1
             {
-                return Ok(Some(expired + 1));
+                return Ok(Some(expired + first));
             }
         }
     }

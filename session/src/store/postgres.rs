@@ -62,7 +62,7 @@ impl SqlDatabase for Postgres {
         PostgresStatements {
             upsert: new(UPSERT),
             rename: new(&or_current_of(
-                "remaining AS (UPDATE {table} SET data = $7, version = version + 1, expires_at = $8, \
+                "remaining AS (UPDATE {table} SET data = $7, version = $9, expires_at = $8, \
                  lock_owner = NULL, lock_until = NULL \
                  WHERE id = $1 AND version = $3 AND expires_at > $2 RETURNING version), \
                  written AS (INSERT INTO {table} (id, data, version, expires_at) \
@@ -70,8 +70,9 @@ impl SqlDatabase for Postgres {
             )),
             // The array makes PostgreSQL select the rows once, whatever plan it uses for the deletion.
             sweep: new("DELETE FROM {table} WHERE id = ANY (ARRAY(\
-                 SELECT id FROM {table} WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2 \
-                 FOR UPDATE SKIP LOCKED))"),
+                 SELECT id FROM {table} \
+                 WHERE expires_at <= LEAST($1, (extract(epoch FROM now()) * 1000)::bigint) \
+                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))"),
         }
     }
 
@@ -114,7 +115,8 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
             let ddl = sqlx::AssertSqlSafe(Self::ddl(&store.table));
             sqlx::raw_sql(ddl).execute(&mut *transaction).await?;
         }
-        Self::execute(&mut transaction, &store.shared.columns, &[]).await?;
+        let columns = Self::bind(&store.shared.columns, &[]);
+        Self::execute(&mut transaction, columns).await?;
         transaction.commit().await
     }
 

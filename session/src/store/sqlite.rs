@@ -62,15 +62,13 @@ impl SqlDatabase for Sqlite {
         SqliteStatements {
             upsert: new(UPSERT),
             leave: new(
-                "UPDATE {table} SET data = $7, version = version + 1, expires_at = $8, \
+                "UPDATE {table} SET data = $7, version = $9, expires_at = $8, \
                  lock_owner = NULL, lock_until = NULL \
                  WHERE id = $1 AND version = $3 AND expires_at > $2",
             ),
-            put: new(
-                "INSERT INTO {table} (id, data, version, expires_at) VALUES ($6, $4, $3 + 1, $5)",
-            ),
-            sweep: new("DELETE FROM {table} WHERE id IN \
-                 (SELECT id FROM {table} WHERE expires_at <= $1 LIMIT $2)"),
+            put: new("INSERT INTO {table} (id, data, version, expires_at) VALUES ($6, $4, $9, $5)"),
+            sweep: new("DELETE FROM {table} WHERE id IN (SELECT id FROM {table} \
+                 WHERE expires_at <= min($1, CAST(strftime('%s', 'now') AS INTEGER) * 1000) LIMIT $2)"),
         }
     }
 
@@ -176,9 +174,9 @@ async fn run(
     statement: &Statement,
     values: &[Value<'_>],
 ) -> sqlx::Result<u64> {
-    use super::sql::Driver;
+    use super::sql::Driver as _;
 
-    let done = <Sqlite as Driver>::execute(connection, statement, values).await?;
+    let done = Sqlite::execute(connection, Sqlite::bind(statement, values)).await?;
     Ok(done.rows_affected())
 }
 

@@ -73,6 +73,13 @@ impl SessionsBuilder {
         self
     }
 
+    /// Lets sessions live for as long as they are used: turns the
+    /// [absolute timeout](SessionConfig::absolute_timeout) off.
+    pub fn no_absolute_timeout(mut self) -> Self {
+        self.config.absolute_timeout = None;
+        self
+    }
+
     /// Sets [how often use is written to the store](SessionConfig::touch).
     pub fn touch(mut self, touch: TouchPolicy) -> Self {
         self.config.touch = touch;
@@ -135,9 +142,15 @@ impl SessionsBuilder {
         self
     }
 
-    /// Sets [how long the id of an ended session is remembered](SessionConfig::retired_for).
+    /// Sets [how long new requests with the id of an ended session are refused](SessionConfig::retired_for).
     pub fn retired_for(mut self, time: Duration) -> Self {
         self.config.retired_for = time;
+        self
+    }
+
+    /// Sets [the longest time that a request takes](SessionConfig::max_request_time).
+    pub fn max_request_time(mut self, time: Duration) -> Self {
+        self.config.max_request_time = time;
         self
     }
 

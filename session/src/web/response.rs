@@ -8,8 +8,8 @@ use poem::{
 
 use crate::{
     error::{
-        ExtractError, GetError, KeyClashError, LoadError, LockError, OpenError, RequestError,
-        SaveError, SetError, UpdateError,
+        ExtractError, GetError, KeyClashError, LoadError, LockError, OpenError, ReloadError,
+        RequestError, SaveError, SetError, UpdateError,
     },
     store::{StoreError, StoreErrorKind},
 };
@@ -87,9 +87,13 @@ respond! {
         OpenError::Load(error) => error.status(),
         OpenError::KeyClash(error) => error.status(),
     };
+    ReloadError, |this| match this {
+        ReloadError::Ended => StatusCode::CONFLICT,
+        ReloadError::Load(error) => error.status(),
+    };
     SaveError, |this| match this {
         SaveError::Store(error) => error.status(),
-        SaveError::Ended | SaveError::LeaseLost => StatusCode::CONFLICT,
+        SaveError::Ended | SaveError::Conflict { .. } | SaveError::LeaseLost => StatusCode::CONFLICT,
         SaveError::Contended { .. } => StatusCode::SERVICE_UNAVAILABLE,
         SaveError::Update(error) => error.status(),
         SaveError::TooLarge { .. } | SaveError::TooManyKeys { .. } => {

@@ -109,6 +109,10 @@ impl Sessions {
     /// Removes up to `limit` expired records from the store and returns how many. No request can load an
     /// expired session; this frees its space.
     ///
+    /// A database removes only what has expired by its own clock as well, so that one machine whose clock is ahead
+    /// does not end the sessions of all. So a [`ManualClock`](crate::clock::ManualClock) makes sessions expire, and
+    /// a database keeps their records.
+    ///
     /// # Errors
     /// [`StoreError`] if the store returns an error.
     pub async fn delete_expired(&self, limit: usize) -> Result<usize, StoreError> {

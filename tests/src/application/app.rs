@@ -99,7 +99,8 @@ impl App {
     /// An application on this store, with this time limit for its calls.
     pub fn in_store(store: Arc<dyn SessionStore>, limit: Duration) -> Self {
         Self::on(store, Scripted, |builder| {
-            builder.store_timeout(limit).lock_timeout(PATIENCE)
+            let builder = builder.store_timeout(limit).lock_lease(limit * 2);
+            builder.lock_timeout(PATIENCE)
         })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poem_session::{Session, TouchPolicy};
 
-use crate::support::{App, Op, count, stores};
+use crate::support::{App, Op, PATIENCE, count, stores};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -118,7 +118,11 @@ async fn a_session_keeps_its_own_idle_timeout_over_saves_reads_and_new_ids() {
 #[tokio::test]
 async fn an_unlimited_idle_timeout_is_limited_by_cookie_and_store() {
     for backend in stores().await {
-        let app = App::in_backend(backend);
+        let in_backend = App::in_backend(backend);
+        let app = in_backend.redeployed(|builder| {
+            let builder = builder.store_timeout(PATIENCE).lock_lease(PATIENCE * 2);
+            builder.no_absolute_timeout()
+        });
         let alice = app.sign_in().await;
         let reply = alice.does(|s| s.set_idle_timeout(Duration::MAX)).await;
         assert_eq!(reply.max_age(), Some(minutes(400 * 24 * 60)));

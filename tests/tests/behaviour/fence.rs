@@ -101,7 +101,8 @@ async fn a_write_in_doubt_is_fenced_off_before_the_next_holder_loads() {
             "{error}"
         );
         app.store.heal();
-        drop(lock);
+        // The lock would last until the changes are saved.
+        drop((lock, session));
         let began = tokio::time::Instant::now();
         let (_next, _lock) = hold(&other, &alice).await;
         assert!(began.elapsed() < Duration::from_secs(1));

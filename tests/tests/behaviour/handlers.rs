@@ -297,6 +297,34 @@ async fn an_edited_struct_changes_only_the_edited_fields() {
     assert_eq!(found, (Some(9), vec!["tea".into()]));
 }
 
+/// Conformance 2.10
+#[tokio::test]
+async fn edits_of_one_field_by_parallel_requests_are_refused_and_not_lost() {
+    let app = app();
+    let alice = sign_in(&app).await;
+    let mut requests = Vec::new();
+    for _ in 0..10 {
+        let mut save = app.store.pause(Op::Replace);
+        let tab = alice.clone();
+        let adding = tokio::spawn(async move { tab.post("/add", "item=tea").await });
+        save.arrived().await;
+        requests.push((save, adding));
+    }
+    let mut statuses = Vec::new();
+    for (save, adding) in requests {
+        save.release();
+        statuses.push(adding.await.expect("no panic").status);
+    }
+    let conflicts = statuses
+        .iter()
+        .filter(|s| **s == StatusCode::CONFLICT)
+        .count();
+    assert_eq!((statuses[0], conflicts), (StatusCode::OK, 9));
+    assert_eq!(alice.cart().await, ["tea"]);
+    assert_eq!(alice.post("/add", "item=milk").await.status, 200);
+    assert_eq!(alice.cart().await, ["tea", "milk"]);
+}
+
 /// Conformance 1.24
 #[tokio::test]
 async fn an_edit_over_the_size_limit_is_an_error() {

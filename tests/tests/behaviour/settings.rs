@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use poem_session::{
-    BuildError, CookieConfig, IdSource, SameSite, SessionConfig, Sessions, SessionsBuilder,
-    TouchPolicy, store::MemoryStore,
+    BuildError, CookieConfig, IdSource, SameSite, Session, SessionConfig, Sessions,
+    SessionsBuilder, TouchPolicy, store::MemoryStore,
 };
 
 use crate::support::{App, Op};
@@ -23,7 +23,10 @@ fn refused(configure: impl FnOnce(SessionsBuilder) -> SessionsBuilder) -> String
 /// Conformance 1.17, 5.3
 #[test]
 fn the_error_of_a_contradiction_names_both_settings() {
-    let cases: [(&str, &str, Configure); 4] = [
+    let cases: [(&str, &str, Configure); 5] = [
+        ("lock_lease", "store_timeout", |builder| {
+            builder.lock_lease(SECOND * 10).store_timeout(SECOND * 7)
+        }),
         ("idle_timeout", "absolute_timeout", |builder| {
             builder.idle_timeout(SECOND * 10).absolute_timeout(SECOND)
         }),
@@ -69,6 +72,56 @@ fn the_error_of_an_invalid_setting_names_the_setting() {
     for (name, configure) in cases {
         let error = refused(configure);
         assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
+/// Conformance 5.11
+#[tokio::test]
+async fn the_longest_duration_works_in_every_setting() {
+    const MAX: Duration = Duration::MAX;
+    let cases: [Configure; 11] = [
+        |b| b.idle_timeout(MAX),
+        |b| b.absolute_timeout(MAX),
+        |b| b.idle_timeout(MAX).touch(TouchPolicy::AtMostEvery(MAX / 2)),
+        |b| b.store_timeout(MAX),
+        |b| b.retired_for(MAX),
+        |b| b.rotate_every(MAX),
+        |b| b.rotation_grace(MAX),
+        |b| b.rotate_every(MAX).rotation_grace(MAX / 2),
+        |b| b.lock_timeout(MAX),
+        |b| b.lock_lease(MAX),
+        |b| b.end_poll_interval(MAX),
+    ];
+    for configure in cases {
+        let app = App::with(configure);
+        let sweeper = app.sessions.sweep_every(MAX);
+        let alice = app.sign_in().await;
+        // A call that is not ready at once starts the timers.
+        let mut load = app.store.pause(Op::Load);
+        let (user, ()) = tokio::join!(alice.user(), async {
+            load.arrived().await;
+            load.release();
+        });
+        assert_eq!(user, Some(7));
+        let session = app.open(&alice).await;
+        let mut lock = app.store.pause(Op::Lock);
+        let (locked, ()) = tokio::join!(session.lock(), async {
+            lock.arrived().await;
+            lock.release();
+        });
+        session.set_idle_timeout(MAX);
+        session.set_user(8).expect("it fits");
+        session.save().await.expect("the store works");
+        drop(locked.expect("nobody holds it"));
+        let watch = app.open(&alice).await;
+        let ended = tokio::spawn(async move { watch.ended().await });
+        app.pass(Duration::from_secs(1));
+        assert_eq!(alice.user().await, Some(8));
+        alice.does(Session::regenerate).await;
+        alice.does(Session::destroy).await;
+        ended.await.expect("no panic");
+        assert_eq!(alice.user().await, None);
+        drop(sweeper);
     }
 }
 

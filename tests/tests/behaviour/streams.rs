@@ -61,7 +61,9 @@ async fn talk(shop: Session<Shop>, socket: WebSocket) -> impl IntoResponse {
 /// An application with these routes, and a client with a session.
 async fn begun(routes: impl IntoEndpoint<Endpoint: Endpoint + 'static>) -> (App, Served, Client) {
     // A busy machine may hold a save up.
-    let app = App::serving(routes, |builder| builder.store_timeout(PATIENCE));
+    let app = App::serving(routes, |builder| {
+        builder.store_timeout(PATIENCE).lock_lease(PATIENCE * 2)
+    });
     let server = Served::start(app.endpoint()).await;
     let alice = server.client();
     alice.get("/begin").send().await;

@@ -18,7 +18,7 @@ use serde::Deserialize;
 pub(crate) const IDLE: Duration = Duration::from_mins(30);
 pub(crate) const ABSOLUTE: Duration = Duration::from_hours(2);
 /// Longer than the time until the next process asks for the lock of a killed one.
-pub(crate) const LEASE: Duration = Duration::from_mins(5);
+pub(crate) const LEASE: Duration = Duration::from_mins(8);
 
 /// The time from the creation of the session to the request, at which a touch and a rotation are due.
 pub(crate) const LATER: Duration = Duration::from_mins(20);
@@ -108,6 +108,7 @@ impl Application {
                 .absolute_timeout(ABSOLUTE)
                 // Longer than a busy machine takes to read the file.
                 .retired_for(Duration::from_mins(15))
+                .max_request_time(Duration::from_mins(15))
                 .rotation_grace(Duration::from_mins(14))
                 .lock_lease(LEASE)
                 .lock_timeout(PATIENCE)

@@ -117,6 +117,7 @@ impl Process {
         config.idle_timeout = minutes(rules::IDLE);
         config.absolute_timeout = Some(minutes(rules::ABSOLUTE));
         config.retired_for = minutes(rules::RETIRED);
+        config.max_request_time = minutes(rules::MAX_REQUEST);
         config.rotate_every = Some(minutes(rules::ROTATE_EVERY));
         config.rotation_grace = minutes(rules::GRACE);
         config.lock_lease = minutes(rules::LEASE);

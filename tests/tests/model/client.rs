@@ -9,6 +9,8 @@ pub(crate) struct Client {
     /// The key of the id that the client knows.
     knows: Option<PublicId>,
     owed: Update,
+    /// Whether another response has sent the owed id before.
+    is_reminder: bool,
     /// The update that is owed once the reply of the current call arrives.
     on_reply: Option<Update>,
     /// Whether the request has asked the store, after its changes were saved, if the client has a newer id by
@@ -55,9 +57,24 @@ impl Client {
         }
     }
 
+    /// The request has found the session under a newer key than the one of its id: the response that sent the newer
+    /// id may be lost.
+    pub(crate) fn is_reminded_of(&mut self, key: PublicId) {
+        if self.knows != Some(key) {
+            self.knows = Some(key);
+            self.is_reminder = true;
+            self.owed = Update::SetId {
+                key,
+                first: true,
+                confirmed: false,
+            };
+        }
+    }
+
     /// The session has a new key.
     pub(crate) fn must_learn(&mut self, key: PublicId) {
         self.knows = Some(key);
+        self.is_reminder = false;
         self.on_reply = Some(Update::SetId {
             key,
             first: true,
@@ -112,7 +129,7 @@ impl Client {
         match (update, self.owed) {
             (None, Update::Nothing) | (Some(ClientUpdate::ClearId), Update::ClearId) => Ok(()),
             (None, Update::SetId { key, first, .. }) => {
-                if first && ledger.is_live(key, now) {
+                if first && !self.is_reminder && ledger.is_live(key, now) {
                     return Err("the client does not learn its new id".to_owned());
                 }
                 Ok(())

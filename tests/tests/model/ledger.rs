@@ -28,8 +28,17 @@ pub(crate) struct Stored {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Record {
     Live(Live),
-    Tombstone { destroyed: bool },
+    Tombstone(Tombstone),
     Forward { to: PublicId, until: u64 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    pub(crate) destroyed: bool,
+    /// The key of the session if its id was regenerated.
+    pub(crate) moved_to: Option<PublicId>,
+    /// Until when new requests with the id are refused.
+    pub(crate) until: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,14 +193,21 @@ impl Ledger {
     }
 
     fn record(&self, raw: &Raw<'_>) -> Record {
+        let moved_to = raw
+            .moved
+            .map(|to| PublicId::from_bytes(to.try_into().expect("32 bytes")));
+        let until = || self.minute(raw.until.expect("a tombstone or a forward has an end"));
         if let Some(destroyed) = raw.ended {
-            return Record::Tombstone { destroyed };
+            let until = until();
+            return Record::Tombstone(Tombstone {
+                destroyed,
+                moved_to,
+                until,
+            });
         }
-        if let Some(to) = raw.moved {
-            return Record::Forward {
-                to: PublicId::from_bytes(to.try_into().expect("32 bytes")),
-                until: self.minute(raw.until.expect("a forward has an end")),
-            };
+        if let Some(to) = moved_to {
+            let until = until();
+            return Record::Forward { to, until };
         }
         let created = raw.created.expect("a session has a creation");
         let data = [

@@ -45,6 +45,11 @@ impl Pending {
         self.intent == Intent::Keep && self.edits.is_empty()
     }
 
+    /// Whether there is something to write to a session with this data.
+    pub(crate) fn changes(&self, data: &Data) -> bool {
+        self.intent != Intent::Keep || self.onto(data) != *data
+    }
+
     /// Carries out an operation of the handler, which has seen `base`. Returns the value that it reads.
     pub(crate) fn act(&mut self, op: Op, base: &Data) -> Option<u64> {
         let stored = |pending: &Self, field: &Field| match pending.intent {
@@ -80,10 +85,6 @@ impl Pending {
             Op::Save => unreachable!("a part contains none"),
         };
         self.edits.entry(field).or_default().push(edit);
-        if value(self, field) == stored(self, &field) {
-            // Nothing has changed.
-            self.edits.remove(&field);
-        }
         match edit {
             Edit::Take(seen) => Some(seen),
             Edit::Set(_) | Edit::Add(_) => None,
@@ -105,18 +106,6 @@ impl Pending {
     /// The data of a session that begins with these edits.
     pub(crate) fn alone(&self) -> Data {
         self.onto(&Data::new())
-    }
-
-    /// The request has seen newer data. An edit that only updates a value, and does not change the newer one,
-    /// is no longer due.
-    pub(crate) fn merge(&mut self, newer: &Data) {
-        if matches!(self.intent, Intent::Keep | Intent::Regenerate) {
-            self.edits.retain(|field, edits| {
-                let value = newer.get(field).copied();
-                let sets = edits.iter().any(|edit| matches!(edit, Edit::Set(_)));
-                sets || apply(edits, value) != value
-            });
-        }
     }
 
     /// The edits are done.

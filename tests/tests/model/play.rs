@@ -187,7 +187,7 @@ impl Play {
             role: Role::Visit {
                 of_browser: matches!(visit.cookie, Cookie::Current),
             },
-            request: Request::new(id, visit),
+            request: Request::new(id, visit, self.minute),
         };
         self.actors.insert(actor, known);
         let number = id.and_then(|id| self.sent.iter().position(|sent| *sent == id));
@@ -208,7 +208,7 @@ impl Play {
             process,
             task,
             role: Role::Revoke,
-            request: Request::revoke(id),
+            request: Request::revoke(id, self.minute),
         };
         self.actors.insert(actor, known);
         self.note(format_args!("{actor} revokes id {number}"));

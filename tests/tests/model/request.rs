@@ -10,7 +10,7 @@ use crate::{
     board::Seen,
     client::Client,
     history::{Field, Op, Visit},
-    ledger::{Data, Effect, Ledger, Live, Record, Stored, key},
+    ledger::{Data, Effect, Ledger, Live, Record, Stored, Tombstone, key},
     pending::{Intent, Pending},
     rules,
 };
@@ -22,6 +22,8 @@ use crate::{
 )]
 pub(crate) struct Request {
     stage: Stage,
+    /// The minute at which the request began.
+    began: u64,
     parts: Vec<Vec<Op>>,
     next_part: usize,
     /// The status that the handler returns.
@@ -62,13 +64,27 @@ pub(crate) enum View {
         version: Version,
         live: Live,
     },
-    Ended {
-        destroyed: bool,
-    },
+    Ended(Tombstone),
     Forward {
         to: PublicId,
         until: u64,
     },
+}
+
+/// A session that ended without a trace.
+const GONE: View = View::Ended(Tombstone {
+    destroyed: true,
+    moved_to: None,
+    until: u64::MAX,
+});
+
+impl View {
+    fn data(&self) -> Data {
+        match self {
+            Self::Live { live, .. } => live.data.clone(),
+            _ => Data::new(),
+        }
+    }
 }
 
 /// The lock of an exclusive request.
@@ -76,6 +92,8 @@ pub(crate) enum View {
 pub(crate) struct Lock {
     pub(crate) key: PublicId,
     pub(crate) until: u64,
+    /// Until when it is held if the store was asked for more of it before a merge.
+    pub(crate) extended_until: u64,
     /// Whether the handler has begun to run with the lock.
     is_used: bool,
     /// Whether another handler has begun to run with the lock since.
@@ -83,9 +101,10 @@ pub(crate) struct Lock {
 }
 
 impl Request {
-    pub(crate) fn new(id: Option<SessionId>, visit: &Visit) -> Self {
+    pub(crate) fn new(id: Option<SessionId>, visit: &Visit, began: u64) -> Self {
         Self {
             stage: Stage::Loading,
+            began,
             parts: visit.parts(),
             next_part: 0,
             status: visit.status,
@@ -103,8 +122,8 @@ impl Request {
         }
     }
 
-    pub(crate) fn revoke(id: SessionId) -> Self {
-        let mut job = Self::new(Some(id), &Visit::default());
+    pub(crate) fn revoke(id: SessionId, began: u64) -> Self {
+        let mut job = Self::new(Some(id), &Visit::default(), began);
         job.pending.intent = Intent::Destroy;
         job.revokes = true;
         job
@@ -125,6 +144,11 @@ impl Request {
         self.revokes || self.stage == Stage::Saving && !discards
     }
 
+    /// Whether there is something to write to the session that the request has seen.
+    pub(crate) fn has_work(&self) -> bool {
+        self.pending.changes(&self.view.data())
+    }
+
     /// Whether the client knows the session by an older id than the current one.
     pub(crate) fn is_forwarded(&self) -> bool {
         matches!(&self.view, View::Live { key, .. } if self.client.knows() != Some(*key))
@@ -143,7 +167,7 @@ impl Request {
         let lock = self.lock.as_ref();
         let held = lock.is_some_and(|lock| lock.is_used && lock.key == locked && now < lock.until);
         // When all is saved, another request cannot disturb this one.
-        held && !(self.is_at_end() && self.stage == Stage::Saving && self.pending.is_empty())
+        held && !(self.is_at_end() && self.stage == Stage::Saving && !self.has_work())
     }
 
     /// Another handler begins to run with the lock of this session.
@@ -172,7 +196,7 @@ impl Request {
         };
         match (call, effect) {
             (Call::Load(_), _) if self.is_confirming(key) => self.client.confirms(key, is_current),
-            (Call::Load(_), _) => self.reads(key, seen, then)?,
+            (Call::Load(_), _) => self.reads(key, seen)?,
             (Call::Lock(_), _) => self.locks(key, seen, then)?,
             (Call::Touch(_), Effect::Nothing) if is_current => self.has_used(key),
             (Call::Touch(_), Effect::Nothing) => {}
@@ -211,12 +235,15 @@ impl Request {
         self.stage == Stage::Saving && self.client.is_owed(key)
     }
 
-    fn reads(&mut self, key: PublicId, seen: Option<&Stored>, then: u64) -> Result<(), String> {
+    fn reads(&mut self, key: PublicId, seen: Option<&Stored>) -> Result<(), String> {
         let has_locked = self.lock.is_some();
         let expected = match self.view {
             _ if self.stage == Stage::Saving => self.forward.take(),
             View::Unasked => self.client.knows(),
-            View::Forward { to, until } if self.revokes || has_locked || then < until => Some(to),
+            View::Forward { to, until } if self.revokes || has_locked || self.began < until => {
+                Some(to)
+            }
+            View::Ended(tombstone) if self.revokes => tombstone.moved_to,
             View::Live { key, .. } if has_locked => Some(key),
             _ => None,
         };
@@ -230,8 +257,8 @@ impl Request {
     fn sees(&mut self, key: PublicId, seen: Option<&Stored>) {
         let view = match seen.map(|stored| (&stored.record, stored.version)) {
             None if self.view == View::Unasked => View::Nothing,
-            None => View::Ended { destroyed: true },
-            Some((&Record::Tombstone { destroyed }, _)) => View::Ended { destroyed },
+            None => GONE,
+            Some((&Record::Tombstone(tombstone), _)) => View::Ended(tombstone),
             Some((&Record::Forward { to, until }, _)) => View::Forward { to, until },
             Some((Record::Live(live), version)) => View::Live {
                 key,
@@ -239,10 +266,12 @@ impl Request {
                 live: live.clone(),
             },
         };
+        if self.stage == Stage::Loading && matches!(view, View::Live { .. }) && !self.revokes {
+            self.client.is_reminded_of(key);
+        }
         if self.stage == Stage::Saving {
             match &view {
-                View::Live { live, .. } => {
-                    self.pending.merge(&live.data);
+                View::Live { .. } => {
                     if self.client.is_owed(key) {
                         self.has_used(key);
                     }
@@ -253,7 +282,7 @@ impl Request {
                 }
                 _ => {
                     self.client.may_know_better();
-                    if self.pending.is_empty() {
+                    if !self.has_work() {
                         // A request that only read was to rotate the id. It goes on with what it has read.
                         return;
                     }
@@ -264,6 +293,12 @@ impl Request {
     }
 
     fn locks(&mut self, key: PublicId, seen: Option<&Stored>, then: u64) -> Result<(), String> {
+        let held = self.lock.as_mut().filter(|lock| lock.key == key);
+        if let (Stage::Saving, Some(lock)) = (self.stage, held) {
+            // Another request wrote first.
+            lock.extended_until = then + rules::LEASE;
+            return Ok(());
+        }
         if !matches!(self.view, View::Live { key: current, .. } if current == key) {
             return Err(format!("locks another session than {:?}", self.view));
         }
@@ -271,11 +306,12 @@ impl Request {
             self.lock = Some(Lock {
                 key,
                 until: then + rules::LEASE,
+                extended_until: 0,
                 is_used: false,
                 is_taken_over: false,
             });
             if seen.is_none() {
-                self.view = View::Ended { destroyed: true };
+                self.view = GONE;
             }
         }
         Ok(())
@@ -323,16 +359,12 @@ impl Request {
             Stage::Handling => return Err("a handler runs without saving".to_owned()),
         }
         self.stage = Stage::Handling;
-        let nothing = Data::new();
-        let base = match &self.view {
-            View::Live { live, .. } => &live.data,
-            _ => &nothing,
-        };
+        let base = self.view.data();
         let is_new = self.is_new;
         let mut read = Vec::new();
         for op in std::mem::take(&mut self.parts[self.next_part]) {
             self.is_new |= matches!(op, Op::Reset | Op::Destroy);
-            read.push(self.pending.act(op, base));
+            read.push(self.pending.act(op, &base));
         }
         self.next_part += 1;
         let expected = Seen { is_new, read };
@@ -354,11 +386,13 @@ impl Request {
                     None => {}
                 }
             }
-            View::Forward { until, .. } if now >= *until && self.lock.is_none() => {
+            View::Forward { until, .. } | View::Ended(Tombstone { until, .. })
+                if self.began >= *until && self.lock.is_none() =>
+            {
                 self.view = View::Nothing;
             }
             View::Nothing => {}
-            View::Ended { .. } if !self.exclusive => {}
+            View::Ended(_) if !self.exclusive => {}
             view => return Err(format!("a handler runs with {view:?}")),
         }
         Ok(())
@@ -373,7 +407,7 @@ impl Request {
     fn is_acknowledged(&mut self) -> Result<(), String> {
         let data = self.pending.alone();
         match (&self.view, self.pending.intent) {
-            _ if self.pending.is_empty() => {}
+            _ if !self.has_work() => {}
             (View::Nothing, Intent::Keep | Intent::Regenerate) if data.is_empty() => {}
             (View::Nothing, Intent::Destroy) if data.is_empty() => {
                 if self.client.knows().is_some() {
@@ -382,9 +416,12 @@ impl Request {
                 }
             }
             // Another request has destroyed the session first.
-            (View::Ended { destroyed: true }, Intent::Destroy)
-                if data.keys().all(|field| *field == Field::Flash) =>
-            {
+            (
+                View::Ended(Tombstone {
+                    destroyed: true, ..
+                }),
+                Intent::Destroy,
+            ) if data.keys().all(|field| *field == Field::Flash) => {
                 self.client.may_know_better();
                 self.client.replied();
                 self.pending = Pending::default();
@@ -423,7 +460,7 @@ impl Request {
 
     /// Changes are refused if the session has ended, or if the lock is lost. A request without changes is not.
     fn is_refused(&self, now: u64) -> Result<(), String> {
-        let has_ended = matches!(self.view, View::Ended { .. });
+        let has_ended = matches!(self.view, View::Ended(_));
         let locks_nothing = self.stage == Stage::Loading && self.exclusive && has_ended;
         let has_changes = self.stage == Stage::Saving && !self.pending.is_empty();
         let lock = self.lock.as_ref().filter(|lock| now >= lock.until);

@@ -4,8 +4,10 @@
 pub(crate) const IDLE: u64 = 30;
 /// The absolute timeout.
 pub(crate) const ABSOLUTE: u64 = 45;
-/// How long a tombstone is kept.
+/// How long new requests with the id of an ended session are refused.
 pub(crate) const RETIRED: u64 = 3;
+/// The longest time that a request takes: a tombstone or a forward is kept for so long.
+pub(crate) const MAX_REQUEST: u64 = 10;
 /// The age at which an id is rotated.
 pub(crate) const ROTATE_EVERY: u64 = 4;
 /// How long a new request may follow a forward.

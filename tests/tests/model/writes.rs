@@ -12,7 +12,7 @@ use poem_session::PublicId;
 use poem_session_tests::watched::Call;
 
 use crate::{
-    ledger::{Effect, Live, Record, Stored, key},
+    ledger::{Effect, Live, Record, Stored, Tombstone, key},
     pending::Intent,
     request::{Request, View},
     rules,
@@ -40,7 +40,8 @@ impl Request {
         if let Some(lock) = &self.lock
             && !self.has_moved_from(lock.key)
         {
-            let holds = then < lock.until && !lock.is_taken_over;
+            let until = lock.until.max(lock.extended_until);
+            let holds = then < until && !lock.is_taken_over;
             check(holds, "writes without its lock")?;
         }
         let key = key(call);
@@ -73,7 +74,7 @@ impl Request {
                 Ok(())
             }
             Effect::Touched { before, after } => {
-                check(self.pending.is_empty(), "touches in place of a write")?;
+                check(!self.has_work(), "touches in place of a write")?;
                 let expires = rules::expiry(live(&before)?.created, then);
                 check(after.expires == expires, "touches until another time")?;
                 self.has_used(key);
@@ -90,13 +91,12 @@ impl Request {
                 };
                 match self.pending.intent {
                     Intent::Keep => self.rotates(to, &before, &left, then)?,
-                    intent => is_tombstone(&left, intent == Intent::Destroy, then)?,
+                    Intent::Regenerate => is_tombstone(&left, false, Some(to), then)?,
+                    intent => is_tombstone(&left, intent == Intent::Destroy, None, then)?,
                 }
                 match self.pending.intent {
-                    Intent::Keep => self.continues(&before, &after, then, then)?,
-                    Intent::Regenerate => {
-                        let rotated = live(&before)?.rotated;
-                        self.continues(&before, &after, rotated, then)?;
+                    Intent::Keep | Intent::Regenerate => {
+                        self.continues(&before, &after, then, then)?;
                     }
                     Intent::Reset | Intent::Destroy => self.begins_session(&after, then)?,
                 }
@@ -115,13 +115,13 @@ impl Request {
         after: &Stored,
         then: u64,
     ) -> Result<(), String> {
-        if let Record::Tombstone { .. } = after.record {
+        if let Record::Tombstone(_) = after.record {
             check(self.is_signing_out(), "ends a session for no reason")?;
-            is_tombstone(after, true, then)?;
+            is_tombstone(after, true, None, then)?;
             self.has_ended();
             return Ok(());
         }
-        let keeps = self.pending.intent == Intent::Keep && !self.pending.is_empty();
+        let keeps = self.pending.intent == Intent::Keep && self.has_work();
         check(keeps, "writes a session that it did not change")?;
         let rotated = live(before)?.rotated;
         self.continues(before, after, rotated, then)?;
@@ -173,7 +173,11 @@ impl Request {
         check(can_tell, "rotates an id that the client does not hold")?;
         let until = then + rules::GRACE;
         let forward = Record::Forward { to, until };
-        check(left.record == forward, "rotates without a forward")
+        let is_kept = left.expires == until + rules::MAX_REQUEST;
+        check(
+            left.record == forward && is_kept,
+            "rotates without a forward",
+        )
     }
 }
 
@@ -187,8 +191,19 @@ fn is_stored(after: &Stored, expected: &Live, then: u64) -> Result<(), String> {
     ))
 }
 
-fn is_tombstone(left: &Stored, destroyed: bool, then: u64) -> Result<(), String> {
-    let is_right =
-        left.record == Record::Tombstone { destroyed } && left.expires == then + rules::RETIRED;
+fn is_tombstone(
+    left: &Stored,
+    destroyed: bool,
+    moved_to: Option<PublicId>,
+    then: u64,
+) -> Result<(), String> {
+    let until = then + rules::RETIRED;
+    let tombstone = Tombstone {
+        destroyed,
+        moved_to,
+        until,
+    };
+    let is_kept = left.expires == until + rules::MAX_REQUEST;
+    let is_right = left.record == Record::Tombstone(tombstone) && is_kept;
     check(is_right, "leaves no tombstone of a session that ends")
 }

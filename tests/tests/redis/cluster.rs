@@ -2,15 +2,18 @@
 
 use poem_session::{
     PublicId,
-    store::{LockOwner, Locked, SessionStore, StoreErrorKind},
+    store::{LockOwner, Locked, RedisSource, SessionStore, StoreErrorKind},
 };
 use poem_session_tests::{
+    eventually,
     records::{data, key, now, replaced, write},
     servers::{Options, Server, redis_cluster, redis_cluster::Cluster},
 };
-use redis::cluster_routing::Slot;
+use redis::{
+    cluster::ClusterClient, cluster_read_routing::RandomReplicaStrategy, cluster_routing::Slot,
+};
 
-use crate::{builder, name, open};
+use crate::{builder, name, open, use_all};
 
 /// A slot and the two masters between which it moves.
 struct Move {
@@ -99,6 +102,54 @@ async fn a_slot_moves_while_it_is_used() {
     }
     store.clear().await.expect("clear");
     assert_eq!(data(&store, not_moved).await, None);
+}
+
+/// A replica that lags behind would return a session that has ended.
+///
+/// Conformance 2.3, 5.4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_from_replicas_loads_sessions_from_primaries() {
+    let Some(cluster) = redis_cluster::private(Options::new().fast()).await else {
+        return;
+    };
+    // A client asks any node for the replicas. A node lists a replica when it has heard of data on it.
+    let store = open(&cluster.url()).await;
+    for node in cluster.nodes() {
+        eventually("the node lists all replicas", async || {
+            use_all(&store).await;
+            let slots = node.run("CLUSTER SLOTS").await;
+            (slots.matches("127.0.0.1").count() == 6).then_some(())
+        })
+        .await;
+    }
+    let client = ClusterClient::builder(cluster.nodes().iter().map(Server::url))
+        .retries(0)
+        .read_routing_strategy(RandomReplicaStrategy)
+        .build()
+        .expect("valid addresses");
+    let mut connection = client.get_async_connection().await.expect("a cluster");
+    // What the application itself reads from replicas.
+    for _ in 0..20 {
+        let read = redis::cmd("STRLEN").arg("some key").to_owned();
+        let read: u64 = read.query_async(&mut connection).await.expect("a reply");
+        assert_eq!(read, 0);
+    }
+    for source in [RedisSource::from(client), RedisSource::from(connection)] {
+        let store = builder(source).connect().await.expect("a cluster");
+        for _ in 0..20 {
+            use_all(&store).await;
+        }
+    }
+    let mut reads = [0; 2];
+    for node in cluster.nodes() {
+        let is_replica = node.run("ROLE").await.starts_with("slave");
+        let commands = node.run("INFO commandstats").await;
+        if is_replica {
+            reads[0] += usize::from(commands.contains("cmdstat_strlen:"));
+            reads[1] += usize::from(commands.contains("cmdstat_getrange:"));
+        }
+    }
+    assert_eq!(reads, [1, 0], "the replicas that were read from");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod credentials;
 mod failover;
 mod faults;
 mod lost;
+mod settings;
 mod sizing;
 
 use std::time::Duration;

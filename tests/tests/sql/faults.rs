@@ -128,7 +128,7 @@ async fn a_lost_network_is_an_error_until_it_is_back(home: Home) {
     proxy.stall().await;
     let call = timeout(Duration::from_millis(500), store.load(known, now())).await;
     assert!(call.is_err(), "a load through a stalled proxy ends");
-    // A dropped call closes its connection.
+    // A dropped call goes on until it has its reply, and returns its connection.
     proxy.pass().await;
     recovery(&store).await;
     assert_eq!(load(&store, known).await.as_deref(), Some("kept"));

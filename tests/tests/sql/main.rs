@@ -5,6 +5,8 @@ mod access;
 mod client;
 mod conformance;
 mod contention;
+mod dropped;
+mod failover;
 mod faults;
 mod foreign_tables;
 mod full_disk;

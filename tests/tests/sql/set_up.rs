@@ -3,13 +3,13 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use poem_session::store::{
-    MySqlStore, PostgresStore, SessionStore, StoreError,
+    MySqlStore, PostgresStore, SessionStore, SqliteStore, StoreError,
     StoreErrorKind::{Misconfigured, TimedOut, Unavailable},
     connect,
 };
 use poem_session_tests::{
     PATIENCE, eventually,
-    records::{create, key, now},
+    records::{call_all, create, key, now},
 };
 use tokio::{task::JoinSet, time::timeout};
 
@@ -24,6 +24,7 @@ crate::on_private_servers!(
     Options::new().fast();
     concurrent_processes_create_the_table,
 );
+crate::on_databases!(the_longest_timeouts_work);
 crate::on_servers!(
     a_url_is_enough,
     another_tool_can_create_the_table,
@@ -32,6 +33,28 @@ crate::on_servers!(
     a_wrong_password_and_a_missing_database_are_misconfigured,
     a_server_that_does_not_listen_is_an_error_in_time,
 );
+
+/// Conformance 5.11
+async fn the_longest_timeouts_work(home: Home) {
+    let store = match home.database {
+        Database::Sqlite => {
+            let builder = SqliteStore::builder(home.file());
+            let builder = builder.busy_timeout(Duration::MAX);
+            Arc::new(
+                builder
+                    .acquire_timeout(Duration::MAX)
+                    .open()
+                    .await
+                    .expect("a file"),
+            )
+        }
+        _ => home.open_at(&home.url, Duration::MAX).await,
+    };
+    let (id, version) = create(&store, "data").await;
+    for result in call_all(&store, id, version, "more").await {
+        result.expect("a call that works");
+    }
+}
 
 async fn concurrent_processes_create_the_table(home: Home) {
     let home = Arc::new(home);

@@ -7,9 +7,10 @@ mod races;
 mod rename;
 mod time;
 mod values;
+mod versions;
 mod write;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, time::Duration};
 
 use super::suite::Bench;
 use crate::{
@@ -56,6 +57,7 @@ pub(super) const CASES: &[Case] = cases![
     "6.3" write::stale_replace_returns_current,
     "6.3" write::replace_of_missing_creates_nothing,
     "6.3" write::replace_of_expired_is_gone,
+    "6.3" versions::are_never_used_again,
     "6.3" races::parallel_replaces_of_one_version,
     "6.3" races::wins_are_as_many_as_versions,
     "6.3" races::parallel_creates,
@@ -81,6 +83,7 @@ pub(super) const CASES: &[Case] = cases![
     "6.6" time::boundary_to_the_millisecond,
     "6.6" time::delete_expired_respects_its_limit,
     "6.6" time::delete_expired_keeps_live_records,
+    "6.6" time::delete_expired_checks_its_own_clock,
     "6.6" races::parallel_sweeps,
     "6.7" values::sizes_up_to_a_mebibyte,
     "6.7" values::arbitrary_bytes,
@@ -104,8 +107,10 @@ fn key() -> PublicId {
     SessionId::random().public()
 }
 
-fn millis(count: u64) -> std::time::Duration {
-    std::time::Duration::from_millis(count)
+const HOUR: Duration = Duration::from_hours(1);
+
+fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
 }
 
 fn stored(write: &Write, version: Version) -> Stored {
@@ -132,16 +137,33 @@ impl Bench {
     }
 
     async fn create_with(&self, write: Write) -> (PublicId, Stored) {
+        self.create_at(self.now, write).await
+    }
+
+    /// Creates a record as if it were an earlier time. It may have expired by now, by the backend's clock too.
+    async fn create_at(&self, now: Timestamp, write: Write) -> (PublicId, Stored) {
         let key = key();
         let created = self
             .store
-            .create(key, write.clone(), self.now)
+            .create(key, write.clone(), now)
             .await
             .expect("create");
         let Created::Created(version) = created else {
             panic!("create under an unused key returned {created:?}");
         };
         (key, stored(&write, version))
+    }
+
+    /// Returns a time at which no record of the case has expired. A backend that sweeps at its writes removes
+    /// nothing then.
+    fn earlier(&self) -> Timestamp {
+        self.now.saturating_sub(2 * HOUR)
+    }
+
+    /// Creates a record that has expired by now.
+    async fn create_expired(&self) {
+        let write = Write::new(&b"expired"[..], self.now.saturating_sub(HOUR));
+        self.create_at(self.earlier(), write).await;
     }
 }
 

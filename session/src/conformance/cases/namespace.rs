@@ -1,7 +1,7 @@
 //! 6.7: two namespaces of one backend.
 
-use super::{Bench, key, millis};
-use crate::store::{Created, LockOwner, Locked, Rename, Replaced};
+use super::{Bench, HOUR, key};
+use crate::store::{Created, LockOwner, Locked, Rename, Replaced, Write};
 
 pub(super) async fn keys_are_separate(bench: Bench) {
     let other = bench.open_another().await;
@@ -70,6 +70,9 @@ pub(super) async fn clear_is_limited_to_it(bench: Bench) {
             .expect("create");
         written.push((key, stored));
     }
+    let write = Write::new(&b"expired"[..], bench.now.saturating_sub(HOUR));
+    let created = other.create(key(), write, bench.earlier()).await;
+    created.expect("create");
     other.clear().await.expect("clear");
     for (key, stored) in &written {
         assert_eq!(
@@ -83,9 +86,7 @@ pub(super) async fn clear_is_limited_to_it(bench: Bench) {
             "a record of the other namespace"
         );
     }
-    let swept = other
-        .delete_expired(1000, bench.end().saturating_add(millis(1)))
-        .await;
+    let swept = other.delete_expired(1000, bench.now).await;
     assert_eq!(
         swept.expect("delete_expired"),
         0,

@@ -1,6 +1,6 @@
 //! 6.7: records of all sizes and contents, and large numbers of records.
 
-use super::{Bench, key, millis};
+use super::{Bench, HOUR, key};
 use crate::{
     id::PublicId,
     store::{Rename, Replaced, Write},
@@ -123,28 +123,30 @@ pub(super) async fn keys_that_differ_in_one_bit(bench: Bench) {
 }
 
 pub(super) async fn large_batch(bench: Bench) {
-    let sooner = bench.end().saturating_sub(millis(60_000));
-    let expires_sooner = |place: u64| place.is_multiple_of(3);
+    let earlier = bench.earlier();
+    let has_expired = |place: u64| place.is_multiple_of(3);
     let mut written = Vec::new();
     for place in 0..1000 {
         let len = usize::try_from(place * 7 % 2000).expect("the length is below 2000");
-        let end = if expires_sooner(place) {
-            sooner
+        let end = if has_expired(place) {
+            bench.now.saturating_sub(HOUR)
         } else {
             bench.end()
         };
-        let record = bench.create_with(Write::new(noise(place, len), end)).await;
+        let write = Write::new(noise(place, len), end);
+        let record = bench.create_at(earlier, write).await;
         written.push((place, record));
     }
     for (_, (key, stored)) in &written {
-        assert_eq!(bench.load(*key).await.as_ref(), Some(stored), "a record");
+        let loaded = bench.load_at(*key, earlier).await;
+        assert_eq!(loaded.as_ref(), Some(stored), "a record");
     }
-    let swept = bench.store.delete_expired(10_000, sooner).await;
+    let swept = bench.store.delete_expired(10_000, bench.now).await;
     let expired = if bench.expires_by_itself { 0 } else { 334 };
     assert_eq!(swept.expect("delete_expired"), expired, "the records swept");
     for (place, (key, stored)) in written {
-        let expected = (!expires_sooner(place)).then_some(stored);
-        let loaded = bench.load_at(key, sooner).await;
+        let expected = (!has_expired(place)).then_some(stored);
+        let loaded = bench.load(key).await;
         assert_eq!(loaded, expected, "a record after the sweep");
     }
 }

@@ -29,6 +29,32 @@ fn updates_run_again_on_the_newer_value() {
     assert_eq!(replaced(&op), [pair(COUNT, 13)]);
 }
 
+#[test]
+fn a_set_to_the_loaded_value_replaces_the_change_of_another_request() {
+    let (mut session, rules) = (loaded(&[(A, 7)]), rules());
+    set(&mut session, A, 7);
+    set(&mut session, B, 1);
+    let merged = save_after(&mut session, &rules, live(&[(A, 8)], 2));
+    assert!(matches!(merged, Ok(Transition::Retry)));
+    let op = plan(&mut session, &rules, NOW).unwrap();
+    let mut merged = replaced(&op);
+    merged.sort();
+    assert_eq!(merged, [pair(A, 7), pair(B, 1)]);
+}
+
+#[test]
+fn an_edit_of_a_field_that_another_request_has_changed_is_refused() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    let seen = session.stored_value(A);
+    session.edit(A, Some(bytes(2)), seen, &rules).unwrap();
+    let other_field = save_after(&mut session, &rules, live(&[(A, 1), (B, 7)], 2));
+    assert!(matches!(other_field, Ok(Transition::Retry)));
+    let same_field = save_after(&mut session, &rules, live(&[(A, 3)], 3));
+    assert!(matches!(same_field, Ok(Transition::Retry)));
+    let refused = session.plan(&rules, NOW, false).unwrap_err();
+    assert!(matches!(refused, SaveError::Conflict { key: "ns.a" }));
+}
+
 /// A change of one request.
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -80,12 +106,13 @@ proptest! {
 
         let mut session = load(resolution(&start, 1));
         perform(&mut session, &second);
+        let op = session.plan(&rules, NOW, false).unwrap();
         let own: Vec<(Field, Option<Bytes>)> = session
             .changes
             .values()
             .map(|(field, value)| (field, value.cloned()))
             .collect();
-        if let Some(op) = session.plan(&rules, NOW, false).unwrap() {
+        if let Some(op) = op {
             let applied = session.apply(op, conflict()).unwrap();
             let Transition::Conflict { covers, .. } = applied else {
                 panic!("not a conflict");

@@ -57,6 +57,7 @@ fn record(values: &[(Field, u8)]) -> Record {
 
 fn stored(record: &Record, version: u64) -> Loaded {
     Loaded {
+        id: Some(known_id()),
         key: known_key(),
         record: record.clone(),
         version: Version::new(version),
@@ -77,8 +78,21 @@ fn known_key() -> PublicId {
     known_id().public()
 }
 
+/// The session after another request has rotated its id. `id` is the new one if the request can read it.
+fn rotated(values: &[(Field, u8)], id: Option<SessionId>) -> Resolution {
+    Resolution::Live(Loaded {
+        id,
+        key: rotated_id().public(),
+        ..stored(&record(values), 5)
+    })
+}
+
+fn rotated_id() -> SessionId {
+    id(200)
+}
+
 fn cookie() -> Presented {
-    Presented::new(known_id(), true)
+    Presented::new(known_id(), true, NOW)
 }
 
 fn load(resolution: Resolution) -> Lifecycle {
@@ -155,7 +169,7 @@ fn replaced(op: &WriteOp) -> Vec<(String, u8)> {
 
 fn is_tombstone(write: &crate::store::Write, reason: EndReason) -> bool {
     let parsed = RecordKind::parse(write.data.clone()).unwrap();
-    matches!(parsed, RecordKind::Ended(found) if found == reason)
+    matches!(parsed, RecordKind::Ended(found) if found.reason == reason)
 }
 
 fn pair(field: Field, n: u8) -> (String, u8) {

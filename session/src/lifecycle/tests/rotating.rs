@@ -15,17 +15,14 @@ fn an_old_id_is_rotated_and_leaves_a_forward() {
         panic!("{op:?}");
     };
     assert_eq!(values(&write), [pair(A, 1)]);
-    let forward = RecordKind::parse(leave.data.clone()).unwrap();
-    let grace = rules.rotation.unwrap().grace;
-    let expected = later(10).saturating_add(grace);
-    assert!(
-        matches!(forward, RecordKind::Forward { to: key, until } if key == to && until == expected)
-    );
-    assert_eq!(
-        leave.expires_at, write.expires_at,
-        "kept as long as the session"
-    );
+    let RecordKind::Forward(forward) = RecordKind::parse(leave.data.clone()).unwrap() else {
+        panic!("{leave:?}");
+    };
+    let until = later(10).saturating_add(rules.rotation.unwrap().grace);
+    assert_eq!((forward.to, forward.until), (to, until));
+    assert_eq!(leave.expires_at, rules.kept_until(until));
     session.apply(op, written(1)).unwrap();
+    assert_eq!(forward.id(&known_id()), Some(session.id(&rules)));
     assert!(!session.wants_rotation(&rules, later(19)));
     assert!(session.wants_rotation(&rules, later(20)));
 }
@@ -42,37 +39,71 @@ fn an_id_is_rotated_only_with_a_permit_and_a_client_that_can_be_sent_it() {
     assert!(!session.wants_rotation(&rules, later(10)));
 
     let mut session = Lifecycle::default();
-    let bearer = Presented::new(known_id(), false);
+    let bearer = Presented::new(known_id(), false, NOW);
     session.loaded(bearer, known_key(), live(&[], 1));
     assert!(!session.wants_rotation(&rules, later(10)));
 }
 
 #[test]
-fn a_request_that_arrives_by_a_forward_does_not_send_its_old_id() {
+fn a_request_that_arrives_by_a_forward_is_sent_the_newest_id() {
     let rules = rules();
-    let mut session = Lifecycle::default();
-    session.loaded(cookie(), known_key(), {
-        let mut newer = stored(&record(&[(A, 1)]), 1);
-        newer.key = id(200).public();
-        Resolution::Live(newer)
-    });
+    let repeated = |expires_at| ClientUpdate::SetId {
+        id: rotated_id(),
+        expires_at,
+        refresh: false,
+    };
+    let mut session = load(rotated(&[(A, 1)], Some(rotated_id())));
+    assert_eq!(session.id(&rules), rotated_id());
+    let unconfirmed = session.unconfirmed().expect("it may be outdated");
+    session.confirm(unconfirmed, Some(Version::new(5)));
+    assert_eq!(session.take_update(), Some(repeated(later(30))));
+
+    let mut session = load(rotated(&[(A, 1)], Some(rotated_id())));
+    session.confirm(unconfirmed, Some(Version::new(6)));
+    assert_eq!(
+        session.take_update(),
+        None,
+        "the session has changed meanwhile"
+    );
+
+    let mut session = load(rotated(&[(A, 1)], Some(rotated_id())));
+    set(&mut session, A, 2);
+    let op = plan(&mut session, &rules, later(1)).unwrap();
+    assert_eq!(op.key(), Some(rotated_id().public()));
+    session.apply(op, written(6)).unwrap();
+    assert!(session.unconfirmed().is_some());
+    assert_eq!(session.take_update(), Some(repeated(later(31))));
+}
+
+#[test]
+fn a_request_that_cannot_read_the_newest_id_does_not_send_its_old_one() {
+    let rules = rules();
+    let mut session = load(rotated(&[(A, 1)], None));
     assert!(!session.wants_rotation(&rules, later(10)));
     set(&mut session, A, 2);
     let op = plan(&mut session, &rules, later(10)).unwrap();
-    assert_eq!(op.key(), Some(id(200).public()));
+    assert_eq!(op.key(), Some(rotated_id().public()));
     session.apply(op, written(2)).unwrap();
     assert_eq!(session.take_update(), None);
+}
+
+#[test]
+fn a_regenerated_id_counts_as_rotated() {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    session.regenerate();
+    let op = plan(&mut session, &rules, later(9)).unwrap();
+    session.apply(op, written(1)).unwrap();
+    assert!(!session.wants_rotation(&rules, later(18)));
+    assert!(session.wants_rotation(&rules, later(19)));
 }
 
 #[test]
 fn a_merge_with_a_rotated_session_does_not_send_the_old_id() {
     let (mut session, rules) = (loaded(&[(A, 1)]), rules());
     set(&mut session, A, 2);
-    let mut newer = stored(&record(&[(A, 1)]), 5);
-    newer.key = id(200).public();
-    save_after(&mut session, &rules, Resolution::Live(newer)).unwrap();
+    save_after(&mut session, &rules, rotated(&[(A, 1)], None)).unwrap();
     let op = plan(&mut session, &rules, NOW).unwrap();
-    assert_eq!(op.key(), Some(id(200).public()));
+    assert_eq!(op.key(), Some(rotated_id().public()));
     session.apply(op, written(6)).unwrap();
     assert_eq!(session.take_update(), None);
 }
@@ -100,7 +131,7 @@ fn a_refresh_of_an_id_that_is_due_for_rotation_is_dropped() {
     set(&mut session, A, 2);
     let op = plan(&mut session, &rules, later(9)).unwrap();
     session.apply(op, written(2)).unwrap();
-    session.drop_refresh_of_due_id(&rules, later(10));
+    session.drop_update_of_due_id(&rules, later(10));
     assert_eq!(session.take_update(), None);
 }
 
@@ -128,11 +159,7 @@ fn a_rotation_by_another_request_drops_the_update_of_an_earlier_save() {
         session.apply(op, written(2)).unwrap();
         session
     };
-    let rotated = || {
-        let mut newer = stored(&record(&[(A, 2)]), 5);
-        newer.key = id(200).public();
-        Resolution::Live(newer)
-    };
+    let rotated = || rotated(&[(A, 2)], None);
     let mut session = saved();
     set(&mut session, A, 3);
     save_after(&mut session, &rules(), rotated()).unwrap();

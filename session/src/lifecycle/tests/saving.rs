@@ -28,6 +28,7 @@ fn a_change_back_to_the_stored_value_is_not_written() {
     set(&mut session, A, 2);
     assert!(session.needs_save(&rules(), NOW));
     set(&mut session, A, 1);
+    assert!(plan(&mut session, &rules(), NOW).is_none());
     assert!(!session.needs_save(&rules(), NOW));
 }
 

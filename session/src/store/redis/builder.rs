@@ -11,6 +11,7 @@ use super::{
     value,
 };
 use crate::{
+    clock::LONGEST_WAIT,
     id::PublicId,
     store::{StoreError, StoreErrorKind::Misconfigured},
 };
@@ -54,12 +55,12 @@ impl RedisStoreBuilder {
         self
     }
 
-    /// Sets how long a call may take, including connecting and repeated attempts. The default is 3 seconds.
-    /// Connecting to a server may take a third of it.
+    /// Sets how long a call may take, including connecting and repeated attempts. The default is 3 seconds, the
+    /// longest 24 days. Connecting to a server may take a third of it.
     ///
     /// It should be below the sessions' timeout for a store call, so that the error names the cause.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.call_timeout = timeout;
+        self.call_timeout = timeout.min(LONGEST_WAIT);
         self
     }
 

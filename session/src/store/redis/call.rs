@@ -117,14 +117,18 @@ impl Link {
 async fn send(mut connection: Connection, command: &Command) -> RedisResult<Value> {
     let cluster = connection.is_cluster();
     let mut text = None;
-    let mut reply = connection.send(command.cmd()).await;
+    let key = command.key();
+    let mut reply = connection.send_to_primary(key, command.cmd()).await;
     // The longest sequence: to the other node, to the first node with the script's text, to the other node
     // with the text.
     for _ in 0..3 {
         let Err(error) = &reply else { break };
         reply = match classify(error, cluster).0 {
             Remedy::SendText if text.is_none() => match command.with_text() {
-                Some(with_text) => connection.send(text.insert(with_text)).await,
+                Some(with_text) => {
+                    let with_text = text.insert(with_text);
+                    connection.send_to_primary(key, with_text).await
+                }
                 None => break,
             },
             Remedy::Ask => {

@@ -10,6 +10,7 @@ use redis::{Arg, Cmd};
 use super::value;
 use crate::{
     clock::Timestamp,
+    random,
     store::{LockOwner, Version, Write},
 };
 
@@ -49,6 +50,10 @@ pub(super) struct Command {
     cmd: Cmd,
     script: Option<&'static Script>,
 }
+
+/// The places of the key among the arguments, without and with a script.
+const KEY: usize = 1;
+const KEY_OF_SCRIPT: usize = 3;
 
 impl Command {
     /// Reads the value, up to one byte more than the largest valid size. A missing value reads as empty.
@@ -106,7 +111,7 @@ impl Command {
         let mut command = Self::script(&LOCK, key, now.as_millis(), 0);
         command.arg(value::owner(owner));
         command.arg(until.as_millis().to_be_bytes());
-        command.arg(rand::random::<[u8; 4]>());
+        command.arg(random::bytes::<4>());
         command
     }
 
@@ -115,6 +120,15 @@ impl Command {
         let mut command = Self::script(&UNLOCK, key, 0, 0);
         command.arg(value::owner(owner));
         command
+    }
+
+    /// Returns the key.
+    pub(super) fn key(&self) -> &[u8] {
+        let place = self.script.map_or(KEY, |_| KEY_OF_SCRIPT);
+        match self.cmd.args_iter().nth(place) {
+            Some(Arg::Simple(key)) => key,
+            _ => unreachable!("each command has a key"),
+        }
     }
 
     /// Returns the command to send.
@@ -201,5 +215,7 @@ mod tests {
         assert_eq!(by_hash[2..5], [&b"1"[..], b"key", b"5"]);
         assert_eq!(by_hash[6..], [&b"\0data\r\n"[..], b"1000"]);
         assert!(Command::get(b"key").with_text().is_none());
+        assert_eq!(command.key(), b"key");
+        assert_eq!(Command::get(b"key").key(), b"key");
     }
 }

@@ -12,7 +12,7 @@ use redis::{
     aio::{ConnectionManager, MultiplexedConnection},
     cluster::ClusterClient,
     cluster_async::ClusterConnection,
-    cluster_routing::SingleNodeRoutingInfo,
+    cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr},
     sentinel::SentinelClient,
 };
 use tokio::{
@@ -44,13 +44,24 @@ impl Connection {
         matches!(self, Self::Cluster(_))
     }
 
-    /// Sends a command to the node that is responsible for its key.
+    /// Sends a command.
     pub(super) async fn send(&mut self, cmd: &Cmd) -> RedisResult<Value> {
         match self {
             Self::Multiplexed(connection) => cmd.query_async(connection).await,
             Self::Manager(connection) => cmd.query_async(connection).await,
             Self::Cluster(connection) => cmd.query_async(connection).await,
         }
+    }
+
+    /// Sends a command on one key to the node that is responsible for it. In a Cluster that is the primary, also if
+    /// the application's client reads from replicas.
+    pub(super) async fn send_to_primary(&mut self, key: &[u8], cmd: &Cmd) -> RedisResult<Value> {
+        let Self::Cluster(connection) = self else {
+            return self.send(cmd).await;
+        };
+        let primary = SingleNodeRoutingInfo::SpecificNode(Route::with_key(key, SlotAddr::Master));
+        let reply = connection.route_command(cmd.clone(), RoutingInfo::SingleNode(primary));
+        reply.await?.extract_error()
     }
 
     /// Sends a command to the node that an `ASK` error names: the key is being moved to it.

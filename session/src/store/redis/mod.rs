@@ -20,7 +20,7 @@ use self::{
     command::{Command, Lease},
     fault::Fault,
     link::Link,
-    value::{Foreign, first_version, key, next_version},
+    value::{Foreign, key},
 };
 use super::{
     Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreError,
@@ -81,7 +81,7 @@ use crate::{clock::Timestamp, id::PublicId};
 /// The store sends a command again if the server refused it because another server is responsible or because
 /// it cannot serve at the moment, and if the connection broke before the reply arrived: once to a single
 /// server, several times in a Cluster. No write is applied twice. A script recognises its own earlier write
-/// by the version, half of which is random, and returns success. A repeated replace that finds another
+/// by the version, which is random, and returns success. A repeated replace that finds another
 /// version cannot know whether its earlier attempt was executed and then overwritten. It returns an error
 /// instead of a conflict, because after a conflict the caller would apply the change again. The repetition of
 /// the client library, which cannot make that distinction, is off.
@@ -181,7 +181,7 @@ impl RedisStore {
     async fn move_record(&self, rename: Rename, now: Timestamp) -> Result<Replaced, Fault> {
         let deadline = self.link.deadline();
         let (from, to) = (self.key(rename.from), self.key(rename.to));
-        let version = next_version(rename.expected);
+        let version = rename.expected.random_next();
         let create = Command::create(&to, version, &rename.write, now);
         if self.link.call_by(deadline, &create).await?.number()? != 1 {
             return Err(OCCUPIED);
@@ -233,7 +233,7 @@ impl SessionStore for RedisStore {
 
     fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created> {
         Box::pin(async move {
-            let version = first_version();
+            let version = Version::random_first();
             let command = Command::create(&self.key(key), version, &write, now);
             match self.number(command).await {
                 Ok(1) => Ok(Created::Created(version)),
@@ -251,7 +251,7 @@ impl SessionStore for RedisStore {
         now: Timestamp,
     ) -> StoreFuture<'_, Replaced> {
         Box::pin(async move {
-            let (key, version) = (self.key(key), next_version(expected));
+            let (key, version) = (self.key(key), expected.random_next());
             let command = Command::replace(&key, expected, version, &write, Lease::Stays, now);
             let replaced = self.put(self.link.deadline(), command, version, now).await;
             replaced.map_err(|fault| fault.during("replacing a session in Redis"))

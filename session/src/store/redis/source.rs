@@ -26,11 +26,15 @@ pub(super) const CONNECTING: &str = "connecting to Redis";
 /// - A **client**, for settings that a URL cannot express, such as client certificates: a [`redis::Client`],
 ///   [`redis::cluster::ClusterClient`] or [`redis::sentinel::SentinelClient`]. The store opens its own
 ///   connections with it and replaces them when they break. Create a `ClusterClient` with `retries(0)`: the
-///   store repeats commands that are safe to repeat, and must know that it did.
+///   store repeats commands that are safe to repeat, and must know that it did. A `SentinelClient` must return the
+///   master.
 /// - A **connection** of the application: a [`redis::aio::ConnectionManager`] or a
 ///   [`redis::cluster_async::ClusterConnection`]. The connection reconnects by itself, and both its timeouts
 ///   and the store's apply. A `ConnectionManager` whose login failed when it reconnected never tries again
 ///   (as of `redis` 1.8). A URL or a client does not have that problem.
+///
+/// In a Cluster, the store also reads from primaries, whatever the client's `read_routing_strategy` (or
+/// `read_from_replicas`) says: a replica may still have a session that has ended.
 ///
 /// `Debug` shows neither addresses nor credentials.
 #[derive(Clone)]

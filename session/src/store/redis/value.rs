@@ -12,8 +12,8 @@
 //! Numbers are big-endian. The scripts read the same layout.
 //!
 //! # Versions
-//! The upper half of a version counts the record's writes and the lower half is random, so no two writes have
-//! the same version. This has three effects:
+//! Each write increases the version by a random number, so no two writes have the same version. This has three
+//! effects:
 //!
 //! - A command that is sent again after its reply was lost recognises its own earlier write.
 //! - A write based on a version that a failover lost is a conflict and not a silent overwrite.
@@ -53,17 +53,6 @@ pub(super) fn key(prefix: &str, id: PublicId) -> Vec<u8> {
     let mut key = Vec::with_capacity(prefix.len() + 66);
     write!(key, "{prefix}{{{id}}}").expect("writing to a vector never fails");
     key
-}
-
-/// Returns a version for a record's first write.
-pub(super) fn first_version() -> Version {
-    next_version(Version::new(0))
-}
-
-/// Returns a version for the write after `version`.
-pub(super) fn next_version(version: Version) -> Version {
-    let count = (version.get() >> 32).wrapping_add(1);
-    Version::new(count << 32 | u64::from(rand::random::<u32>()))
 }
 
 /// Returns the header of a record without a lease.
@@ -189,15 +178,6 @@ mod tests {
             read(b"a text that is long enough".to_vec(), NOW),
             Err(Foreign)
         );
-    }
-
-    #[test]
-    fn versions_increase_and_are_unique() {
-        let first = first_version();
-        let (a, b) = (next_version(first), next_version(first));
-        assert!(a > first && b > first);
-        assert_ne!(a, b);
-        assert!(next_version(a) > b);
     }
 
     #[test]

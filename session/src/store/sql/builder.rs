@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use sqlx::pool::PoolOptions;
 
 use super::{SqlDatabase, TableName};
+use crate::clock::LONGEST_WAIT;
 
 /// Settings of a SQL store: see `SqliteStore::builder`, `PostgresStore::builder` and `MySqlStore::builder`.
 ///
@@ -43,11 +44,14 @@ impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
     }
 
     /// Sets how long a call waits for a connection: for a free one, or for the server to accept a new one. The
-    /// default is 3 seconds, and 4 seconds for SQLite.
+    /// default is 3 seconds, and 4 seconds for SQLite. The longest is 24 days.
     ///
     /// It should be below the sessions' timeout for a store call, so that the error names the cause.
+    ///
+    /// A statement whose caller has gone, as when a client disconnects, may take as long before its connection is
+    /// closed. Otherwise each disconnected client would cost a connection.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
-        self.acquire_timeout = timeout;
+        self.acquire_timeout = timeout.min(LONGEST_WAIT);
         self
     }
 

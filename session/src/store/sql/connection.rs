@@ -1,12 +1,19 @@
 //! Connections that are taken from a pool for one call.
+//!
+//! A connection whose statement was broken off cannot be used again, and a new one costs the server a process or a
+//! thread. So clients that disconnect while their request waits for the database must not cost a connection each:
+//! a connection that is being opened goes to the pool, and a statement that was sent goes on to its end, also if the
+//! caller drops the call. A call that is dropped before it has a connection sends no statement.
 
 use sqlx::{Pool, error::DatabaseError, pool::PoolConnection};
+use tokio::time::Instant;
 
 use super::{
     SqlDatabase, SqlStore,
-    driver::{Row, Value},
+    driver::{Bound, DriverFuture, Row, Value},
     statement::Statement,
 };
+use crate::finish::Finish;
 
 /// How the use of a connection ended.
 #[derive(Clone, Copy)]
@@ -15,7 +22,7 @@ pub enum Ended<'a> {
     Ok,
     /// The statement failed.
     Err(&'a sqlx::Error),
-    /// The caller dropped its future before the statement was done.
+    /// The caller dropped its future, and the statement was not done within the time that it is given then.
     Cancelled,
 }
 
@@ -23,10 +30,11 @@ pub enum Ended<'a> {
 pub(in crate::store) struct Lent<DB: SqlDatabase>(Option<PoolConnection<DB>>);
 
 impl<DB: SqlDatabase> Lent<DB> {
+    /// Takes a connection. If the caller drops this call, a connection that is being opened or checked goes to the
+    /// pool.
     pub(in crate::store) async fn take(pool: &Pool<DB>) -> sqlx::Result<Self> {
-        pool.acquire()
-            .await
-            .map(|connection| Self(Some(connection)))
+        let connection = Finish::new(pool.acquire()).await?;
+        Ok(Self(Some(connection)))
     }
 
     pub(in crate::store) fn get(&mut self) -> &mut DB::Connection {
@@ -56,21 +64,40 @@ impl<DB: SqlDatabase> Drop for Lent<DB> {
 }
 
 impl<DB: SqlDatabase> SqlStore<DB> {
+    /// Runs a statement on a connection of a pool.
+    ///
+    /// If the caller drops this call, the statement goes on until the pool's acquire timeout has passed since it
+    /// was sent. A server that does not respond thus keeps a connection for no longer than a call waits for one.
+    async fn run<T: Send + 'static>(
+        pool: &Pool<DB>,
+        statement: &Statement,
+        values: &[Value<'_>],
+        run: fn(&mut DB::Connection, Bound<DB>) -> DriverFuture<'_, T>,
+    ) -> sqlx::Result<T> {
+        let mut attempts = Attempts::default();
+        loop {
+            let statement = DB::bind(statement, values);
+            let mut lent = Lent::<DB>::take(pool).await?;
+            let end = Instant::now().checked_add(pool.options().get_acquire_timeout());
+            let work = async move {
+                let result = run(lent.get(), statement).await;
+                lent.release(result)
+            };
+            let result = Finish::until(work, end).await;
+            if !attempts.again(&result) {
+                return result;
+            }
+        }
+    }
+
     /// Runs a statement that writes. Returns the number of rows that it changed.
     pub(in crate::store) async fn execute(
         &self,
         statement: &Statement,
         values: &[Value<'_>],
     ) -> sqlx::Result<u64> {
-        let mut attempts = Attempts::default();
-        loop {
-            let mut lent = Lent::take(&self.writer).await?;
-            let result = DB::execute(lent.get(), statement, values).await;
-            let result = lent.release(result);
-            if !attempts.again(&result) {
-                return result.map(|result| DB::rows(&result));
-            }
-        }
+        let result = Self::run(&self.writer, statement, values, DB::execute).await?;
+        Ok(DB::rows(&result))
     }
 
     /// Runs a statement that only reads, and returns its row.
@@ -79,7 +106,7 @@ impl<DB: SqlDatabase> SqlStore<DB> {
         statement: &Statement,
         values: &[Value<'_>],
     ) -> sqlx::Result<Option<Row>> {
-        fetch_from(&self.readers, statement, values).await
+        Self::run(&self.readers, statement, values, DB::fetch).await
     }
 
     /// Runs a statement that writes, and returns its row.
@@ -88,23 +115,7 @@ impl<DB: SqlDatabase> SqlStore<DB> {
         statement: &Statement,
         values: &[Value<'_>],
     ) -> sqlx::Result<Option<Row>> {
-        fetch_from(&self.writer, statement, values).await
-    }
-}
-
-async fn fetch_from<DB: SqlDatabase>(
-    pool: &Pool<DB>,
-    statement: &Statement,
-    values: &[Value<'_>],
-) -> sqlx::Result<Option<Row>> {
-    let mut attempts = Attempts::default();
-    loop {
-        let mut lent = Lent::take(pool).await?;
-        let result = DB::fetch(lent.get(), statement, values).await;
-        let result = lent.release(result);
-        if !attempts.again(&result) {
-            return result;
-        }
+        Self::run(&self.writer, statement, values, DB::fetch).await
     }
 }
 

@@ -86,7 +86,7 @@ pub trait SqlDatabase: Driver + Sealed {
     fn rows(result: &Self::QueryResult) -> u64;
 
     /// Inserts a record or overwrites an expired one. Returns the record's version, or `None` if a live record
-    /// exists. Values: key, now, data, expiry.
+    /// exists. Values: key, now, data, expiry, version of a new record.
     #[doc(hidden)]
     fn upsert(
         store: &SqlStore<Self>,
@@ -108,14 +108,15 @@ pub trait SqlDatabase: Driver + Sealed {
     }
 
     /// Writes a record under a new key, and another record under the old key if that has the expected version.
-    /// Values: old key, now, expected version, data, expiry, new key, data left, expiry left.
+    /// Values: old key, now, expected version, data, expiry, new key, data left, expiry left, new version of both.
     #[doc(hidden)]
     fn rename(
         store: &SqlStore<Self>,
         values: &[Value<'_>],
     ) -> impl Future<Output = sqlx::Result<Written>> + Send;
 
-    /// Deletes up to `limit` expired records and returns their number.
+    /// Deletes up to `limit` records that have expired by `now` and by the database's clock, and returns their
+    /// number.
     #[doc(hidden)]
     fn sweep(
         store: &SqlStore<Self>,

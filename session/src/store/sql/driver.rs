@@ -3,7 +3,9 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Row as _, Type};
+use sqlx::{
+    ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Row as _, Type, query::Query,
+};
 
 use super::statement::Statement;
 use crate::{
@@ -27,6 +29,9 @@ pub struct Row {
     pub(in crate::store) record: Option<(Vec<u8>, i64)>,
 }
 
+/// A statement with its values. It borrows nothing, so that it can be executed without its caller.
+pub(in crate::store) type Bound<DB> = Query<'static, DB, <DB as Database>::Arguments>;
+
 /// The future of a call to a driver.
 pub(in crate::store) type DriverFuture<'c, T> =
     Pin<Box<dyn Future<Output = sqlx::Result<T>> + Send + 'c>>;
@@ -36,19 +41,20 @@ pub(in crate::store) type DriverFuture<'c, T> =
 /// It is implemented for every database whose driver supports these types, so that the bounds are written
 /// once.
 pub trait Driver: Database {
+    /// Binds the values of a statement.
+    fn bind(statement: &Statement, values: &[Value<'_>]) -> Bound<Self>;
+
     /// Runs a statement that returns no rows.
-    fn execute<'c>(
-        connection: &'c mut Self::Connection,
-        statement: &Statement,
-        values: &[Value<'_>],
-    ) -> DriverFuture<'c, Self::QueryResult>;
+    fn execute(
+        connection: &mut Self::Connection,
+        statement: Bound<Self>,
+    ) -> DriverFuture<'_, Self::QueryResult>;
 
     /// Runs a statement that returns at most one row.
-    fn fetch<'c>(
-        connection: &'c mut Self::Connection,
-        statement: &Statement,
-        values: &[Value<'_>],
-    ) -> DriverFuture<'c, Option<Row>>;
+    fn fetch(
+        connection: &mut Self::Connection,
+        statement: Bound<Self>,
+    ) -> DriverFuture<'_, Option<Row>>;
 }
 
 impl<DB> Driver for DB
@@ -61,21 +67,29 @@ where
     for<'v> Vec<u8>: Decode<'v, DB> + Type<DB>,
     usize: ColumnIndex<DB::Row>,
 {
-    fn execute<'c>(
-        connection: &'c mut DB::Connection,
-        statement: &Statement,
-        values: &[Value<'_>],
-    ) -> DriverFuture<'c, DB::QueryResult> {
-        connection.execute(bind(statement, values))
+    fn bind(statement: &Statement, values: &[Value<'_>]) -> Bound<DB> {
+        let query = sqlx::query(statement.sql());
+        statement
+            .places(values)
+            .fold(query, |query, value| match value {
+                Value::Bytes(bytes) => query.bind(bytes),
+                Value::Integer(integer) => query.bind(integer),
+            })
     }
 
-    fn fetch<'c>(
-        connection: &'c mut DB::Connection,
-        statement: &Statement,
-        values: &[Value<'_>],
-    ) -> DriverFuture<'c, Option<Row>> {
+    fn execute(
+        connection: &mut DB::Connection,
+        statement: Bound<DB>,
+    ) -> DriverFuture<'_, DB::QueryResult> {
+        connection.execute(statement)
+    }
+
+    fn fetch(
+        connection: &mut DB::Connection,
+        statement: Bound<DB>,
+    ) -> DriverFuture<'_, Option<Row>> {
         // All rows are fetched, not only the first: a write may fail to commit after its first row.
-        let rows = connection.fetch_all(bind(statement, values));
+        let rows = connection.fetch_all(statement);
         Box::pin(async move {
             let rows = rows.await?;
             rows.first()
@@ -83,24 +97,6 @@ where
                 .transpose()
         })
     }
-}
-
-fn bind<DB>(
-    statement: &Statement,
-    values: &[Value<'_>],
-) -> sqlx::query::Query<'static, DB, DB::Arguments>
-where
-    DB: Database,
-    for<'v> &'v [u8]: Encode<'v, DB> + Type<DB>,
-    for<'v> i64: Encode<'v, DB> + Type<DB>,
-{
-    let query = sqlx::query(statement.sql());
-    statement
-        .places(values)
-        .fold(query, |query, value| match value {
-            Value::Bytes(bytes) => query.bind(bytes),
-            Value::Integer(integer) => query.bind(integer),
-        })
 }
 
 impl Row {

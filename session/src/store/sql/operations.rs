@@ -36,6 +36,7 @@ impl<DB: SqlDatabase> SessionStore for SqlStore<DB> {
                 time(now),
                 Value::Bytes(&write.data),
                 time(write.expires_at),
+                version(Version::random_first()),
             ];
             match DB::upsert(self, &values).await {
                 Ok(Some(version)) => Ok(Created::Created(version_from(version))),
@@ -53,15 +54,17 @@ impl<DB: SqlDatabase> SessionStore for SqlStore<DB> {
         now: Timestamp,
     ) -> StoreFuture<'_, Replaced> {
         Box::pin(async move {
+            let next = expected.random_next();
             let values = [
                 Value::Bytes(key.as_bytes()),
                 time(now),
                 version(expected),
                 Value::Bytes(&write.data),
                 time(write.expires_at),
+                version(next),
             ];
             let written = DB::replace(self, &values).await;
-            self.settle(written, key, expected, now)
+            self.settle(written, key, [expected, next], now)
                 .await
                 .map_err(|error| store_error::<DB>(DB::ACTIONS.replace, error))
         })
@@ -124,6 +127,7 @@ impl<DB: SqlDatabase> SessionStore for SqlStore<DB> {
                 time(now),
                 Value::Bytes(&owner),
                 time(until),
+                version(Version::new(Version::random_step())),
             ];
             if self.changes_one(&self.shared.lock, &values, action).await? {
                 return Ok(Locked::Acquired);
@@ -164,6 +168,7 @@ impl<DB: SqlDatabase> SqlStore<DB> {
 
     async fn move_record(&self, rename: Rename, now: Timestamp) -> Result<Replaced, StoreError> {
         let action = DB::ACTIONS.rename;
+        let next = rename.expected.random_next();
         let values = [
             Value::Bytes(rename.from.as_bytes()),
             time(now),
@@ -173,6 +178,7 @@ impl<DB: SqlDatabase> SqlStore<DB> {
             Value::Bytes(rename.to.as_bytes()),
             Value::Bytes(&rename.leave.data),
             time(rename.leave.expires_at),
+            version(next),
         ];
         let mut written = DB::rename(self, &values).await;
         if written.as_ref().is_err_and(is_occupied) {
@@ -185,7 +191,7 @@ impl<DB: SqlDatabase> SqlStore<DB> {
             }
             written = DB::rename(self, &values).await;
         }
-        self.settle(written, rename.from, rename.expected, now)
+        self.settle(written, rename.from, [rename.expected, next], now)
             .await
             .map_err(|error| {
                 if is_occupied(&error) {
@@ -201,11 +207,11 @@ impl<DB: SqlDatabase> SqlStore<DB> {
         &self,
         written: sqlx::Result<Written>,
         key: PublicId,
-        expected: Version,
+        [expected, next]: [Version; 2],
         now: Timestamp,
     ) -> sqlx::Result<Replaced> {
         let current = match written? {
-            Written::Yes => return Ok(Replaced::Replaced(expected.next())),
+            Written::Yes => return Ok(Replaced::Replaced(next)),
             // The statement read the expected version and wrote nothing: a concurrent transaction changed the
             // record after the statement had read it.
             Written::No(Some(stored)) if stored.version == expected => {

@@ -9,10 +9,10 @@ use super::Value;
 /// Creates a record or overwrites an expired one, in databases with `ON CONFLICT` and `RETURNING`.
 ///
 /// The version continues from that of the expired record, so that a late write which expects the expired record
-/// does not replace the new one.
+/// does not replace the new one. `$5` is the version of a new record.
 pub(in crate::store) const UPSERT: &str = "\
-    INSERT INTO {table} AS old (id, data, version, expires_at) VALUES ($1, $3, 1, $4) \
-    ON CONFLICT (id) DO UPDATE SET data = excluded.data, version = old.version + 1, \
+    INSERT INTO {table} AS old (id, data, version, expires_at) VALUES ($1, $3, $5, $4) \
+    ON CONFLICT (id) DO UPDATE SET data = excluded.data, version = old.version + excluded.version, \
     expires_at = excluded.expires_at, lock_owner = NULL, lock_until = NULL \
     WHERE old.expires_at <= $2 RETURNING version, NULL, NULL";
 
@@ -91,7 +91,7 @@ pub(in crate::store) struct Statements {
     pub(in crate::store) load: Statement,
     /// Selects the version of the live record.
     pub(in crate::store) exists: Statement,
-    /// `$3` is the expected version, `$4` the data, `$5` the expiry.
+    /// `$3` is the expected version, `$4` the data, `$5` the expiry, `$6` the new version.
     pub(in crate::store) replace: Statement,
     /// `$3` is the expected version, `$4` the expiry.
     pub(in crate::store) touch: Statement,
@@ -99,7 +99,8 @@ pub(in crate::store) struct Statements {
     pub(in crate::store) delete_one_expired: Statement,
     /// Deletes all records.
     pub(in crate::store) clear: Statement,
-    /// `$3` is the owner, `$4` the end of the lease.
+    /// `$3` is the owner, `$4` the end of the lease, `$5` what to add to the version if the lease of another owner
+    /// is taken over.
     pub(in crate::store) lock: Statement,
     /// `$2` is the owner.
     pub(in crate::store) unlock: Statement,
@@ -125,7 +126,7 @@ impl Statements {
                 "SELECT version, NULL, NULL FROM {table} WHERE id = $1 AND expires_at > $2",
             ),
             replace: statement(&or_current(
-                "UPDATE {table} SET data = $4, version = version + 1, expires_at = $5 \
+                "UPDATE {table} SET data = $4, version = $6, expires_at = $5 \
                  WHERE id = $1 AND version = $3 AND expires_at > $2",
             )),
             touch: statement(
@@ -137,7 +138,7 @@ impl Statements {
             // The version is set first, because MySQL assigns columns in order.
             lock: statement(
                 "UPDATE {table} SET \
-                 version = version + CASE WHEN lock_owner <> $3 THEN 1 ELSE 0 END, \
+                 version = CASE WHEN lock_owner <> $3 THEN version + $5 ELSE version END, \
                  lock_owner = $3, lock_until = $4 \
                  WHERE id = $1 AND expires_at > $2 \
                  AND (lock_owner IS NULL OR lock_owner = $3 OR lock_until <= $2)",

@@ -14,9 +14,12 @@ use sqlx::{
 };
 
 use super::{SqliteStore, SqliteStoreBuilder};
-use crate::store::{
-    StoreError, StoreErrorKind,
-    sql::{SqlDatabase as _, misconfigured, store_error},
+use crate::{
+    clock::LONGEST_WAIT,
+    store::{
+        StoreError, StoreErrorKind,
+        sql::{SqlDatabase as _, misconfigured, store_error},
+    },
 };
 
 const ACTION: &str = Sqlite::ACTIONS.open;
@@ -79,9 +82,9 @@ impl SqliteStore {
 }
 
 impl SqliteStoreBuilder {
-    /// Sets how long a write waits for a write of another process. The default is 3 seconds.
+    /// Sets how long a write waits for a write of another process. The default is 3 seconds, the longest 24 days.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.source.busy_timeout = timeout;
+        self.source.busy_timeout = timeout.min(LONGEST_WAIT);
         self
     }
 
@@ -117,11 +120,9 @@ impl SqliteStoreBuilder {
         } else {
             SqliteSynchronous::Normal
         };
-        // SQLite stores the timeout in milliseconds as a 32-bit signed number.
-        let longest = Duration::from_millis(i32::MAX.unsigned_abs().into());
         SqliteConnectOptions::new()
             .filename(path)
-            .busy_timeout(self.source.busy_timeout.min(longest))
+            .busy_timeout(self.source.busy_timeout)
             .synchronous(synchronous)
     }
 

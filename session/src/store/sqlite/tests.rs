@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     clock::Timestamp,
     id::{PublicId, SessionId},
-    store::{Created, Replaced, SessionStore as _, Version, Write},
+    store::{Created, Replaced, SessionStore as _, Write},
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
@@ -221,7 +221,9 @@ async fn a_write_waits_for_a_locked_file_and_then_fails() {
     let held = other.begin_with("BEGIN IMMEDIATE").await.expect("the lock");
 
     let began = Instant::now();
-    let replace = || store.replace(key, Version::FIRST, write("changed"), NOW);
+    let stored = store.load(key, NOW).await.expect("a read");
+    let version = stored.expect("the record").version;
+    let replace = || store.replace(key, version, write("changed"), NOW);
     let error = replace()
         .await
         .expect_err("another connection has the lock");

@@ -3,9 +3,9 @@
 
 use std::convert::Infallible;
 
-pub use rand::Rng;
+pub use rand::{Rng, TryRng};
 use rand::{
-    RngExt as _, TryRng,
+    RngExt as _,
     distr::{Distribution, StandardUniform},
 };
 use shuttle::rand::RngCore as _;
@@ -42,4 +42,31 @@ where
     StandardUniform: Distribution<T>,
 {
     rng().random()
+}
+
+/// The generators.
+pub mod rngs {
+    use std::convert::Infallible;
+
+    use super::{TryRng, rng};
+
+    /// The generator of shuttle, in place of that of the operating system.
+    #[derive(Debug, Clone, Copy)]
+    pub struct SysRng;
+
+    impl TryRng for SysRng {
+        type Error = Infallible;
+
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            rng().try_next_u32()
+        }
+
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            rng().try_next_u64()
+        }
+
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+            rng().try_fill_bytes(bytes)
+        }
+    }
 }

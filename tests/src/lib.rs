@@ -9,6 +9,7 @@
 //! - [`stores`]: opens an empty store of each kind.
 //! - [`watched`]: a store whose calls can be delayed, refused, or made to lose their results.
 //! - [`application`]: an application with sessions, whose handlers are closures, and its visitors.
+//! - [`reply`]: a response to a visitor of that application, or to an HTTP client.
 //! - [`front_end`]: serves requests with sessions without a web framework.
 //!
 //! The harness panics if it fails itself. It needs Linux.
@@ -23,6 +24,7 @@ pub mod monitor;
 pub mod process;
 pub mod proxy;
 pub mod records;
+pub mod reply;
 pub mod servers;
 pub mod stores;
 pub mod watched;

@@ -367,7 +367,12 @@ async fn only_small_bodies_with_the_type_of_a_form_are_searched_for_an_id() {
     let app = app(IdSource::Form("sid".into()));
     let id = session_in(&app).await;
     let large = format!("sid={id}&filler={}", "x".repeat(64 * 1024));
-    assert_eq!(user(&app, form_request("/", &large)).await, None);
+    let mut claims_less = form_request("/", &large);
+    let length = claims_less.headers_mut();
+    length.insert(header::CONTENT_LENGTH, 10.into());
+    for large in [form_request("/", &large), claims_less] {
+        assert_eq!(user(&app, large).await, None);
+    }
     let small = format!("filler={}&sid={id}", "x".repeat(60 * 1024));
     assert_eq!(user(&app, form_request("/", &small)).await, Some(7));
 

@@ -122,17 +122,3 @@ fn the_count_is_the_number_of_records() {
         }
     });
 }
-
-#[test]
-fn a_clear_gives_every_place_back() {
-    explore(|| async {
-        let store = store(3, OnFull::Refuse);
-        assert!(create(&store, Key::A).await);
-        let clearing = store.clone();
-        let clearing = spawn(async move { clearing.clear().await });
-        create_all(&store, &[Key::BesideA, Key::B]).await;
-        clearing.await.expect("a task").expect("memory");
-        assert!(!is_there(&store, Key::A).await);
-        is_counted(&store).await;
-    });
-}

@@ -94,6 +94,17 @@ mod error;
 mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(any(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "redis"
+))]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres", feature = "redis")),
+    allow(dead_code, reason = "some items are used by some stores only")
+)]
+mod parameters;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]

@@ -7,8 +7,8 @@ use sqlx::{
 use super::{
     StoreErrorKind,
     sql::{
-        Actions, Ended, Placeholders, Row, Sealed, ServerAddress, SqlDatabase, SqlStore,
-        SqlStoreBuilder, Statement, TableName, Value, Written, actions, by_sqlstate,
+        Actions, Ended, Placeholders, Row, Sealed, ServerAddress, ServerDatabase, SqlDatabase,
+        SqlStore, SqlStoreBuilder, Statement, TableName, Value, Written, actions, by_sqlstate,
         release_to_pool,
     },
 };
@@ -229,6 +229,26 @@ CREATE TABLE IF NOT EXISTS {table} (
             }
         }
     }
+}
+
+impl ServerDatabase for MySql {
+    const PARAMETERS: &'static [&'static str] = &["table"];
+    const DRIVER_PARAMETERS: &'static [&'static str] = &[
+        "ssl-mode",
+        "sslmode",
+        "ssl-ca",
+        "sslca",
+        "ssl-cert",
+        "sslcert",
+        "ssl-key",
+        "sslkey",
+        "statement-cache-capacity",
+        "socket",
+        "charset",
+        "collation",
+        "timezone",
+        "time-zone",
+    ];
 }
 
 /// Returns MySQL's error number.

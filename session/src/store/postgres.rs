@@ -5,9 +5,9 @@ use sqlx::{Postgres, error::DatabaseError, pool::PoolConnection};
 use super::{
     StoreErrorKind,
     sql::{
-        Actions, DATA, Driver as _, Ended, Placeholders, Row, Sealed, ServerAddress, SqlDatabase,
-        SqlStore, SqlStoreBuilder, Statement, TableName, UPSERT, Value, Written, actions,
-        by_sqlstate, quoted, release_to_pool,
+        Actions, DATA, Driver as _, Ended, Placeholders, Row, Sealed, ServerAddress,
+        ServerDatabase, SqlDatabase, SqlStore, SqlStoreBuilder, Statement, TableName, UPSERT,
+        Value, Written, actions, by_sqlstate, quoted, release_to_pool,
     },
 };
 
@@ -151,6 +151,31 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
         let values = [Value::Integer(now), Value::Integer(limit)];
         store.execute(&store.own.sweep, &values).await
     }
+}
+
+impl ServerDatabase for Postgres {
+    const PARAMETERS: &'static [&'static str] = &["table"];
+    const DRIVER_PARAMETERS: &'static [&'static str] = &[
+        "sslmode",
+        "ssl-mode",
+        "sslrootcert",
+        "ssl-root-cert",
+        "ssl-ca",
+        "sslcert",
+        "ssl-cert",
+        "sslkey",
+        "ssl-key",
+        "statement-cache-capacity",
+        "host",
+        "hostaddr",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "application_name",
+        "options",
+        "options[]",
+    ];
 }
 
 /// Completes a statement whose `WITH` clause ends with the write `written`: it returns the new version, or, if

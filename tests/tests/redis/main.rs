@@ -7,6 +7,7 @@ mod credentials;
 mod failover;
 mod faults;
 mod lost;
+mod namespace;
 mod sizing;
 
 use std::time::Duration;

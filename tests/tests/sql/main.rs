@@ -9,6 +9,7 @@ mod faults;
 mod foreign_tables;
 mod full_disk;
 mod full_pool;
+mod namespace;
 mod round_trips;
 mod set_up;
 mod site;
@@ -22,11 +23,11 @@ use poem_session::{
     PublicId,
     store::{
         MySqlStore, PostgresStore, SessionStore, SqlDatabase, SqlStore, SqliteStore,
-        SqliteStoreBuilder, StoreError, TableName,
+        SqliteStoreBuilder, StoreError, StoreErrorKind, TableName, connect,
     },
 };
 use poem_session_tests::{
-    PATIENCE,
+    PATIENCE, eventually,
     records::data,
     servers::{Options, Server, mariadb, postgres},
 };
@@ -148,6 +149,12 @@ impl Home {
         }
     }
 
+    /// The name of the database in the URL.
+    fn database_name(&self) -> &str {
+        let (_, end) = self.url.rsplit_once('/').expect("a database");
+        end.split('?').next().expect("a name")
+    }
+
     fn server(&self) -> &Server {
         self.server.as_ref().expect("the test needs a server")
     }
@@ -189,6 +196,16 @@ impl Home {
         store.migrate().await.expect("a table");
         store
     }
+}
+
+/// Connects a store with the default settings. Repeats the call if a busy machine reaches their time limit.
+async fn by_url(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
+    eventually("a result before the time limit", async || {
+        let store = connect(url).await;
+        let is_late = matches!(&store, Err(error) if error.kind() == StoreErrorKind::TimedOut);
+        (!is_late).then_some(store)
+    })
+    .await
 }
 
 /// A store of any SQL database.

@@ -23,17 +23,21 @@ const ACTION: &str = "opening a session store by URL";
 /// `sqlite:sessions.db`. It is not percent-decoded. A path that contains `?` needs the store's builder.
 ///
 /// # Parameters
-/// Parameters follow the URL, as in `postgres://shop@db/shop?table=shop_sessions&sslmode=require`. Their values are
+/// Parameters follow the URL, as in `postgres://shop@db/shop?table=shop_sessions&sslmode=verify-ca`. Their values are
 /// percent-decoded. For other settings, use the store's builder.
 ///
 /// | parameter | stores | meaning | default |
 /// |---|---|---|---|
 /// | `table` | SQLite, PostgreSQL, MySQL | the table: `TABLE`, or `SCHEMA.TABLE` except in SQLite | `poem_sessions` |
 /// | `prefix` | Redis | the prefix of all keys | `poem-session:` |
+/// | `sslmode` | PostgreSQL | `verify-full`, `verify-ca`, `require`, `prefer` or `disable` | `verify-full`, with the feature `postgres-tls` |
+/// | `sslrootcert` | PostgreSQL | a file with the certificate of an authority to trust, in addition to the system's | – |
+/// | `ssl-mode` | MySQL | `VERIFY_IDENTITY`, `VERIFY_CA`, `REQUIRED`, `PREFERRED` or `DISABLED` | `VERIFY_IDENTITY`, with the feature `mysql-tls` |
+/// | `ssl-ca` | MySQL | a file with the certificate of an authority to trust, in addition to the system's | – |
 /// | `protocol` | Redis | `resp2` or `resp3` | `resp2` |
 ///
-/// PostgreSQL and MySQL also read the parameters of `sqlx`. `RedisStore::connect` lists those of Sentinel and of Unix
-/// sockets.
+/// `PostgresStore` and `MySqlStore` list the parameters that only they have, and `RedisStore::connect` those of Sentinel
+/// and of Unix sockets.
 ///
 /// Two applications on one database need a `table` each, and two on one Redis server a `prefix` each. Otherwise they
 /// share their sessions, and [`Sessions::clear`](crate::Sessions::clear) of one removes those of both.
@@ -251,6 +255,8 @@ mod tests {
             "postgres://u:pass?hunter2@host/db",
             #[cfg(feature = "mysql")]
             "mysql://u:pass?hunter2=x@host/db",
+            #[cfg(feature = "postgres")]
+            "postgres://u@host/db?sslrootcert=/hunter2/missing",
             #[cfg(feature = "mysql")]
             "mysql://u@host/db?table=a&table=hunter2",
         ] {

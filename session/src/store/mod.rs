@@ -73,7 +73,7 @@
 //! | the server is down, starting or shutting down, or closes connections; it is a replica or read-only | [`Unavailable`](StoreErrorKind::Unavailable) | 503 |
 //! | the server does not respond in time; all connections of the pool are in use; another transaction or process holds a lock | [`TimedOut`](StoreErrorKind::TimedOut) | 503 |
 //! | the disk is full (Redis reports that as unavailable), or the store has reached its memory limit | [`Full`](StoreErrorKind::Full) | 503 |
-//! | the password is wrong, privileges are missing, or the table is missing or has other columns | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
+//! | the password is wrong, the server's certificate is refused, privileges are missing, or the table is missing or has other columns | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
 //! | the record was not written by the store or is larger than 8 MiB; the store leaves it unchanged | [`Corrupt`](StoreErrorKind::Corrupt) | 500 |
 //! | the store does not implement the operation | [`Unsupported`](StoreErrorKind::Unsupported) | 500 |
 //!
@@ -121,6 +121,8 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres-tls", feature = "mysql-tls", feature = "redis-tls"))]
+mod tls;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 

@@ -66,6 +66,12 @@ impl<'a> Parameters<'a> {
         Some(self.0.remove(at).value)
     }
 
+    /// Returns the value of the first parameter that has one of these names.
+    pub(crate) fn get(&self, names: &[&str]) -> Option<&str> {
+        let parameter = self.0.iter().find(|other| names.contains(&&*other.name))?;
+        Some(&parameter.value)
+    }
+
     /// Returns the parameters as a part of a URL, without `?`.
     pub(crate) fn query(&self) -> String {
         let texts: Vec<_> = self.0.iter().map(|parameter| parameter.text).collect();
@@ -129,6 +135,8 @@ mod tests {
         let mut parameters = parse(query).expect("known parameters");
         assert_eq!(parameters.take("table").as_deref(), Some("shop.sessions"));
         assert_eq!(parameters.take("table"), None);
+        assert_eq!(parameters.get(&["ssl-mode", "sslmode"]), Some("a b"));
+        assert_eq!(parameters.get(&["table"]), None);
         assert_eq!(
             parameters.query(),
             "sslmode=a%20b&options[x]=1&options=-c+y"

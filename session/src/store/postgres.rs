@@ -1,13 +1,18 @@
 //! A store in a PostgreSQL table.
 
-use sqlx::{Postgres, error::DatabaseError, pool::PoolConnection};
+use sqlx::{
+    Postgres,
+    error::DatabaseError,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgSslMode},
+};
 
 use super::{
     StoreErrorKind,
     sql::{
-        Actions, DATA, Driver as _, Ended, Placeholders, Row, Sealed, ServerAddress,
-        ServerDatabase, SqlDatabase, SqlStore, SqlStoreBuilder, Statement, TableName, UPSERT,
-        Value, Written, actions, by_sqlstate, quoted, release_to_pool,
+        Actions, Chosen, DATA, Driver as _, Ended, Placeholders, Row, Sealed, ServerAddress,
+        ServerDatabase, SqlDatabase, SqlStore, SqlStoreBuilder, Statement, TableName, TlsWords,
+        UPSERT, Value, Written, actions, by_sqlstate, quoted, release_to_pool,
     },
 };
 
@@ -19,6 +24,30 @@ use super::{
 ///
 /// The user needs the privileges `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and the privilege to
 /// create it only if it does not exist.
+///
+/// # URL
+/// `postgres://user:password@host:port/database?parameters`. The store reads the parameter `table`
+/// ([`connect`](crate::store::connect()) describes it). The other parameters are those of libpq: `sslmode`,
+/// `sslrootcert`, `sslcert`, `sslkey`, `host`, `hostaddr`, `port`, `dbname`, `user`, `password`, `application_name`,
+/// `options` and `options[setting]`; and `statement-cache-capacity`, the largest number of prepared statements per
+/// connection (100). An unknown parameter is an error. A user name or password must be percent-encoded.
+///
+/// # TLS
+/// With the feature `postgres-tls`, the store connects only to a server with TLS whose certificate it can verify: an
+/// authority of the system, or the one in `sslrootcert=FILE`, has issued it for the host in the URL. The URL can ask
+/// for less:
+///
+/// | `sslmode` | the connection is encrypted | the authority is verified | the name is verified |
+/// |---|---|---|---|
+/// | `verify-full` | yes | yes | yes |
+/// | `verify-ca` | yes | yes | no |
+/// | `require` | yes | only if there is an `sslrootcert` | no |
+/// | `prefer` | if the server offers it | no | no |
+/// | `disable` | no | no | no |
+///
+/// `require` and `prefer` do not protect against an attacker who can answer in place of the server. The environment
+/// variable `PGSSLMODE` does not change the default. A Unix socket has no TLS. Without the feature, the default is
+/// `prefer`, and TLS is not available.
 ///
 /// ```no_run
 /// use poem_session::{Sessions, store::PostgresStore};
@@ -54,6 +83,12 @@ impl SqlDatabase for Postgres {
     const ACTIONS: Actions = actions!("PostgreSQL");
     const QUOTE: char = '"';
     const PLACEHOLDERS: Placeholders = Placeholders::Numbered;
+    const TLS: TlsWords = TlsWords {
+        feature: "postgres-tls",
+        is_compiled: cfg!(feature = "postgres-tls"),
+        authority: "sslrootcert=FILE",
+        off: "sslmode=disable",
+    };
 
     type Statements = PostgresStatements;
     type Source = ServerAddress;
@@ -176,6 +211,24 @@ impl ServerDatabase for Postgres {
         "options",
         "options[]",
     ];
+    const AUTHORITY: &'static [&'static str] = &["sslrootcert", "ssl-root-cert", "ssl-ca"];
+
+    fn with_defaults(options: PgConnectOptions, tls: Chosen) -> PgConnectOptions {
+        let is_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
+        let mode = match options.get_ssl_mode() {
+            // As libpq: a Unix socket has no TLS.
+            _ if is_socket => PgSslMode::Disable,
+            _ if !tls.mode && Self::TLS.is_compiled => PgSslMode::VerifyFull,
+            // As libpq: an authority's certificate is there to be used.
+            PgSslMode::Require if tls.authority => PgSslMode::VerifyCa,
+            mode => mode,
+        };
+        options.ssl_mode(mode)
+    }
+
+    fn accepts_any_name(options: &PgConnectOptions) -> bool {
+        matches!(options.get_ssl_mode(), PgSslMode::VerifyCa)
+    }
 }
 
 /// Completes a statement whose `WITH` clause ends with the write `written`: it returns the new version, or, if

@@ -40,3 +40,4 @@ pub(crate) use daemon::{Daemon, Launch, log_file};
 pub(crate) use port::free as free_port;
 pub(crate) use reaper::new_directory;
 pub(crate) use server::blocking;
+pub(crate) use user::User;

@@ -9,6 +9,7 @@ mod faults;
 mod lost;
 mod namespace;
 mod sizing;
+mod tls;
 
 use std::time::Duration;
 

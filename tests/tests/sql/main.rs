@@ -15,6 +15,7 @@ mod set_up;
 mod site;
 mod sizing;
 mod sqlite;
+mod tls;
 
 use std::{fmt::Debug, path::Path, sync::Arc, time::Duration};
 

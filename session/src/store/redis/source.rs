@@ -153,12 +153,7 @@ fn tcp(timeout: Duration) -> TcpSettings {
 fn prepare_tls(address: &ConnectionAddr) {
     #[cfg(feature = "redis-tls")]
     if matches!(address, ConnectionAddr::TcpTls { .. }) {
-        use rustls::crypto::{CryptoProvider, ring};
-
-        if CryptoProvider::get_default().is_none() {
-            // This fails if another thread has installed a provider meanwhile, which works as well.
-            let _ = ring::default_provider().install_default();
-        }
+        crate::store::tls::install_provider();
     }
     #[cfg(not(feature = "redis-tls"))]
     let _ = address;

@@ -14,6 +14,9 @@ pub(in crate::store) fn store_error<DB: SqlDatabase>(
     action: &'static str,
     error: sqlx::Error,
 ) -> StoreError {
+    if let Some(why) = tls_refusal::<DB>(&error) {
+        return misconfigured(action, why);
+    }
     let kind = kind_of::<DB>(&error);
     let failure = StoreError::new(kind, action);
     match (&error, advice(&error)) {
@@ -26,6 +29,25 @@ pub(in crate::store) fn store_error<DB: SqlDatabase>(
         (sqlx::Error::PoolTimedOut, _) => failure.with_source(NO_CONNECTION),
         (error, Some(advice)) => failure.with_source(format!("{error}; {advice}")),
         _ => failure.with_source(error),
+    }
+}
+
+/// Explains an error of TLS that lasts until the settings or the certificate change. The texts of the driver may
+/// show the name of the host, and do not say which parameter to set.
+fn tls_refusal<DB: SqlDatabase>(error: &sqlx::Error) -> Option<String> {
+    let words = DB::TLS;
+    match error {
+        sqlx::Error::Tls(_) if words.is_compiled => Some(format!(
+            "{error}; `{}` in the URL connects without TLS, and without protection",
+            words.off
+        )),
+        sqlx::Error::Tls(_) => Some(format!(
+            "{error}; TLS needs the Cargo feature `{}` of poem-session",
+            words.feature
+        )),
+        #[cfg(any(feature = "postgres-tls", feature = "mysql-tls"))]
+        sqlx::Error::Io(error) => crate::store::tls::refused_certificate(error, words.authority),
+        _ => None,
     }
 }
 

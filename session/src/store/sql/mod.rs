@@ -22,11 +22,11 @@ use sqlx::Pool;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use self::server::ServerDatabase;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) use self::server::{ServerAddress, release_to_pool};
+pub(super) use self::server::{Chosen, ServerAddress, release_to_pool};
 pub use self::{builder::SqlStoreBuilder, database::SqlDatabase, table::TableName};
 pub(super) use self::{
     connection::{Ended, Lent},
-    database::{Actions, Sealed, Written, actions},
+    database::{Actions, Sealed, TlsWords, Written, actions},
     driver::{Driver, Row, Value},
     error::{by_sqlstate, misconfigured, store_error},
     statement::{DATA, Placeholders, Statement, Statements, UPSERT},
@@ -54,6 +54,8 @@ pub struct SqlStore<DB: SqlDatabase> {
 impl<DB: SqlDatabase> SqlStore<DB> {
     /// Creates a store that uses the application's connection pool and the table `poem_sessions`. It does not
     /// create the table: see [`migrate`](Self::migrate).
+    ///
+    /// The pool's options choose how the connection is protected. The drivers' own default verifies no certificate.
     ///
     /// The pool's timeouts should be below the sessions' timeout for a store call, so that the error names the
     /// cause. A SQLite file should be in write-ahead mode.

@@ -1,7 +1,7 @@
 //! The parts that the stores on database servers share: the address, the pool, and the release of
 //! connections.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, fs::File, str::FromStr, time::Duration};
 
 use sqlx::{Connection, error::DatabaseError, pool::PoolConnection};
 
@@ -25,6 +25,21 @@ impl fmt::Debug for ServerAddress {
     }
 }
 
+/// The parameters about TLS that a URL has.
+#[derive(Clone, Copy)]
+pub struct Chosen {
+    /// Whether the URL chooses a mode.
+    pub(in crate::store) mode: bool,
+    /// Whether the URL names the certificate of an authority.
+    pub(in crate::store) authority: bool,
+}
+
+/// The names of the parameter that chooses the mode of TLS.
+const TLS_MODE: [&str; 2] = ["sslmode", "ssl-mode"];
+
+/// The names of the parameters about a certificate of the client.
+const CLIENT: [&str; 4] = ["sslcert", "ssl-cert", "sslkey", "ssl-key"];
+
 /// The options of a database's driver.
 pub(super) type DriverOptions<DB> = <<DB as sqlx::Database>::Connection as Connection>::Options;
 
@@ -38,6 +53,19 @@ pub trait ServerDatabase: SqlDatabase<Source = ServerAddress> {
     /// The parameters of a URL that the driver reads.
     #[doc(hidden)]
     const DRIVER_PARAMETERS: &'static [&'static str];
+
+    /// The parameters among them that name the file of an authority's certificate.
+    #[doc(hidden)]
+    const AUTHORITY: &'static [&'static str];
+
+    /// Applies the store's defaults to the driver's options.
+    #[doc(hidden)]
+    fn with_defaults(options: DriverOptions<Self>, tls: Chosen) -> DriverOptions<Self>;
+
+    /// Returns whether the driver verifies the authority and accepts any name. For this it uses the process-wide
+    /// cryptography provider.
+    #[doc(hidden)]
+    fn accepts_any_name(options: &DriverOptions<Self>) -> bool;
 }
 
 impl<DB: ServerDatabase> SqlStore<DB> {
@@ -49,7 +77,7 @@ impl<DB: ServerDatabase> SqlStore<DB> {
     ///
     /// # Errors
     /// [`Misconfigured`](crate::store::StoreErrorKind::Misconfigured) if the URL is invalid or has an unknown
-    /// parameter, or if the database refuses the user;
+    /// parameter, if the server's certificate is not accepted, or if the database refuses the user;
     /// [`TimedOut`](crate::store::StoreErrorKind::TimedOut) if no server accepts a connection within 3 seconds.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::builder(url).connect().await
@@ -71,6 +99,10 @@ impl<DB: ServerDatabase> SqlStoreBuilder<DB> {
     /// See [`SqlStore::connect`]. The timeout is the [`acquire_timeout`](Self::acquire_timeout).
     pub async fn connect(self) -> Result<SqlStore<DB>, StoreError> {
         let settings = Settings::<DB>::read(&self)?;
+        #[cfg(any(feature = "postgres-tls", feature = "mysql-tls"))]
+        if DB::accepts_any_name(&settings.options) {
+            crate::store::tls::install_provider();
+        }
         let pool = self
             .pool_options()
             .before_acquire(|connection: &mut DB::Connection, known| {
@@ -104,10 +136,15 @@ impl<DB: ServerDatabase> Settings<DB> {
             .take("table")
             .map(|text| TableName::parse(&text))
             .transpose()?;
+        check_files(&parameters, DB::AUTHORITY.iter().chain(&CLIENT)).map_err(refuse)?;
         let url = format!("{}?{}", parts.base, parameters.query());
         let options = DriverOptions::<DB>::from_str(&url).map_err(connect_error::<DB>)?;
+        let chosen = Chosen {
+            mode: parameters.get(&TLS_MODE).is_some(),
+            authority: parameters.get(DB::AUTHORITY).is_some(),
+        };
         Ok(Self {
-            options,
+            options: DB::with_defaults(options, chosen),
             table: one_of("table", builder.table.clone(), table).map_err(refuse)?,
         })
     }
@@ -119,6 +156,25 @@ fn one_of<T: Default>(name: &str, builder: Option<T>, url: Option<T>) -> Result<
         (Some(_), Some(_)) => Err(format!("both the URL and the builder set a {name}")),
         (builder, url) => Ok(builder.or(url).unwrap_or_default()),
     }
+}
+
+/// Returns an error if a file that one of these parameters names cannot be opened. The driver reads the files for
+/// each connection, and its error does not say which file is missing. A value may also be the contents of a file.
+fn check_files<'a>(
+    parameters: &Parameters<'_>,
+    names: impl Iterator<Item = &'a &'a str>,
+) -> Result<(), String> {
+    for name in names {
+        if let Some(file) = parameters.get(&[name])
+            && !file.trim_start().starts_with("-----BEGIN")
+            && let Err(error) = File::open(file)
+        {
+            return Err(format!(
+                "the file that the parameter `{name}` names cannot be read: {error}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Returns a connection to its pool after success and after errors that do not affect the connection. Otherwise
@@ -144,18 +200,106 @@ pub(in crate::store) fn release_to_pool<DB: SqlDatabase>(
     }
 }
 
-#[cfg(all(test, feature = "postgres"))]
+#[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::PostgresStore;
+
+    fn read<DB: ServerDatabase>(url: &str) -> Settings<DB> {
+        Settings::read(&SqlStore::<DB>::builder(url)).expect(url)
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn postgres_is_verified_unless_the_url_says_otherwise() {
+        use sqlx::{Postgres, postgres::PgSslMode};
+
+        let mode = |url: &str| format!("{:?}", read::<Postgres>(url).options.get_ssl_mode());
+        let says = |mode: PgSslMode| format!("{mode:?}");
+        if cfg!(feature = "postgres-tls") {
+            for url in [
+                "postgres://host/db",
+                "postgres://host/db?table=a",
+                "postgres://host/db?sslrootcert=-----BEGIN",
+                "postgres:///db?host=db.example",
+            ] {
+                assert_eq!(mode(url), says(PgSslMode::VerifyFull), "{url}");
+            }
+        }
+        for (parameters, right) in [
+            ("sslmode=disable", PgSslMode::Disable),
+            ("ssl-mode=prefer", PgSslMode::Prefer),
+            ("sslmode=require", PgSslMode::Require),
+            ("sslmode=verify-ca", PgSslMode::VerifyCa),
+            ("sslmode=verify-full", PgSslMode::VerifyFull),
+            (
+                "sslmode=require&sslrootcert=-----BEGIN",
+                PgSslMode::VerifyCa,
+            ),
+            ("sslmode=prefer&sslrootcert=-----BEGIN", PgSslMode::Prefer),
+            ("host=/run/postgresql", PgSslMode::Disable),
+            (
+                "host=/run/postgresql&sslmode=verify-full",
+                PgSslMode::Disable,
+            ),
+        ] {
+            let url = format!("postgres://host/db?{parameters}");
+            assert_eq!(mode(&url), says(right), "{url}");
+        }
+        let socket = "postgres://%2Frun%2Fpostgresql/db";
+        assert_eq!(mode(socket), says(PgSslMode::Disable));
+    }
+
+    #[cfg(feature = "mysql")]
+    #[test]
+    fn mysql_is_verified_unless_the_url_says_otherwise() {
+        use sqlx::{MySql, mysql::MySqlSslMode};
+
+        let mode = |url: &str| format!("{:?}", read::<MySql>(url).options.get_ssl_mode());
+        let says = |mode: MySqlSslMode| format!("{mode:?}");
+        if cfg!(feature = "mysql-tls") {
+            for (url, right) in [
+                ("mysql://host/db", MySqlSslMode::VerifyIdentity),
+                (
+                    "mysql://host/db?table=a&ssl-ca=-----BEGIN",
+                    MySqlSslMode::VerifyIdentity,
+                ),
+                (
+                    "mysql://host/db?socket=/run/mysqld.sock",
+                    MySqlSslMode::Disabled,
+                ),
+            ] {
+                assert_eq!(mode(url), says(right), "{url}");
+            }
+        }
+        for (parameters, right) in [
+            ("ssl-mode=DISABLED", MySqlSslMode::Disabled),
+            ("sslmode=PREFERRED", MySqlSslMode::Preferred),
+            ("ssl-mode=REQUIRED", MySqlSslMode::Required),
+            (
+                "ssl-mode=REQUIRED&ssl-ca=-----BEGIN",
+                MySqlSslMode::Required,
+            ),
+            ("ssl-mode=VERIFY_CA", MySqlSslMode::VerifyCa),
+            ("ssl-mode=VERIFY_IDENTITY", MySqlSslMode::VerifyIdentity),
+            (
+                "ssl-mode=VERIFY_CA&socket=/run/mysqld.sock",
+                MySqlSslMode::VerifyCa,
+            ),
+        ] {
+            let url = format!("mysql://host/db?{parameters}");
+            assert_eq!(mode(&url), says(right), "{url}");
+        }
+    }
 
     /// The driver ignores a parameter that it does not know, so a wrong name in the list would have no effect.
+    #[cfg(feature = "postgres")]
     #[test]
     fn every_parameter_reaches_the_driver() {
-        let settings = Settings::read(&PostgresStore::builder(
+        use sqlx::Postgres;
+
+        let settings = read::<Postgres>(
             "postgres://a/b?user=me&dbname=shop&port=7&application_name=x&options[geqo]=off&table=a.b",
-        ));
-        let settings = settings.expect("a URL");
+        );
         let options = settings.options;
         assert_eq!(options.get_username(), "me");
         assert_eq!(options.get_database(), Some("shop"));
@@ -165,8 +309,11 @@ mod tests {
         assert_eq!(settings.table.quoted('"'), "\"a\".\"b\"");
     }
 
+    #[cfg(feature = "postgres")]
     #[test]
     fn a_setting_comes_from_the_url_or_from_the_builder() {
+        use crate::store::PostgresStore;
+
         let table = || TableName::new("mine").expect("a name");
         let settings = |url: &str| Settings::read(&PostgresStore::builder(url).table(table()));
         let read = settings("postgres://host/db").expect("a URL without it");

@@ -30,6 +30,7 @@ const ACTION: &str = "opening a session store by URL";
 /// |---|---|---|---|
 /// | `table` | SQLite, PostgreSQL, MySQL | the table: `TABLE`, or `SCHEMA.TABLE` except in SQLite | `poem_sessions` |
 /// | `prefix` | Redis | the prefix of all keys | `poem-session:` |
+/// | `pool_mode` | PostgreSQL | `session`, or `transaction` behind a pooler in that mode | `session` |
 /// | `sslmode` | PostgreSQL | `verify-full`, `verify-ca`, `require`, `prefer` or `disable` | `verify-full`, with the feature `postgres-tls` |
 /// | `sslrootcert` | PostgreSQL | a file with the certificate of an authority to trust, in addition to the system's | – |
 /// | `ssl-mode` | MySQL | `VERIFY_IDENTITY`, `VERIFY_CA`, `REQUIRED`, `PREFERRED` or `DISABLED` | `VERIFY_IDENTITY`, with the feature `mysql-tls` |

@@ -43,7 +43,8 @@
 //!
 //! A scheduled id rotation needs one call more than a regenerate, to lock the session.
 //!
-//! Each call is one statement or command, and one round trip if there is a network. A read is followed by a
+//! Each call is one statement or command, and one round trip if there is a network, or four to PostgreSQL behind a
+//! pooler in transaction mode. A read is followed by a
 //! write of the expiry at most once per tenth of the idle timeout. A write that loses against a concurrent
 //! request is read and written again.
 //!
@@ -137,7 +138,7 @@ pub use self::redis::{RedisSource, RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use self::sql::ServerDatabase;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
-pub use self::sql::{SqlDatabase, SqlStore, SqlStoreBuilder, TableName};
+pub use self::sql::{PoolMode, SqlDatabase, SqlStore, SqlStoreBuilder, TableName};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::{

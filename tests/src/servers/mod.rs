@@ -19,6 +19,7 @@
 
 pub mod chromedriver;
 pub mod mariadb;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
 pub mod redis_cluster;

@@ -10,6 +10,7 @@ mod foreign_tables;
 mod full_disk;
 mod full_pool;
 mod namespace;
+mod pooler;
 mod round_trips;
 mod set_up;
 mod site;

@@ -3,9 +3,12 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use sqlx::{ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Row as _, Type};
+use sqlx::{
+    ColumnIndex, Connection as _, Database, Decode, Encode, Execute, Executor, IntoArguments,
+    Row as _, Transaction, Type, database::HasStatementCache,
+};
 
-use super::statement::Statement;
+use super::{PoolMode, statement::Statement};
 use crate::{
     clock::Timestamp,
     store::{Stored, Version},
@@ -53,7 +56,7 @@ pub trait Driver: Database {
 
 impl<DB> Driver for DB
 where
-    DB: Database,
+    DB: Database + HasStatementCache,
     DB::Arguments: IntoArguments<DB>,
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     for<'v> &'v [u8]: Encode<'v, DB> + Type<DB>,
@@ -66,7 +69,16 @@ where
         statement: &Statement,
         values: &[Value<'_>],
     ) -> DriverFuture<'c, DB::QueryResult> {
-        connection.execute(bind(statement, values))
+        let query = bind(statement, values);
+        if is_kept(&query) {
+            return connection.execute(query);
+        }
+        Box::pin(async move {
+            let mut transaction = connection.begin().await?;
+            let connection: &mut DB::Connection = &mut transaction;
+            let result = connection.execute(query).await;
+            end(transaction, result).await
+        })
     }
 
     fn fetch<'c>(
@@ -75,9 +87,16 @@ where
         values: &[Value<'_>],
     ) -> DriverFuture<'c, Option<Row>> {
         // All rows are fetched, not only the first: a write may fail to commit after its first row.
-        let rows = connection.fetch_all(bind(statement, values));
+        let query = bind(statement, values);
         Box::pin(async move {
-            let rows = rows.await?;
+            let rows = if is_kept(&query) {
+                connection.fetch_all(query).await?
+            } else {
+                let mut transaction = connection.begin().await?;
+                let connection: &mut DB::Connection = &mut transaction;
+                let rows = connection.fetch_all(query).await;
+                end(transaction, rows).await?
+            };
             rows.first()
                 .map(|row| Row::new(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
                 .transpose()
@@ -85,16 +104,38 @@ where
     }
 }
 
+/// Returns whether the server keeps a statement. Otherwise the statement runs in a transaction of its own: only there
+/// does a pooler in transaction mode run it on the connection that has prepared it.
+fn is_kept<DB: Database>(query: &impl Execute<'static, DB>) -> bool {
+    query.persistent()
+}
+
+/// Commits a transaction if its statement succeeded. Otherwise rolls it back and returns the statement's error.
+async fn end<DB: Database, T>(
+    transaction: Transaction<'_, DB>,
+    result: sqlx::Result<T>,
+) -> sqlx::Result<T> {
+    match &result {
+        Ok(_) => transaction.commit().await?,
+        // If this fails, the connection is broken, and the pool finds that out.
+        Err(_) => drop(transaction.rollback().await),
+    }
+    result
+}
+
+/// Creates the query of a statement. In transaction mode, the server keeps no prepared statement: it would stay on
+/// a connection that the pooler gives to another client, which may use the same name.
 fn bind<DB>(
     statement: &Statement,
     values: &[Value<'_>],
 ) -> sqlx::query::Query<'static, DB, DB::Arguments>
 where
-    DB: Database,
+    DB: Database + HasStatementCache,
     for<'v> &'v [u8]: Encode<'v, DB> + Type<DB>,
     for<'v> i64: Encode<'v, DB> + Type<DB>,
 {
-    let query = sqlx::query(statement.sql());
+    let keep = statement.pool_mode() == PoolMode::Session;
+    let query = sqlx::query(statement.sql()).persistent(keep);
     statement
         .places(values)
         .fold(query, |query, value| match value {

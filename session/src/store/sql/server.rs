@@ -1,12 +1,12 @@
 //! The parts that the stores on database servers share: the address, the pool, and the release of
 //! connections.
 
-use std::{fmt, fs::File, str::FromStr, time::Duration};
+use std::{fmt, fs::File, future::Future, str::FromStr, time::Duration};
 
 use sqlx::{Connection, error::DatabaseError, pool::PoolConnection};
 
 use super::{
-    SqlDatabase, SqlStore, SqlStoreBuilder, TableName,
+    PoolMode, SqlDatabase, SqlStore, SqlStoreBuilder, TableName,
     connection::Ended,
     error::{connect_error, is_broken, misconfigured},
 };
@@ -15,9 +15,14 @@ use crate::store::{
     parameters::{Parameters, Parts},
 };
 
-/// The URL of a database server. `Debug` does not show it, because it may contain a password.
+/// The URL of a database server, and the settings that only servers have. `Debug` does not show the URL, because
+/// it may contain a password.
 #[derive(Clone)]
-pub struct ServerAddress(String);
+pub struct ServerAddress {
+    url: String,
+    /// The mode that the builder sets.
+    pub(in crate::store) pool_mode: Option<PoolMode>,
+}
 
 impl fmt::Debug for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,6 +71,15 @@ pub trait ServerDatabase: SqlDatabase<Source = ServerAddress> {
     /// cryptography provider.
     #[doc(hidden)]
     fn accepts_any_name(options: &DriverOptions<Self>) -> bool;
+
+    /// Returns an error if the server cannot be used in the store's pool mode.
+    #[doc(hidden)]
+    fn check(
+        _store: &SqlStore<Self>,
+        _options: &DriverOptions<Self>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 impl<DB: ServerDatabase> SqlStore<DB> {
@@ -85,7 +99,10 @@ impl<DB: ServerDatabase> SqlStore<DB> {
 
     /// Returns a builder with the default settings for the database at this URL.
     pub fn builder(url: &str) -> SqlStoreBuilder<DB> {
-        SqlStoreBuilder::new(ServerAddress(url.to_owned()))
+        SqlStoreBuilder::new(ServerAddress {
+            url: url.to_owned(),
+            pool_mode: None,
+        })
     }
 }
 
@@ -113,10 +130,16 @@ impl<DB: ServerDatabase> SqlStoreBuilder<DB> {
                     Ok(true)
                 })
             })
-            .connect_with(settings.options)
+            .connect_with(settings.options.clone())
             .await
             .map_err(connect_error::<DB>)?;
-        Ok(SqlStore::on_pools(pool.clone(), pool, settings.table))
+        let store = SqlStore::new(pool.clone(), pool, settings.table, settings.pool_mode);
+        let check = DB::check(&store, &settings.options);
+        // A pooler may have no second connection. Then the check waits, and shows nothing.
+        match tokio::time::timeout(self.acquire_timeout, check).await {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(_) => Ok(store),
+        }
     }
 }
 
@@ -124,17 +147,22 @@ impl<DB: ServerDatabase> SqlStoreBuilder<DB> {
 struct Settings<DB: ServerDatabase> {
     options: DriverOptions<DB>,
     table: TableName,
+    pool_mode: PoolMode,
 }
 
 impl<DB: ServerDatabase> Settings<DB> {
     fn read(builder: &SqlStoreBuilder<DB>) -> Result<Self, StoreError> {
         let refuse = |why: String| misconfigured(DB::ACTIONS.open, why);
-        let parts = Parts::of(&builder.source.0);
+        let parts = Parts::of(&builder.source.url);
         let mut parameters = Parameters::parse(parts.query, DB::PARAMETERS, DB::DRIVER_PARAMETERS)
             .map_err(refuse)?;
         let table = parameters
             .take("table")
             .map(|text| TableName::parse(&text))
+            .transpose()?;
+        let pool_mode = parameters
+            .take("pool_mode")
+            .map(|text| PoolMode::parse(&text).ok_or_else(|| refuse(POOL_MODES.to_owned())))
             .transpose()?;
         check_files(&parameters, DB::AUTHORITY.iter().chain(&CLIENT)).map_err(refuse)?;
         let url = format!("{}?{}", parts.base, parameters.query());
@@ -146,9 +174,12 @@ impl<DB: ServerDatabase> Settings<DB> {
         Ok(Self {
             options: DB::with_defaults(options, chosen),
             table: one_of("table", builder.table.clone(), table).map_err(refuse)?,
+            pool_mode: one_of("pool mode", builder.source.pool_mode, pool_mode).map_err(refuse)?,
         })
     }
 }
+
+const POOL_MODES: &str = "the parameter `pool_mode` must be `session` or `transaction`";
 
 /// Returns the value that the builder or the URL sets, or else the default.
 fn one_of<T: Default>(name: &str, builder: Option<T>, url: Option<T>) -> Result<T, String> {
@@ -178,7 +209,7 @@ fn check_files<'a>(
 }
 
 /// Returns a connection to its pool after success and after errors that do not affect the connection. Otherwise
-/// closes it: after a failure of the connection, after a cancelled call, and if the server refuses writes.
+/// closes it: after a failure of the connection, after a cancelled call, and after an error that `ends` names.
 ///
 /// The pool would check such a connection and count it until the server responds. A server that is lost without
 /// notice would block the pool until the network reports it, which may take a quarter of an hour. A server that
@@ -186,13 +217,11 @@ fn check_files<'a>(
 pub(in crate::store) fn release_to_pool<DB: SqlDatabase>(
     connection: PoolConnection<DB>,
     ended: Ended<'_>,
-    refuses_writes: fn(&dyn DatabaseError) -> bool,
+    ends: fn(&dyn DatabaseError) -> bool,
 ) {
     let usable = match ended {
         Ended::Ok => true,
-        Ended::Err(error @ sqlx::Error::Database(source)) => {
-            !is_broken(error) && !refuses_writes(&**source)
-        }
+        Ended::Err(error @ sqlx::Error::Database(source)) => !is_broken(error) && !ends(&**source),
         Ended::Err(_) | Ended::Cancelled => false,
     };
     if !usable {
@@ -218,7 +247,7 @@ mod tests {
         if cfg!(feature = "postgres-tls") {
             for url in [
                 "postgres://host/db",
-                "postgres://host/db?table=a",
+                "postgres://host/db?table=a&pool_mode=transaction",
                 "postgres://host/db?sslrootcert=-----BEGIN",
                 "postgres:///db?host=db.example",
             ] {
@@ -315,11 +344,22 @@ mod tests {
         use crate::store::PostgresStore;
 
         let table = || TableName::new("mine").expect("a name");
-        let settings = |url: &str| Settings::read(&PostgresStore::builder(url).table(table()));
-        let read = settings("postgres://host/db").expect("a URL without it");
-        assert_eq!(read.table, table());
-        let error = settings("postgres://host/db?table=mine").err();
-        let text = format!("{:?}", error.expect("two tables"));
-        assert!(text.contains("both the URL and the builder"), "{text}");
+        let settings = |url: &str| {
+            let builder = PostgresStore::builder(url).table(table());
+            Settings::read(&builder.pool_mode(PoolMode::Transaction))
+        };
+        let read = settings("postgres://host/db").expect("a URL without them");
+        assert_eq!(
+            (read.table, read.pool_mode),
+            (table(), PoolMode::Transaction)
+        );
+        for parameter in ["table=mine", "pool_mode=transaction"] {
+            let error = settings(&format!("postgres://host/db?{parameter}")).err();
+            let text = format!("{:?}", error.expect(parameter));
+            assert!(text.contains("both the URL and the builder"), "{text}");
+        }
+        let read = self::read::<sqlx::Postgres>("postgres://host/db");
+        assert_eq!(read.table, TableName::default());
+        assert_eq!(read.pool_mode, PoolMode::Session);
     }
 }

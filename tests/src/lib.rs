@@ -1,6 +1,7 @@
 //! The test harness of `poem-session`.
 //!
-//! - [`servers`]: Redis (alone, as a Cluster, with Sentinel), PostgreSQL, MariaDB and a browser.
+//! - [`servers`]: Redis (alone, as a Cluster, with Sentinel), PostgreSQL, PgBouncer, MariaDB and a browser.
+//! - [`certificates`]: certificates for servers with TLS.
 //! - [`proxy`]: a TCP proxy that cuts, refuses and stalls connections.
 //! - [`monitor`]: records the commands and statements that reach a server.
 //! - [`process`]: runs the workspace's own programs.
@@ -17,6 +18,7 @@
 use std::time::{Duration, Instant};
 
 pub mod application;
+pub mod certificates;
 pub mod front_end;
 pub mod http;
 pub mod load;

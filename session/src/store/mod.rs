@@ -45,7 +45,8 @@
 //!
 //! A scheduled id rotation needs one call more than a regenerate, to lock the session.
 //!
-//! Each call is one statement or command, and one round trip if there is a network. A read is followed by a
+//! Each call is one statement or command, and one round trip if there is a network, or four to PostgreSQL behind a
+//! pooler in transaction mode. A read is followed by a
 //! write of the expiry at most once per tenth of the idle timeout. A write that loses against a concurrent
 //! request is read and written again.
 //!
@@ -75,7 +76,7 @@
 //! | the server is down, starting or shutting down, or closes connections; it is a replica or read-only | [`Unavailable`](StoreErrorKind::Unavailable) | 503 |
 //! | the server does not respond in time; all connections of the pool are in use; another transaction or process holds a lock | [`TimedOut`](StoreErrorKind::TimedOut) | 503 |
 //! | the disk is full (Redis reports that as unavailable), or the store has reached its memory limit | [`Full`](StoreErrorKind::Full) | 503 |
-//! | the password is wrong, privileges are missing, or the table is missing or has other columns | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
+//! | the password is wrong, the server's certificate is refused, privileges are missing, or the table is missing or has other columns | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
 //! | the record was not written by the store or is larger than 8 MiB; the store leaves it unchanged | [`Corrupt`](StoreErrorKind::Corrupt) | 500 |
 //! | the store does not implement the operation | [`Unsupported`](StoreErrorKind::Unsupported) | 500 |
 //!
@@ -97,6 +98,17 @@ mod error;
 mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(any(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "redis"
+))]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres", feature = "redis")),
+    allow(dead_code, reason = "some items are used by some stores only")
+)]
+mod parameters;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -113,6 +125,8 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres-tls", feature = "mysql-tls", feature = "redis-tls"))]
+mod tls;
 mod version;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -128,7 +142,7 @@ pub use self::redis::{RedisSource, RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use self::sql::ServerDatabase;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
-pub use self::sql::{SqlDatabase, SqlStore, SqlStoreBuilder, TableName};
+pub use self::sql::{PoolMode, SqlDatabase, SqlStore, SqlStoreBuilder, TableName};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::{

@@ -7,8 +7,10 @@ mod credentials;
 mod failover;
 mod faults;
 mod lost;
+mod namespace;
 mod settings;
 mod sizing;
+mod tls;
 
 use std::time::Duration;
 

@@ -114,19 +114,25 @@ impl RedisStore {
     /// Connects by URL with the default settings, and reads once to check the connection.
     ///
     /// - `redis://[[user]:password@]host[:port][/database]`: one server.
-    /// - `redis+unix:///path/to/socket[?db=database]`: one server on this machine, by its Unix socket.
+    /// - `redis+unix:///path/to/socket[?db=database&user=user&pass=password]`: one server on this machine, by its
+    ///   Unix socket.
     /// - `redis+cluster://[[user]:password@]host[:port],host[:port],…`: a Cluster, by some of its nodes.
     /// - `redis+sentinel://[[user]:password@]host[:port],host[:port],…/master[/database]`: the master that
     ///   these sentinels monitor by that name. User and password are the master's. Those of the sentinels are
     ///   given as `?sentinel_username=…&sentinel_password=…`.
     ///
-    /// `rediss`, `rediss+cluster` and `rediss+sentinel` use TLS and check certificates against the system's
-    /// roots. `valkey` and `valkeys` are the same as `redis` and `rediss`. `?protocol=resp3` selects the newer
-    /// protocol. In a user name or password, percent-encode every character that is not a letter or a digit.
+    /// `rediss`, `rediss+cluster` and `rediss+sentinel` use TLS. The server's certificate must be for the host in
+    /// the URL, and from an authority of the system; for another authority, use a [`redis::Client`] as the
+    /// [source](RedisSource). `valkey` and `valkeys` are the same as `redis` and `rediss`.
+    ///
+    /// `?prefix=shop:` sets the prefix of the keys, which is `poem-session:` otherwise. Each application that
+    /// shares the server needs a prefix of its own. `?protocol=resp3` selects the newer protocol. An unknown
+    /// parameter is an error. In a user name or password, percent-encode every character that is not a letter or
+    /// a digit.
     ///
     /// # Errors
-    /// [`Misconfigured`](super::StoreErrorKind::Misconfigured) if the URL is invalid or the server refuses
-    /// the credentials, and any error of the read.
+    /// [`Misconfigured`](super::StoreErrorKind::Misconfigured) if the URL is invalid or has an unknown parameter, or
+    /// if the server's certificate or the credentials are refused; and any error of the read.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::builder(url).connect().await
     }

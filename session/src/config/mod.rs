@@ -82,8 +82,8 @@ pub struct SessionConfig {
     /// and cannot start another session in place of the client's newer one. Default 10 seconds.
     #[serde(deserialize_with = "duration")]
     pub retired_for: Duration,
-    /// The age at which the id of a session is rotated, at the next request. Default: never. A locked session
-    /// keeps its id until it is unlocked. The id of a client that has it from a read-only [`IdSource`] is not rotated.
+    /// The age at which the id of a session is rotated, at the next request. Default: never. A locked session keeps
+    /// its id until it is unlocked. The id of a client that has it from a read-only [`IdSource`] is not rotated.
     ///
     /// OWASP Session Management Cheat Sheet, "Renewal Timeout".
     #[serde(deserialize_with = "some_duration")]

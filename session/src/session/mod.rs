@@ -142,9 +142,9 @@ impl<S: SessionData> Session<S> {
 
     /// Returns the id that the client will hold once the session is saved. It is a secret.
     ///
-    /// If the request presented an id that was rotated a moment ago, this is the older id. A client whose id is in a
-    /// read-only [`IdSource`](crate::IdSource), such as a bearer token, is sent a new id by the handler alone: return
-    /// this one.
+    /// If the request presented an id that was rotated a moment ago, this is the older id. A client whose id is in
+    /// a read-only [`IdSource`](crate::IdSource), such as a bearer token, is sent a new id by the handler alone:
+    /// return this one.
     pub fn id(&self) -> SessionId {
         self.active().id()
     }

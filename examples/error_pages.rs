@@ -1,5 +1,5 @@
-//! Error pages: handlers of errors belong inside of the sessions, and `on_error` makes the pages of the sessions' own
-//! errors.
+//! Error pages: handlers of errors belong inside of the sessions, and `on_error` makes the pages of the sessions'
+//! own errors.
 //!
 //! ```sh
 //! cargo run --bin error_pages

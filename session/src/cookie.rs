@@ -41,8 +41,8 @@ pub struct CookieConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SameSite {
-    /// No requests from other sites, not even links to the page. A visitor who follows such a link arrives without the
-    /// session, and if its handler begins a new one, that replaces the session in the browser.
+    /// No requests from other sites, not even links to the page. A visitor who follows such a link arrives without
+    /// the session, and if its handler begins a new one, that replaces the session in the browser.
     Strict,
     /// Links to the page. Forms, frames and scripts of other sites do not carry it.
     #[default]
@@ -117,11 +117,11 @@ impl CookieConfig {
     /// Leaves out `Secure`, for development: browsers then also send the cookie over plain HTTP, where anyone on
     /// the network can read it.
     ///
-    /// Over plain HTTP, browsers do not keep a `Secure` cookie, so a session is lost at the next request. On loopback
-    /// (`http://localhost`, `http://127.0.0.1`), Chromium, Firefox and curl 7.88 keep it; Safari is reported not to
-    /// (teamhanko/hanko issue 2471). The first request over plain HTTP that uses a session is logged as a warning. A
-    /// request counts as HTTPS if Poem's listener is one for TLS, or a proxy says so by `X-Forwarded-Proto` or
-    /// `Forwarded`.
+    /// Over plain HTTP, browsers do not keep a `Secure` cookie, so a session is lost at the next request. On
+    /// loopback (`http://localhost`, `http://127.0.0.1`), Chromium, Firefox and curl 7.88 keep it; Safari is
+    /// reported not to (teamhanko/hanko issue 2471). The first request over plain HTTP that uses a session is
+    /// logged as a warning. A request counts as HTTPS if Poem's listener is one for TLS, or a proxy says so by
+    /// `X-Forwarded-Proto` or `Forwarded`.
     #[must_use]
     pub fn insecure_http(mut self) -> Self {
         self.secure = false;

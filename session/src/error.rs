@@ -256,9 +256,9 @@ pub enum SaveError {
         "saving a session: it needs a new id, and the response that could have carried it has already been sent"
     )]
     ResponseSent,
-    /// Another site has sent the request, which brings no live session, with an unsafe method. The new session would
-    /// replace the one that the browser has (login CSRF). The changes were refused:
-    /// see [`SessionsBuilder::allow_cross_site`](crate::SessionsBuilder::allow_cross_site).
+    /// Another site has sent the request, which brings no live session, with an unsafe method. The new session
+    /// would replace the one that the browser has (login CSRF). The changes were refused: see
+    /// [`SessionsBuilder::allow_cross_site`](crate::SessionsBuilder::allow_cross_site).
     #[error(
         "saving a session: refused to begin one for a request that another site sent and that brought none (login CSRF); `allow_cross_site` allows it"
     )]

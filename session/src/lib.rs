@@ -78,10 +78,11 @@
 //! | parameter | |
 //! |---|---|
 //! | `shop: Session<Shop>` | the session; a value is decoded when it is read |
-//! | `shop: Shop` | a snapshot of the struct, read-only |
+//! | `shop: Shop` | a snapshot of the struct, read-only, so it cannot be `mut` |
 //! | `shop: &mut Shop` | the struct; changed fields are written back. If another request has changed one of them meanwhile, the response is 409: use `update_*` or `exclusive` for a field that requests change at the same time |
 //! | `#[key(Shop::USER)] user: String` | one key; a request without it is rejected |
 //! | `#[key(Shop::USER)] user: Option<String>` | one key, or `None` |
+//! | `#[key(Shop::CART)] cart: Vec<u32>` | one key with a default, which is never absent, so it cannot be an `Option` |
 //! | any Poem extractor | as under `#[handler]` |
 //!
 //! `Session<Shop>` and `Shop` are extractors, so they also work under `#[handler]` and in `#[OpenApi]` methods.
@@ -197,16 +198,16 @@
 //! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading counts as use, and
 //! is written at most once in a tenth of the idle timeout ([`TouchPolicy`]).
 //!
-//! **Passive requests.** A poll or a prefetch shows no page to the visitor, so it does not count as use: the expiry does
-//! not move, and a flash value that it reads stays for the next page. Its other changes are saved. The requests by which
-//! a browser loads a page ahead of time (`Sec-Purpose: prefetch`) are passive; write `#[session(passive)]` or
-//! [`SessionsBuilder::passive`] for others. A HEAD request is treated as a GET request.
+//! **Passive requests.** A poll or a prefetch shows no page to the visitor, so it does not count as use: the expiry
+//! does not move, and a flash value that it reads stays for the next page. Its other changes are saved. The
+//! requests by which a browser loads a page ahead of time (`Sec-Purpose: prefetch`) are passive; write
+//! `#[session(passive)]` or [`SessionsBuilder::passive`] for others. A HEAD request is treated as a GET request.
 //!
 //! **Other sites.** A form of another site arrives without the cookie, and a session that its handler begins would
 //! replace the one in the browser. A request that the browser marks as cross-site and that brings no live id is not
 //! given a session by an unsafe method: the response is a 403 ([`SaveError::CrossSite`],
-//! [`SessionsBuilder::allow_cross_site`]). A CORS preflight never loads or begins a session: the handler finds an empty
-//! one, and its changes are dropped.
+//! [`SessionsBuilder::allow_cross_site`]). A CORS preflight never loads or begins a session: the handler finds an
+//! empty one, and its changes are dropped.
 //!
 //! **At rest.** The key in the store is the SHA-256 of the id ([`PublicId`]), so a leaked store contains no usable
 //! id. A record is one MessagePack map from `namespace.field` to value, readable from any language. A value that
@@ -230,16 +231,16 @@
 //! # Ok::<(), poem_session::BuildError>(())
 //! ```
 //!
-//! A response that such a handler makes outside of the sessions has no cookie, so a visitor whose id has changed would
-//! be signed out. Poem's errors have no headers: if a cookie is to be sent with an error, or caches may store the
-//! response to it (as for 404), the middleware turns the error into a response. Handlers outside of the sessions then
-//! still find its status and text, and no longer its type. [`SessionsBuilder::on_error`] makes the pages of the
-//! sessions' own errors.
+//! A response that such a handler makes outside of the sessions has no cookie, so a visitor whose id has changed
+//! would be signed out. Poem's errors have no headers: if a cookie is to be sent with an error, or caches may store
+//! the response to it (as for 404), the middleware turns the error into a response. Handlers outside of the
+//! sessions then still find its status and text, and no longer its type. [`SessionsBuilder::on_error`] makes the
+//! pages of the sessions' own errors.
 //!
-//! Middlewares can be nested, if each has a cookie or a header of its own: a handler gets the session of the innermost
-//! one that [names its struct](SessionsBuilder::data). If one of them fails, the response still has the cookies of the
-//! others. A clone of a middleware that is there twice is one session. Two *different* middlewares that send ids in
-//! one cookie are refused at the first request, with [`ExtractError::CarrierClash`].
+//! Middlewares can be nested, if each has a cookie or a header of its own: a handler gets the session of the
+//! innermost one that [names its struct](SessionsBuilder::data). If one of them fails, the response still has the
+//! cookies of the others. A clone of a middleware that is there twice is one session. Two *different* middlewares
+//! that send ids in one cookie are refused at the first request, with [`ExtractError::CarrierClash`].
 //!
 //! # Limits
 //!

@@ -12,9 +12,10 @@ pub use crate::{
     web::{
         extract::snapshot,
         handler::{
-            HandlerOutput, HandlerParam, KeyParam, Parameters, after, edit, extract, into_response,
-            key, set_passive, write_back,
+            DefaultedKeyParam, HandlerOutput, HandlerParam, KeyParam, ParamKey, Parameters, after,
+            edit, extract, into_response, key, key_param, set_passive, write_back,
         },
+        snapshot::{MutParam, Owned, ReadOnly, Snapshot, allow_mut},
     },
 };
 

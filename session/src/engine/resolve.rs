@@ -45,6 +45,10 @@ pub(super) type Counted = (Candidate, PublicId, Resolution);
 ///
 /// # Errors
 /// The error of the first id that cannot be loaded, because that id may be the live one.
+#[allow(
+    clippy::large_types_passed_by_value,
+    reason = "the future owns the ids, so that the future of its caller does not"
+)]
 pub(super) async fn load_first_live(
     engine: &Engine,
     candidates: Candidates,

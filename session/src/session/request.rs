@@ -255,8 +255,8 @@ impl RequestGuard {
     }
 }
 
-/// Warns if no carrier sends the client the id of a session that has begun or moved, and the handler does not send it
-/// either: nobody can use the session.
+/// Warns if no carrier sends the client the id of a session that has begun or moved, and the handler does not send
+/// it either: nobody can use the session.
 fn warn_if_untold(active: &ActiveSession, update: &ClientUpdate) {
     if let ClientUpdate::SetId {
         id, refresh: false, ..

@@ -202,10 +202,10 @@ impl SessionsBuilder {
         self
     }
 
-    /// Marks the requests for which `rule` returns true as passive, such as polls that a page sends while nobody looks
-    /// at it. A passive request does not count as use of the session: its expiry does not move, and reading a flash
-    /// value does not remove it. Other changes are saved. Default: only the requests by which a browser loads a page
-    /// ahead of time (`Sec-Purpose: prefetch`), which are passive in any case. To mark one handler, write
+    /// Marks the requests for which `rule` returns true as passive, such as polls that a page sends while nobody
+    /// looks at it. A passive request does not count as use of the session: its expiry does not move, and reading a
+    /// flash value does not remove it. Other changes are saved. Default: only the requests by which a browser loads
+    /// a page ahead of time (`Sec-Purpose: prefetch`), which are passive in any case. To mark one handler, write
     /// `#[session(passive)]`.
     ///
     /// ```
@@ -224,12 +224,12 @@ impl SessionsBuilder {
     /// identity provider that arrives as a form (`form_post`, SAML).
     ///
     /// A form of another site can post to a login page. The browser sends no `SameSite=Lax` cookie with it, and the
-    /// session that the handler begins would replace the one that the browser has: its user would go on in the account
-    /// of an attacker (login CSRF). So a request is given no new session if the browser marks it with
-    /// `Sec-Fetch-Site: cross-site`, its method is not safe (RFC 9110, section 9.2.1), it brings no live id, and the
-    /// cookie would carry the new one. If the handler changes the session, the response is a 403 with
-    /// [`SaveError::CrossSite`](crate::SaveError::CrossSite). Default: no request is allowed. With `SameSite=None`, all
-    /// are.
+    /// session that the handler begins would replace the one that the browser has: its user would go on in the
+    /// account of an attacker (login CSRF). So a request is given no new session if the browser marks it with
+    /// `Sec-Fetch-Site: cross-site`, its method is not safe (RFC 9110, section 9.2.1), it brings no live id, and
+    /// the cookie would carry the new one. If the handler changes the session, the response is a 403 with
+    /// [`SaveError::CrossSite`](crate::SaveError::CrossSite). Default: no request is allowed. With `SameSite=None`,
+    /// all are.
     ///
     /// ```
     /// # use poem_session::{Sessions, store::MemoryStore};

@@ -1,5 +1,5 @@
-//! What a browser, or the proxy in front, says about a request: whether it is a prefetch or a preflight, whether another
-//! site sends it, and whether it came over plain HTTP.
+//! What a browser, or the proxy in front, says about a request: whether it is a prefetch or a preflight, whether
+//! another site sends it, and whether it came over plain HTTP.
 
 use poem::{
     Request,
@@ -39,8 +39,8 @@ pub(crate) fn is_plain_http(req: &Request) -> bool {
     *req.scheme() != Scheme::HTTPS && !is_forwarded_from_https(req.headers())
 }
 
-/// Whether a proxy in front has received the request over HTTPS. The first entry of each header is that of the proxy
-/// that the client talks to.
+/// Whether a proxy in front has received the request over HTTPS. The first entry of each header is that of the
+/// proxy that the client talks to.
 fn is_forwarded_from_https(headers: &HeaderMap) -> bool {
     let first = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?;

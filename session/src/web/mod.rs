@@ -10,6 +10,7 @@ mod layer;
 mod middleware;
 mod response;
 mod sessions;
+pub(crate) mod snapshot;
 mod source;
 mod update;
 

@@ -226,8 +226,8 @@ fn in_pairs(encoded: &[u8], name: &str) -> impl Iterator<Item = SessionId> {
         .filter_map(|(_, value)| SessionId::parse(&*value).ok())
 }
 
-/// Reads the form of a request, and puts it back for the handler. If the body breaks off, no form is searched for an id,
-/// and the handler gets the error when it reads the body.
+/// Reads the form of a request, and puts it back for the handler. If the body breaks off, no form is searched for
+/// an id, and the handler gets the error when it reads the body.
 pub(crate) async fn read_form(req: &mut Request) -> Option<Bytes> {
     let is_form = req
         .content_type()

@@ -60,8 +60,8 @@ impl SentUpdate {
 
 /// The client updates in a response, from the inside out, for the middleware around.
 ///
-/// If that one fails, its error replaces the response. The sessions of the inner middlewares are saved all the same,
-/// and a client that is not sent its new id has lost the session. So the error carries their updates too.
+/// If that one fails, its error replaces the response. The sessions of the inner middlewares are saved all the
+/// same, and a client that is not sent its new id has lost the session. So the error carries their updates too.
 #[derive(Clone, Default)]
 pub(crate) struct SentUpdates(Vec<SentUpdate>);
 

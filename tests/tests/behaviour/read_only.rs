@@ -1,4 +1,5 @@
-//! Id sources on which a response cannot send an id: a form whose body breaks off, and new ids that no client is told.
+//! Id sources on which a response cannot send an id: a form whose body breaks off, and new ids that no client is
+//! told.
 
 use std::{collections::BTreeMap, io, time::Duration};
 
@@ -13,7 +14,7 @@ use poem_session::{
     BuildError, IdSource, Session, SessionId, Sessions, session, store::MemoryStore,
 };
 
-use crate::support::{App, COOKIE, Logs, Shop, form_request, request};
+use crate::support::{App, COOKIE, End, Logs, Shop, form_request, request};
 
 #[session]
 async fn read_fields(shop: Session<Shop>, Form(fields): Form<BTreeMap<String, String>>) -> String {
@@ -138,7 +139,7 @@ async fn a_new_id_that_its_client_is_not_told_is_logged_as_a_warning() {
     ];
     for sources in sources {
         let app = App::with(|builder| builder.id_source(IdSource::Chain(sources)));
-        let ways: [(fn(&Session<Shop>), usize); 6] = [
+        let ways: [(End, usize); 6] = [
             (Session::regenerate, 1),
             (Session::reset, 1),
             (

@@ -107,7 +107,7 @@ async fn a_change_by_the_second_cookie_is_saved_in_its_session() {
     for dead in [random_id(), ended_id(&app).await] {
         let live = session_of(&app, 7).await;
         let reply = act(&app, with_cookies(&[dead, live]), |s| {
-            s.set_visits(1).expect("it fits")
+            s.set_visits(1).expect("it fits");
         })
         .await;
         let cookie = reply.cookie().expect("its expiry moves");

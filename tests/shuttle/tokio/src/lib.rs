@@ -1,7 +1,7 @@
 //! The part of Tokio that poem-session uses, with tasks and time that shuttle schedules.
 //!
-//! `io` and `sync` are the modules of Tokio, which need no runtime. Tasks belong to shuttle, which decides which of them
-//! runs. Time is counted and never waited for: see [`time`].
+//! `io` and `sync` are the modules of Tokio, which need no runtime. Tasks belong to shuttle, which decides which of
+//! them runs. Time is counted and never waited for: see [`time`].
 
 pub mod runtime;
 pub mod time;

@@ -4,8 +4,8 @@ use crate::{
     clock::Timestamp,
     id::{PublicId, SessionId},
     lifecycle::Intent,
-    record::Record,
-    store::{Stored, Version, Write},
+    record::{Record, Standing},
+    store::{RecordClass, Stored, Version, Write},
 };
 
 /// One call of the store, and what it brings about in the session.
@@ -183,6 +183,10 @@ impl WriteOp {
 
 impl Draft {
     fn write(&self) -> Write {
-        Write::new(self.record.bytes().clone(), self.expires_at)
+        let class = match self.record.standing() {
+            Standing::FlashOnly | Standing::Anonymous => RecordClass::Anonymous,
+            Standing::Established => RecordClass::Established,
+        };
+        Write::new(self.record.bytes().clone(), self.expires_at).with_class(class)
     }
 }

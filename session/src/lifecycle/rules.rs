@@ -3,8 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    clock::Timestamp, config::SessionConfig, expiry::Expiry, id::SessionId, limits::Limits,
-    record::EndReason, store::Write,
+    clock::Timestamp,
+    config::SessionConfig,
+    expiry::Expiry,
+    id::SessionId,
+    limits::Limits,
+    record::EndReason,
+    store::{RecordClass, Write},
 };
 
 /// Creates the ids of new sessions.
@@ -45,7 +50,8 @@ impl Rules {
 
     /// The tombstone to leave of a session that ends now.
     pub(crate) fn tombstone(&self, reason: EndReason, now: Timestamp) -> Write {
-        Write::new(reason.tombstone(), now.saturating_add(self.retired_for))
+        let expires_at = now.saturating_add(self.retired_for);
+        Write::new(reason.tombstone(), expires_at).with_class(RecordClass::Retired)
     }
 
     /// Whether ids are rotated on a schedule.

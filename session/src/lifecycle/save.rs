@@ -4,16 +4,19 @@
 //! record has another version, the fields that this request changed are merged onto it. If the record is
 //! gone, or a tombstone is stored in its place, the changes are refused: nothing revives a session.
 
+use bytes::Bytes;
+
 use crate::{
     clock::Timestamp,
     error::SaveError,
+    field::Field,
     lifecycle::{
         Covers, Intent, Lifecycle, Loaded, Phase, Reply, Resolution, Rules, Transition, WriteOp,
         op::{Draft, On, OpKind},
         origin::{Base, Origin},
     },
-    record::{self, EndReason},
-    store::{Version, Write},
+    record::{self, EndReason, Standing},
+    store::{RecordClass, Version, Write},
 };
 
 impl Lifecycle {
@@ -120,7 +123,8 @@ impl Lifecycle {
                 // Requests that have loaded the session by then may still save, so the forward is kept as
                 // long as the session.
                 let expires_at = draft.expires_at.max(until);
-                Write::new(record::forward(draft.key, until), expires_at)
+                let forward = record::forward(draft.key, until);
+                Write::new(forward, expires_at).with_class(RecordClass::Retired)
             }
             _ => rules.tombstone(EndReason::Replaced, now),
         };
@@ -153,9 +157,11 @@ impl Lifecycle {
     fn draft(&mut self, rotates: bool, rules: &Rules, now: Timestamp) -> Result<Draft, SaveError> {
         let base = self.record();
         let moment = record::number(now.as_millis());
+        let standing = self.standing();
         let own = [
             base.is_empty().then_some((record::CREATED, Some(&moment))),
             rotates.then_some((record::ROTATED, Some(&moment))),
+            (standing != base.standing()).then_some((record::CLASS, standing.encoded())),
         ];
         let record = base.with(own.into_iter().flatten().chain(self.changes.values()));
         rules.limits.check_record(&record, base)?;
@@ -174,6 +180,28 @@ impl Lifecycle {
             expires_at: rules.expiry.expires_at(record.term(), now),
             record,
         })
+    }
+
+    /// The standing of the session with the changes so far.
+    pub(super) fn standing(&self) -> Standing {
+        let base = self.record();
+        let is_set = |(field, value): &(Field, Option<&Bytes>)| {
+            value.is_some() && !record::is_own(field.name().as_bytes())
+        };
+        let mut set = self.changes.values().filter(is_set);
+        let sets_data = set.clone().any(|(field, _)| !field.is_flash());
+        let before = base.standing();
+        let has_data = sets_data || before == Standing::Anonymous && base.has_data();
+        let asks_for_id = matches!(self.intent, Intent::Regenerate | Intent::Reset);
+        if before == Standing::Established || asks_for_id && has_data {
+            Standing::Established
+        } else if sets_data {
+            Standing::Anonymous
+        } else if base.is_empty() && set.next().is_some() {
+            Standing::FlashOnly
+        } else {
+            before
+        }
     }
 
     /// Takes the reply of the store to the call of `op`.

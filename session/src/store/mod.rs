@@ -110,6 +110,7 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod write;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -131,6 +132,7 @@ pub use self::{
     connect::connect,
     error::{StoreError, StoreErrorKind},
     memory::{MemoryStore, MemoryStoreBuilder, OnFull},
+    write::{RecordClass, Write},
 };
 use crate::{clock::Timestamp, id::PublicId};
 
@@ -192,35 +194,6 @@ impl fmt::Debug for Stored {
         f.debug_struct("Stored")
             .field("data", &format_args!("{} bytes", self.data.len()))
             .field("version", &self.version)
-            .field("expires_at", &self.expires_at)
-            .finish()
-    }
-}
-
-/// The content of a record to be written.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Write {
-    /// The record's new bytes. They may be empty.
-    pub data: Bytes,
-    /// The time from which on the record no longer exists.
-    pub expires_at: Timestamp,
-}
-
-impl Write {
-    /// Creates a write of `data` that expires at `expires_at`.
-    pub fn new(data: impl Into<Bytes>, expires_at: Timestamp) -> Self {
-        Self {
-            data: data.into(),
-            expires_at,
-        }
-    }
-}
-
-impl fmt::Debug for Write {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Write")
-            .field("data", &format_args!("{} bytes", self.data.len()))
             .field("expires_at", &self.expires_at)
             .finish()
     }

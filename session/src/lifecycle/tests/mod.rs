@@ -5,6 +5,7 @@ mod ending;
 mod merging;
 mod rotating;
 mod saving;
+mod standing;
 
 use std::sync::{
     Arc,

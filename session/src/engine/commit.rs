@@ -84,6 +84,12 @@ async fn write(session: &ActiveSession, op: WriteOp) -> Result<Transition, SaveE
         Ok(reply) => reply,
         Err(error) => {
             session.lifecycle().write_failed(&op);
+            if let Some(end) = op
+                .end_alone()
+                .filter(|_| error.kind() == StoreErrorKind::Full)
+            {
+                return Box::pin(end_alone(session, end, error)).await;
+            }
             if !op.is_touch() {
                 return Err(error.into());
             }
@@ -92,6 +98,15 @@ async fn write(session: &ActiveSession, op: WriteOp) -> Result<Transition, SaveE
             return Ok(Transition::Saved { left: None });
         }
     };
+    apply(session, op, reply).await
+}
+
+/// Takes the reply of the store to the call of `op`.
+async fn apply(
+    session: &ActiveSession,
+    op: WriteOp,
+    reply: Reply,
+) -> Result<Transition, SaveError> {
     let key = op.key();
     let applied = session.lifecycle().apply(op, reply);
     match warn_if_refused(key, applied)? {
@@ -101,6 +116,27 @@ async fn write(session: &ActiveSession, op: WriteOp) -> Result<Transition, SaveE
             covers,
         } => Box::pin(merge(session, key, current, covers)).await,
         transition => Ok(transition),
+    }
+}
+
+/// Ends a session that was destroyed, after the store was too full to begin another one in its place: a user can
+/// sign out even then. `refusal` is the error of the store. Rare, so its caller boxes it.
+async fn end_alone(
+    session: &ActiveSession,
+    end: WriteOp,
+    refusal: StoreError,
+) -> Result<Transition, SaveError> {
+    let engine = session.engine();
+    match call(engine, end.call(), end.action()).await {
+        Err(_) => Err(refusal.into()),
+        Ok(conflict @ Reply::Conflict(_)) => apply(session, end, conflict).await,
+        Ok(Reply::Written(_) | Reply::Gone | Reply::Exists) => {
+            session.lifecycle().ended_alone(&end);
+            if let Some(key) = end.key() {
+                engine.announce_end(key);
+            }
+            Err(refusal.into())
+        }
     }
 }
 

@@ -144,6 +144,21 @@ impl WriteOp {
         }
     }
 
+    /// The write that only ends the session, if this one destroys it and begins another in its place. For a
+    /// store that has no space for the other one.
+    pub(crate) fn end_alone(&self) -> Option<Self> {
+        match &self.kind {
+            OpKind::Move { on, leave, .. } if self.covers.intent == Intent::Destroy => Some(Self {
+                kind: OpKind::End {
+                    on: *on,
+                    tombstone: leave.clone(),
+                },
+                covers: self.covers,
+            }),
+            _ => None,
+        }
+    }
+
     /// The action that errors of the store name.
     pub(crate) fn action(&self) -> &'static str {
         match self.kind {

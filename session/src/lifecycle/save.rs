@@ -332,6 +332,15 @@ impl Lifecycle {
         self.done(covers);
     }
 
+    /// The session has ended by the write `op`, and the store had no space for the one that the changes begin.
+    /// They stay unsaved.
+    pub(crate) fn ended_alone(&mut self, op: &WriteOp) {
+        self.changes.end_save();
+        self.origin = Origin::New;
+        self.client.clear_id();
+        self.intent_done(op.covers);
+    }
+
     /// Another request destroyed the session first. Its response has sent the client's update, also for
     /// whatever starts in place of the session.
     fn already_destroyed(&mut self, covers: Covers) {
@@ -356,6 +365,10 @@ impl Lifecycle {
     /// Clears the work that a write has carried out. Work that was added during the write stays.
     fn done(&mut self, covers: Covers) {
         self.changes.saved(covers.latest);
+        self.intent_done(covers);
+    }
+
+    fn intent_done(&mut self, covers: Covers) {
         if matches!(covers.intent, Intent::Reset | Intent::Destroy) {
             self.generation += 1;
         }

@@ -19,6 +19,7 @@ mod errors;
 mod exclusive;
 mod expiry;
 mod fence;
+mod full;
 mod handlers;
 mod hostile;
 mod layers;

@@ -192,6 +192,9 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum SaveError {
     /// The store returned an error. Nothing is half saved.
+    ///
+    /// There is one exception: if the store is [full](crate::store::StoreErrorKind::Full) and the session was
+    /// destroyed, it has ended, and only the session that was to begin in its place was refused.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The session ended while this request was running: it was destroyed, regenerated or revoked by another

@@ -196,7 +196,8 @@
 //!
 //! **Expiry.** A session expires at the earlier of its last use plus the idle timeout and its creation plus the
 //! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading counts as use, and
-//! is written at most once in a tenth of the idle timeout ([`TouchPolicy`]).
+//! is written at most once in a tenth of the idle timeout ([`TouchPolicy`]). A session that has held nothing but
+//! flash values, as after a sign-in that failed, expires earlier ([`SessionConfig::flash_timeout`]).
 //!
 //! **Passive requests.** A poll or a prefetch shows no page to the visitor, so it does not count as use: the expiry
 //! does not move, and a flash value that it reads stays for the next page. Its other changes are saved. The
@@ -214,7 +215,8 @@
 //! does not decode is an error that names its key, and is never treated as absent.
 //!
 //! **Faults.** If the store is down, slow, full or read-only, a request that needs it gets a 503 without details, and
-//! the client keeps its cookie. Sessions work again when the store does (see [`store`]). No error text, log line or
+//! the client keeps its cookie. Sessions work again when the store does (see [`store`]). A user can sign out of a
+//! session even if a memory store or Redis is full. No error text, log line or
 //! `Debug` shows an id or a value.
 //!
 //! # Errors and nested middlewares
@@ -249,7 +251,8 @@
 //! | size of one value | 64 KiB | [`max_value_size`](SessionConfig::max_value_size) | [`SetError::ValueTooLarge`] when it is set, 413 |
 //! | size of one session | 64 KiB | [`max_session_size`](SessionConfig::max_session_size) | [`SetError::TooLarge`] when a value is set, [`SaveError::TooLarge`] after a merge, 413 |
 //! | keys of one session | 256 | [`max_keys`](SessionConfig::max_keys) | [`SetError::TooManyKeys`], [`SaveError::TooManyKeys`], 413 |
-//! | sessions in memory | 1,048,576 | [`MemoryStore::builder`](store::MemoryStore::builder) | a new session is refused with 503, or another one is evicted (`OnFull`) |
+//! | sessions in memory | 1,048,576 | [`capacity`](store::MemoryStoreBuilder::capacity) | a new session is refused with 503, or another one is evicted ([`OnFull`](store::OnFull)) |
+//! | bytes of all sessions in memory | 512 MiB | [`max_bytes`](store::MemoryStoreBuilder::max_bytes) | the same, also for a change that enlarges a session |
 //! | a call of the store | 5 s | [`store_timeout`](SessionConfig::store_timeout) | 503 |
 //! | attempts of a save | 256 | [`max_save_attempts`](SessionConfig::max_save_attempts) | [`SaveError::Contended`], 503 |
 //! | waiting for a lock | 10 s | [`lock_timeout`](SessionConfig::lock_timeout) | [`LockError::TimedOut`], 503 |

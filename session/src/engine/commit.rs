@@ -121,13 +121,15 @@ async fn write(
     op: WriteOp,
     deadline: &Deadline,
 ) -> Result<Transition, SaveError> {
-    let (call, action) = (op.call(), op.action());
-    let engine = session.engine();
-    let call = engine.limited(action, call_store(engine, call));
-    let reply = deadline.bound(action, call).await.flatten();
-    let reply = match reply {
+    let reply = match call(session.engine(), &op, deadline).await {
         Ok(reply) => reply,
         Err(error) => {
+            let end = op
+                .end_alone()
+                .filter(|_| error.kind() == StoreErrorKind::Full);
+            if let Some(end) = end {
+                return Box::pin(end_alone(session, end, error, deadline)).await;
+            }
             if !op.is_touch() {
                 session.lifecycle().write_failed(op);
                 return Err(error.into());
@@ -137,9 +139,47 @@ async fn write(
             return Ok(Transition::Saved { left: None });
         }
     };
+    apply(session, op, reply).await
+}
+
+/// Takes the reply of the store to the call of `op`.
+async fn apply(
+    session: &ActiveSession,
+    op: WriteOp,
+    reply: Reply,
+) -> Result<Transition, SaveError> {
     let key = op.key();
     let applied = session.lifecycle().apply(op, reply);
     warn_if_refused(key, applied)
+}
+
+/// Ends a session that was destroyed, after the store was too full to begin another one in its place: a user can
+/// sign out even then. `refusal` is the error of the store. Rare, so its caller boxes it.
+async fn end_alone(
+    session: &ActiveSession,
+    end: WriteOp,
+    refusal: StoreError,
+    deadline: &Deadline,
+) -> Result<Transition, SaveError> {
+    let engine = session.engine();
+    match call(engine, &end, deadline).await {
+        Err(_) => Err(refusal.into()),
+        Ok(conflict @ Reply::Conflict(_)) => apply(session, end, conflict).await,
+        Ok(Reply::Written(_) | Reply::Gone | Reply::Exists) => {
+            session.lifecycle().ended_alone(&end);
+            if let Some(key) = end.key() {
+                engine.announce_end(key);
+            }
+            Err(refusal.into())
+        }
+    }
+}
+
+/// Calls the store, within the time limits of a call and of the save.
+async fn call(engine: &Engine, op: &WriteOp, deadline: &Deadline) -> Result<Reply, StoreError> {
+    let action = op.action();
+    let call = engine.limited(action, call_store(engine, op.call()));
+    deadline.bound(action, call).await.flatten()
 }
 
 /// Calls the store.

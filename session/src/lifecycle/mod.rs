@@ -43,7 +43,7 @@ use crate::{
     error::SetError,
     field::Field,
     id::{PublicId, SessionId},
-    record::{self, EndReason, Record, Term},
+    record::{self, EndReason, Record, Standing, Term},
     store::Version,
 };
 
@@ -218,6 +218,7 @@ impl Lifecycle {
         let idle = self.value(record::IDLE);
         let term = Term {
             idle: idle.as_deref().and_then(record::duration),
+            flash_only: self.standing() == Standing::FlashOnly,
             ..term
         };
         Some(self.unless_passive(rules.expiry.expires_at(term, now)))

@@ -4,17 +4,20 @@
 //! record has another version, the fields that this request changed are merged onto it. If the record is
 //! gone, or a tombstone is stored in its place, the changes are refused: nothing revives a session.
 
+use bytes::Bytes;
+
 use crate::{
     clock::Timestamp,
     error::SaveError,
+    field::Field,
     id::{PublicId, SessionId},
     lifecycle::{
         Covers, Intent, Lifecycle, Loaded, Phase, Reply, Resolution, Rules, Transition, WriteOp,
         op::{Draft, On, OpKind},
         origin::{Base, Origin},
     },
-    record::{self, EndReason, Forward},
-    store::{Version, Write},
+    record::{self, EndReason, Forward, Standing},
+    store::Version,
 };
 
 impl Lifecycle {
@@ -130,7 +133,7 @@ impl Lifecycle {
                 let until = now.saturating_add(rotation.grace);
                 let forward = Forward::new(&id, &draft.id, draft.key, until);
                 // Requests that have loaded the session by then may still save.
-                Write::new(forward.record(), rules.kept_until(until))
+                rules.retired(forward.record(), until)
             }
             (Intent::Regenerate, _) => rules.tombstone(EndReason::Replaced, Some(draft.key), now),
             _ => rules.tombstone(EndReason::Replaced, None, now),
@@ -165,9 +168,11 @@ impl Lifecycle {
         let moment = record::number(now.as_millis());
         let is_created = base.is_empty();
         let gets_new_id = rotates || rules.rotates() && self.intent == Intent::Regenerate;
+        let standing = self.standing();
         let own = [
             is_created.then_some((record::CREATED, Some(&moment))),
             (gets_new_id && !is_created).then_some((record::ROTATED, Some(&moment))),
+            (standing != base.standing()).then_some((record::CLASS, standing.encoded())),
         ];
         let record = base.with(own.into_iter().flatten().chain(self.changes.values()));
         rules.limits.check_record(&record, base)?;
@@ -186,6 +191,28 @@ impl Lifecycle {
             expires_at: self.unless_passive(rules.expiry.expires_at(record.term(), now)),
             record,
         })
+    }
+
+    /// The standing of the session with the changes so far.
+    pub(super) fn standing(&self) -> Standing {
+        let base = self.record();
+        let is_set = |(field, value): &(Field, Option<&Bytes>)| {
+            value.is_some() && !record::is_own(field.name().as_bytes())
+        };
+        let mut set = self.changes.values().filter(is_set);
+        let sets_data = set.clone().any(|(field, _)| !field.is_flash());
+        let before = base.standing();
+        let has_data = sets_data || before == Standing::Anonymous && base.has_data();
+        let asks_for_id = matches!(self.intent, Intent::Regenerate | Intent::Reset);
+        if before == Standing::Established || asks_for_id && has_data {
+            Standing::Established
+        } else if sets_data {
+            Standing::Anonymous
+        } else if base.is_empty() && set.next().is_some() {
+            Standing::FlashOnly
+        } else {
+            before
+        }
     }
 
     /// Takes the reply of the store to the call of `op`.
@@ -357,6 +384,15 @@ impl Lifecycle {
         self.done(covers);
     }
 
+    /// The session has ended by the write `op`, and the store had no space for the one that the changes begin.
+    /// They stay unsaved.
+    pub(crate) fn ended_alone(&mut self, op: &WriteOp) {
+        self.next_id = None;
+        self.origin = Origin::New;
+        self.client.clear_id();
+        self.intent_done(op.covers);
+    }
+
     /// Another request destroyed the session first. Its response has sent the client's update, also for
     /// whatever starts in place of the session.
     fn already_destroyed(&mut self, covers: Covers) {
@@ -383,6 +419,10 @@ impl Lifecycle {
     /// Clears the work that a write has carried out. Work that was added during the write stays.
     fn done(&mut self, covers: Covers) {
         self.changes.saved(covers.latest);
+        self.intent_done(covers);
+    }
+
+    fn intent_done(&mut self, covers: Covers) {
         if matches!(covers.intent, Intent::Reset | Intent::Destroy) {
             self.generation += 1;
         }

@@ -187,6 +187,7 @@ fn the_term_is_the_creation_and_the_idle_timeout_of_the_session() {
     let term = Term {
         created_at: Timestamp::from_millis(5),
         idle: Some(Duration::from_millis(7)),
+        flash_only: false,
     };
     assert_eq!(
         (written.term(), parse(written.bytes()).term()),
@@ -201,4 +202,42 @@ fn the_rotation_time_is_the_creation_until_the_id_is_rotated() {
     let rotated = created.with([(ROTATED, Some(&number(8)))]);
     assert_eq!(rotated.rotated_at(), Timestamp::from_millis(8));
     assert_eq!(Record::empty().rotated_at(), Timestamp::from_millis(0));
+}
+
+#[test]
+fn the_standing_of_a_session_is_stored() {
+    let one = packed(&1);
+    for (standing, size) in [
+        (Standing::FlashOnly, CLASS_SIZE),
+        (Standing::Anonymous, 0),
+        (Standing::Established, CLASS_SIZE),
+    ] {
+        let plain = Record::empty().with([(A, Some(&one))]);
+        let record = plain.with([(CLASS, standing.encoded())]);
+        assert_eq!(record.standing(), standing);
+        assert_eq!(parse(record.bytes()).standing(), standing);
+        assert_eq!(record.bytes().len() - plain.bytes().len(), size);
+        let is_flash_only = standing == Standing::FlashOnly;
+        assert_eq!(record.term().flash_only, is_flash_only);
+    }
+    // A later version may know other classes.
+    let unknown = packed(&77);
+    let record = Record::empty().with([(CLASS, Some(&unknown))]);
+    assert_eq!(parse(record.bytes()).standing(), Standing::Anonymous);
+}
+
+#[test]
+fn the_buffer_of_a_record_is_not_much_larger_than_its_content() {
+    let (large, small) = (packed(&"x".repeat(10_000)), packed(&"x"));
+    let record = record(&[(A, large.clone()), (B, large)]);
+    for next in [
+        record.with([(A, None)]).with([(B, None)]),
+        record.with([(A, Some(&small)), (B, Some(&small))]),
+    ] {
+        let bytes = next.bytes().clone();
+        drop(next);
+        let content = bytes.len();
+        let buffer = bytes.try_into_mut().expect("it is not shared");
+        assert!(buffer.capacity() < content + 30, "{}", buffer.capacity());
+    }
 }

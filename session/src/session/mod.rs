@@ -197,6 +197,9 @@ impl<S: SessionData> Session<S> {
     /// If another request has destroyed the session first, as after a double click, a new session cannot
     /// start: the response of the other request has already set the client's id. A flash value is then dropped,
     /// and saving another value returns [`SaveError::Ended`].
+    ///
+    /// If the store has no space for the new session, this one ends even so, and the save returns
+    /// [`SaveError::Store`]: see [`store`](crate::store#when-a-store-is-full).
     pub fn destroy(&self) {
         self.active().lifecycle().destroy();
     }

@@ -91,6 +91,12 @@ impl SessionsBuilder {
         self
     }
 
+    /// Sets the [idle timeout of a session that has held nothing but flash values](SessionConfig::flash_timeout).
+    pub fn flash_timeout(mut self, timeout: Duration) -> Self {
+        self.config.flash_timeout = timeout;
+        self
+    }
+
     /// Sets [how often use is written to the store](SessionConfig::touch).
     pub fn touch(mut self, touch: TouchPolicy) -> Self {
         self.config.touch = touch;

@@ -21,6 +21,7 @@ mod errors;
 mod exclusive;
 mod expiry;
 mod fence;
+mod full;
 mod handlers;
 mod hostile;
 mod in_doubt;

@@ -53,9 +53,10 @@ fn the_error_of_a_contradiction_names_both_settings() {
 /// Conformance 1.17, 5.8, 5.11
 #[test]
 fn the_error_of_an_invalid_setting_names_the_setting() {
-    let cases: [(&str, Configure); 12] = [
+    let cases: [(&str, Configure); 13] = [
         ("idle_timeout", |b| b.idle_timeout(Duration::ZERO)),
         ("absolute_timeout", |b| b.absolute_timeout(Duration::ZERO)),
+        ("flash_timeout", |b| b.flash_timeout(Duration::ZERO)),
         ("store_timeout", |b| b.store_timeout(Duration::ZERO)),
         ("retired_for", |b| b.retired_for(Duration::ZERO)),
         ("lock_timeout", |b| b.lock_timeout(Duration::ZERO)),

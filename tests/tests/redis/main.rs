@@ -6,6 +6,7 @@ mod conformance;
 mod credentials;
 mod failover;
 mod faults;
+mod full;
 mod lost;
 mod namespace;
 mod settings;

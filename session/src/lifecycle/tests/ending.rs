@@ -254,3 +254,47 @@ fn a_record_past_its_absolute_deadline_is_missing() {
     assert!(matches!(at(59), Resolution::Live(_)));
     assert!(matches!(at(60), Resolution::Missing));
 }
+
+#[test]
+fn a_session_that_ended_alone_keeps_the_changes_that_begin_the_next_one() {
+    for keeps_changes in [false, true] {
+        let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+        if keeps_changes {
+            set(&mut session, NOTICE, 5);
+            session.destroy_keeping_changes();
+        } else {
+            session.destroy();
+            set(&mut session, NOTICE, 5);
+        }
+        let op = plan(&mut session, &rules, NOW).unwrap();
+        let end = op.end_alone().expect("it destroys the session");
+        let Call::Replace { key, write, .. } = end.call() else {
+            panic!("{end:?}");
+        };
+        assert_eq!(key, known_key());
+        assert!(is_tombstone(&write, EndReason::Destroyed));
+        session.ended_alone(&end);
+        assert_eq!(session.take_update(), Some(ClientUpdate::ClearId));
+        assert!(session.has_signed_out());
+        assert_eq!(session.generation(), 1);
+        // A later attempt begins the next session.
+        let op = plan(&mut session, &rules, NOW).expect("the notice");
+        let Call::Create { write, .. } = op.call() else {
+            panic!("{op:?}");
+        };
+        assert_eq!(values(&write), [pair(NOTICE, 5)]);
+    }
+}
+
+#[test]
+fn only_a_destroy_ends_a_session_alone() {
+    let others: [fn(&mut Lifecycle); 3] = [Lifecycle::regenerate, Lifecycle::reset, |session| {
+        set(session, A, 2);
+    }];
+    for other in others {
+        let mut session = loaded(&[(A, 1)]);
+        other(&mut session);
+        let op = plan(&mut session, &rules(), NOW).unwrap();
+        assert!(op.end_alone().is_none(), "{op:?}");
+    }
+}

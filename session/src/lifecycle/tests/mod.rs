@@ -7,6 +7,7 @@ mod merging;
 mod reading;
 mod rotating;
 mod saving;
+mod standing;
 
 use std::sync::{
     Arc,

@@ -86,7 +86,7 @@ async fn check(store: &SqliteStore, key: PublicId, number: u8, version: Version)
         stored.version >= version,
         "{key}: write {number} was undone"
     );
-    let mut later = number..=number + (stored.version > version) as u8;
+    let mut later = number..=number + u8::from(stored.version > version);
     assert!(
         later.any(|number| stored.data == content(key, number)),
         "{key}: the write after {number} is incomplete",
@@ -106,10 +106,10 @@ fn write_and_be_killed(file: &Path, round: u8, life: Duration, acknowledged: &mu
     let mut began = None;
     // After the kill, the rest of the output is read.
     while let Some(line) = lines.next().transpose().expect("its output") {
-        let Some(line) = line.strip_prefix("done ") else {
+        let Some(done) = line.strip_prefix("done ") else {
             continue;
         };
-        let mut words = line.split(' ');
+        let mut words = done.split(' ');
         let mut word = || words.next().expect("three words");
         let key = word().parse().expect("a key");
         let number = word().parse().expect("a number");

@@ -139,15 +139,11 @@ async fn write(
             return Ok(Transition::Saved { left: None });
         }
     };
-    apply(session, op, reply).await
+    apply(session, op, reply)
 }
 
 /// Takes the reply of the store to the call of `op`.
-async fn apply(
-    session: &ActiveSession,
-    op: WriteOp,
-    reply: Reply,
-) -> Result<Transition, SaveError> {
+fn apply(session: &ActiveSession, op: WriteOp, reply: Reply) -> Result<Transition, SaveError> {
     let key = op.key();
     let applied = session.lifecycle().apply(op, reply);
     warn_if_refused(key, applied)
@@ -164,7 +160,7 @@ async fn end_alone(
     let engine = session.engine();
     match call(engine, &end, deadline).await {
         Err(_) => Err(refusal.into()),
-        Ok(conflict @ Reply::Conflict(_)) => apply(session, end, conflict).await,
+        Ok(conflict @ Reply::Conflict(_)) => apply(session, end, conflict),
         Ok(Reply::Written(_) | Reply::Gone | Reply::Exists) => {
             session.lifecycle().ended_alone(&end);
             if let Some(key) = end.key() {

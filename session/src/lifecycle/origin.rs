@@ -78,6 +78,10 @@ impl Loaded {
 
 /// The session that a stored record belongs to.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once, and a box would cost an allocation in each load"
+)]
 pub(crate) enum Resolution {
     Live(Loaded),
     Ended(EndReason),

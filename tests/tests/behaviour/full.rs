@@ -118,7 +118,7 @@ async fn full_redis(visitors: usize) -> Option<(Server, App, Vec<Browser>)> {
     let server = redis::private(Options::new().fast()).await?;
     let store = RedisStore::builder(server.url()).call_timeout(PATIENCE);
     let store: Arc<dyn SessionStore> = Arc::new(store.connect().await.expect("it runs"));
-    let app = App::on(store, Scripted, |builder| builder.store_timeout(PATIENCE));
+    let app = App::in_store(store, PATIENCE);
     let mut signed_in = Vec::new();
     for _ in 0..visitors {
         signed_in.push(app.sign_in().await);
@@ -177,7 +177,7 @@ async fn a_tombstone_that_redis_evicts_revives_nothing() {
     };
     let store = RedisStore::builder(server.url()).call_timeout(PATIENCE);
     let store: Arc<dyn SessionStore> = Arc::new(store.connect().await.expect("it runs"));
-    let app = App::on(store, Scripted, |builder| builder.store_timeout(PATIENCE));
+    let app = App::in_store(store, PATIENCE);
     for end in [Session::destroy, Session::regenerate] {
         let alice = app.sign_in().await;
         let old = alice.fork();

@@ -8,7 +8,7 @@ use poem::{
     Body,
     http::{Method, header},
 };
-use poem_session::SessionId;
+use poem_session::{SessionId, SessionsBuilder};
 
 use crate::support::{App, COOKIE, form_request, request};
 
@@ -66,7 +66,7 @@ async fn a_ring_of_forwards_is_an_error() {
 /// Conformance 5.13
 #[tokio::test]
 async fn a_record_with_a_duplicate_key_is_read_and_written_as_one() {
-    let app = App::with(|builder| builder.no_absolute_timeout());
+    let app = App::with(SessionsBuilder::no_absolute_timeout);
     let alice = app.sign_in().await;
     let record = b"\x82\xa9shop.user\x01\xa9shop.user\x02".as_slice();
     app.store.plant(&alice.signed_id(), record, app.now()).await;

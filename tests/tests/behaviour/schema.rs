@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use poem_session::{GetError, Session, SessionData};
+use poem_session::{GetError, Session, SessionData, SessionsBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{App, Browser, Prefs, Shop, settings};
@@ -175,7 +175,7 @@ async fn a_value_of_an_incompatible_type_is_an_error_that_names_the_key_and_affe
 /// Conformance 3.3, 1.25
 #[tokio::test]
 async fn a_value_that_does_not_decode_is_an_error_and_not_absent() {
-    let app = App::with(|builder| builder.no_absolute_timeout());
+    let app = App::with(SessionsBuilder::no_absolute_timeout);
     let alice = app.sign_in().await;
     let record = b"\x81\xa9shop.user\xa5seven".as_slice();
     app.store.plant(&alice.signed_id(), record, app.now()).await;

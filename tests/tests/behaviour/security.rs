@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use poem_session::{PublicId, SaveError, Session, SessionId, Sessions, store::MemoryStore};
+use poem_session::{
+    PublicId, SaveError, Session, SessionId, Sessions, SessionsBuilder, store::MemoryStore,
+};
 
 use crate::support::{App, COOKIE, Logs, Op, SECRET_OF_STORE, Shop};
 
@@ -196,7 +198,7 @@ async fn errors_contain_neither_ids_nor_values_nor_addresses() {
 /// Conformance 5.10, 1.24
 #[tokio::test]
 async fn the_error_of_a_value_that_does_not_decode_does_not_contain_the_value() {
-    let app = App::with(|builder| builder.no_absolute_timeout());
+    let app = App::with(SessionsBuilder::no_absolute_timeout);
     let alice = app.sign_in().await;
     let record = [b"\x81\xa9shop.user".as_slice(), b"\xafa-secret-number"].concat();
     app.store.plant(&alice.signed_id(), record, app.now()).await;

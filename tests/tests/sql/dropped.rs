@@ -71,7 +71,9 @@ async fn dropped_requests_cost_no_connection(home: Home) {
         for number in 0..POOL {
             if number % 2 == 0 {
                 let guest = guest.clone();
-                requests.spawn(async move { guest.user().await });
+                requests.spawn(async move {
+                    guest.user().await;
+                });
             } else {
                 requests.spawn(call(Arc::clone(&store), dropped + number));
             }
@@ -97,7 +99,9 @@ async fn a_request_that_is_dropped_while_it_connects_costs_no_connection(home: H
     let mut requests = JoinSet::new();
     for _ in 0..REQUESTS {
         let guest = guest.clone();
-        requests.spawn(async move { guest.user().await });
+        requests.spawn(async move {
+            guest.user().await;
+        });
     }
     proxy.accepts(POOL).await;
     requests.shutdown().await;

@@ -7,7 +7,7 @@
 use crate::{
     clock::Timestamp,
     error::SaveError,
-    id::SessionId,
+    id::{PublicId, SessionId},
     lifecycle::{
         Covers, Intent, Lifecycle, Loaded, Phase, Reply, Resolution, Rules, Transition, WriteOp,
         op::{Draft, On, OpKind},
@@ -30,6 +30,12 @@ impl Lifecycle {
             }
             Origin::New | Origin::Ended(_) => false,
         }
+    }
+
+    /// The key of the stored session if a save would only write the use of the session.
+    pub(crate) fn touched_only(&self, rules: &Rules, now: Timestamp) -> Option<PublicId> {
+        let has_more = self.has_work() || self.is_rotation_due(rules, now);
+        self.stored_key().filter(|_| !has_more)
     }
 
     /// Whether the schedule is to rotate the id.

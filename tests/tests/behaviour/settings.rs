@@ -79,12 +79,16 @@ fn the_error_of_an_invalid_setting_names_the_setting() {
 #[tokio::test]
 async fn the_longest_duration_works_in_every_setting() {
     const MAX: Duration = Duration::MAX;
-    let cases: [Configure; 11] = [
-        |b| b.idle_timeout(MAX),
+    let cases: [Configure; 12] = [
+        |b| b.idle_timeout(MAX).absolute_timeout(MAX),
         |b| b.absolute_timeout(MAX),
-        |b| b.idle_timeout(MAX).touch(TouchPolicy::AtMostEvery(MAX / 2)),
-        |b| b.store_timeout(MAX),
+        |b| {
+            let b = b.idle_timeout(MAX).absolute_timeout(MAX);
+            b.touch(TouchPolicy::AtMostEvery(MAX / 2))
+        },
+        |b| b.store_timeout(MAX).lock_lease(MAX),
         |b| b.retired_for(MAX),
+        |b| b.max_request_time(MAX),
         |b| b.rotate_every(MAX),
         |b| b.rotation_grace(MAX),
         |b| b.rotate_every(MAX).rotation_grace(MAX / 2),
@@ -111,7 +115,12 @@ async fn the_longest_duration_works_in_every_setting() {
         });
         session.set_idle_timeout(MAX);
         session.set_user(8).expect("it fits");
-        session.save().await.expect("the store works");
+        let mut save = app.store.pause(Op::Replace);
+        let (saved, ()) = tokio::join!(session.save(), async {
+            save.arrived().await;
+            save.release();
+        });
+        saved.expect("the store works");
         drop(locked.expect("nobody holds it"));
         let watch = app.open(&alice).await;
         let ended = tokio::spawn(async move { watch.ended().await });

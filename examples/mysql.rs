@@ -31,7 +31,8 @@ async fn hello(visitor: Session<Visitor>) -> poem::Result<String> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let url = env::var("MYSQL_URL").unwrap_or_else(|_| "mysql://root@localhost/test".into());
+    let url = env::var("MYSQL_URL")
+        .unwrap_or_else(|_| "mysql://root@localhost/test?ssl-mode=DISABLED".into());
     let table = TableName::new("visitor_sessions")?;
     let store = MySqlStore::builder(&url).table(table).connect().await?;
     // Alternatively, give the statements of `ddl` to your own migration tool.

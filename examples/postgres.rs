@@ -32,7 +32,7 @@ async fn hello(visitor: Session<Visitor>) -> poem::Result<String> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = env::var("POSTGRES_URL")
-        .unwrap_or_else(|_| "postgres://postgres@localhost/postgres".into());
+        .unwrap_or_else(|_| "postgres://postgres@localhost/postgres?sslmode=disable".into());
     let table = TableName::new("visitor_sessions")?;
     let store = PostgresStore::builder(&url).table(table).connect().await?;
     // Alternatively, give the statements of `ddl` to your own migration tool.

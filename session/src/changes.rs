@@ -61,6 +61,15 @@ impl Changes {
             .any(|change| change.value != base.get(change.field))
     }
 
+    /// Whether a field was changed by closures up to number `latest`, so that repeating the changes makes them
+    /// twice.
+    pub(crate) fn have_updates(&self, latest: u64) -> bool {
+        self.list.iter().any(|change| match &change.kind {
+            Kind::Update { updaters, .. } => updaters.iter().any(|(number, _)| *number <= latest),
+            Kind::Put | Kind::Edit { .. } => false,
+        })
+    }
+
     /// The first field that was edited in a struct and has been changed in `base` since the struct was read.
     pub(crate) fn conflict_with(&self, base: &Record) -> Option<Field> {
         // Also if the other request has set the same value: two pushes of one item are not one push.
@@ -344,11 +353,23 @@ mod tests {
     }
 
     #[test]
-    fn an_update_over_a_set_keeps_the_set() {
-        let mut changes = Changes::default();
-        changes.put(A, Some(bytes(3)));
-        changes.update(A, add(1), Some(bytes(4)));
-        assert_eq!(merge(&mut changes, &base(Some(9))), Some(bytes(4)));
+    fn an_update_over_a_set_or_a_removal_does_not_run_on_a_newer_value() {
+        for (set, sum) in [(Some(bytes(3)), 4), (None, 1)] {
+            let mut changes = Changes::default();
+            changes.put(A, set);
+            changes.update(A, add(1), Some(bytes(sum)));
+            assert_eq!(merge(&mut changes, &base(Some(9))), Some(bytes(sum)));
+        }
+    }
+
+    #[test]
+    fn a_set_or_a_removal_drops_the_updates_before_it() {
+        for set in [Some(bytes(3)), None] {
+            let mut changes = Changes::default();
+            changes.update(A, add(1), Some(bytes(2)));
+            changes.put(A, set.clone());
+            assert_eq!(merge(&mut changes, &base(Some(9))), set);
+        }
     }
 
     #[test]

@@ -131,6 +131,15 @@ pub enum ExtractError {
         "extracting a session: the `skip` rule of the `Sessions` middleware leaves this request without one"
     )]
     Skipped,
+    /// Two nested middlewares send their ids on one carrier, so that the client would keep only one of them. No
+    /// handler ran.
+    #[error(
+        "extracting a session: two `Sessions` middlewares around one route both send ids in the {carrier}; use one `Sessions` for both, or give one of them another carrier, as by `CookieConfig::new`"
+    )]
+    CarrierClash {
+        /// The carrier, such as "cookie `id`".
+        carrier: String,
+    },
     /// Two structs store under one key.
     #[error(transparent)]
     KeyClash(#[from] KeyClashError),
@@ -183,6 +192,9 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum SaveError {
     /// The store returned an error. Nothing is half saved.
+    ///
+    /// There is one exception: if the store is [full](crate::store::StoreErrorKind::Full) and the session was
+    /// destroyed, it has ended, and only the session that was to begin in its place was refused.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The session ended while this request was running: it was destroyed, regenerated or revoked by another
@@ -199,6 +211,13 @@ pub enum SaveError {
         /// The key, with its namespace.
         key: &'static str,
     },
+    /// An earlier save failed, and its write may have been executed all the same: the store has a newer record, which
+    /// may be that write or one of another request. The `update_*` closures of that save did not run again, so that
+    /// no change is made twice. The session has the values of the store now.
+    #[error(
+        "saving a session: an earlier save that failed may have been executed; its updates were not repeated"
+    )]
+    InDoubt,
     /// Other requests changed the session during each attempt.
     #[error(
         "saving a session: gave up after {attempts} attempts, because other requests kept changing it"
@@ -240,6 +259,16 @@ pub enum SaveError {
         "saving a session: it needs a new id, and the response that could have carried it has already been sent"
     )]
     ResponseSent,
+    /// Another site has sent the request, which brings no live session, with an unsafe method. The new session
+    /// would replace the one that the browser has (login CSRF). The changes were refused: see
+    /// [`SessionsBuilder::allow_cross_site`](crate::SessionsBuilder::allow_cross_site).
+    #[error(
+        "saving a session: refused to begin one for a request that another site sent and that brought none (login CSRF); `allow_cross_site` allows it"
+    )]
+    CrossSite,
+    /// The request is a CORS preflight, which has no session. The changes were refused.
+    #[error("saving a session: a CORS preflight request has none")]
+    Preflight,
 }
 
 /// Locking a session failed.

@@ -27,6 +27,8 @@ pub enum TouchPolicy {
 pub(crate) struct Expiry {
     pub(crate) idle: Duration,
     pub(crate) absolute: Option<Duration>,
+    /// The idle timeout of a session that has held nothing but flash values, if it is the shorter one.
+    pub(crate) flash: Duration,
     pub(crate) touch: TouchPolicy,
 }
 
@@ -34,9 +36,18 @@ impl Expiry {
     /// When a session expires that is used now and never again: the earlier of now + idle timeout and
     /// creation + absolute timeout.
     pub(crate) fn expires_at(&self, term: Term, now: Timestamp) -> Timestamp {
-        let idle_end = now.saturating_add(term.idle.unwrap_or(self.idle));
+        let idle_end = now.saturating_add(self.idle(term));
         self.deadline(term)
             .map_or(idle_end, |deadline| idle_end.min(deadline))
+    }
+
+    fn idle(&self, term: Term) -> Duration {
+        let idle = term.idle.unwrap_or(self.idle);
+        if term.flash_only {
+            idle.min(self.flash)
+        } else {
+            idle
+        }
     }
 
     /// Whether the absolute timeout has passed. Checked when a session is loaded, so that an absolute timeout
@@ -57,7 +68,7 @@ impl Expiry {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        let idle = term.idle.unwrap_or(self.idle);
+        let idle = self.idle(term);
         let interval = match self.touch {
             TouchPolicy::Throttled => idle / 10,
             // The session's own idle timeout is shorter than the interval.
@@ -85,12 +96,14 @@ mod tests {
         Term {
             created_at: at(0),
             idle,
+            flash_only: false,
         }
     }
 
     const RULES: Expiry = Expiry {
         idle: Duration::from_mins(30),
         absolute: Some(Duration::from_hours(1)),
+        flash: Duration::from_mins(5),
         touch: TouchPolicy::Throttled,
     };
 
@@ -101,6 +114,18 @@ mod tests {
         assert_eq!(RULES.expires_at(term(Some(MINUTE)), at(10)), at(11));
         assert!(!RULES.is_past_deadline(term(None), at(59)));
         assert!(RULES.is_past_deadline(term(None), at(60)));
+    }
+
+    #[test]
+    fn a_session_of_flash_values_alone_has_the_shorter_idle_timeout() {
+        let flash_only = |idle| Term {
+            flash_only: true,
+            ..term(idle)
+        };
+        assert_eq!(RULES.expires_at(flash_only(None), at(10)), at(15));
+        assert_eq!(RULES.expires_at(flash_only(Some(MINUTE)), at(10)), at(11));
+        let due = RULES.touch_due(flash_only(None), at(5), at(1));
+        assert_eq!(due, Some(at(6)), "the interval is a tenth of it");
     }
 
     #[test]

@@ -78,10 +78,11 @@
 //! | parameter | |
 //! |---|---|
 //! | `shop: Session<Shop>` | the session; a value is decoded when it is read |
-//! | `shop: Shop` | a snapshot of the struct, read-only |
+//! | `shop: Shop` | a snapshot of the struct, read-only, so it cannot be `mut` |
 //! | `shop: &mut Shop` | the struct; changed fields are written back. If another request has changed one of them meanwhile, the response is 409: use `update_*` or `exclusive` for a field that requests change at the same time |
 //! | `#[key(Shop::USER)] user: String` | one key; a request without it is rejected |
 //! | `#[key(Shop::USER)] user: Option<String>` | one key, or `None` |
+//! | `#[key(Shop::CART)] cart: Vec<u32>` | one key with a default, which is never absent, so it cannot be an `Option` |
 //! | any Poem extractor | as under `#[handler]` |
 //!
 //! `Session<Shop>` and `Shop` are extractors, so they also work under `#[handler]` and in `#[OpenApi]` methods.
@@ -91,6 +92,7 @@
 //! | `or_redirect = "/login"` | redirects a request without a `#[key]` there; the default is to reject it with 401 |
 //! | `regenerate` | the session gets a new id when the handler has succeeded |
 //! | `destroy` | the session is destroyed when the handler has succeeded; values that the handler has set start the next session |
+//! | `passive` | the request does not count as use of the session and consumes no flash value, as for a poll |
 //! | `exclusive` | requests of one session run one at a time, over all processes; the session is locked before any parameter is extracted |
 //! | `idle_timeout = "2h"` | the session gets its own idle timeout |
 //!
@@ -170,11 +172,17 @@
 //!
 //! **Loading.** The session is loaded once in a request, when a handler first extracts it. A handler that extracts
 //! none does not access the store. A malformed id never reaches the store, and an unknown or expired id is never
-//! adopted.
+//! adopted. A request can bring several ids, such as two cookies of one name. The first one whose session is live
+//! is used, of at most four.
 //!
 //! **Saving.** The session is saved after the handler and before the response is sent, in one write, and only if it
 //! has changed. The cookie is sent only after the write has succeeded. A 5xx response or a panic saves nothing. An
 //! `Err` that becomes a 3xx or 4xx response is saved. [`Session::save`] saves at once, for streams and WebSockets.
+//!
+//! **Caches.** If the handler has looked at the session, the response has `Vary: Cookie`, with the names of all
+//! headers that can carry an id. A response that carries an id is `no-store`, unless the handler has chosen
+//! `private` or `no-store`: `public` is replaced, and `CDN-Cache-Control` and `Surrogate-Control` are removed. Put
+//! Poem's `Cors` inside the sessions: it replaces the `Vary` header of the responses that it receives.
 //!
 //! **Parallel requests of one session.** A write names the version of the record that it was made from. If another
 //! request has written first, the changed *fields* are merged with the newer record, and `update_*` closures run
@@ -188,15 +196,53 @@
 //!
 //! **Expiry.** A session expires at the earlier of its last use plus the idle timeout and its creation plus the
 //! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading counts as use, and
-//! is written at most once in a tenth of the idle timeout ([`TouchPolicy`]).
+//! is written at most once in a tenth of the idle timeout ([`TouchPolicy`]). A session that has held nothing but
+//! flash values, as after a sign-in that failed, expires earlier ([`SessionConfig::flash_timeout`]).
+//!
+//! **Passive requests.** A poll or a prefetch shows no page to the visitor, so it does not count as use: the expiry
+//! does not move, and a flash value that it reads stays for the next page. Its other changes are saved. The
+//! requests by which a browser loads a page ahead of time (`Sec-Purpose: prefetch`) are passive; write
+//! `#[session(passive)]` or [`SessionsBuilder::passive`] for others. A HEAD request is treated as a GET request.
+//!
+//! **Other sites.** A form of another site arrives without the cookie, and a session that its handler begins would
+//! replace the one in the browser. A request that the browser marks as cross-site and that brings no live id is not
+//! given a session by an unsafe method: the response is a 403 ([`SaveError::CrossSite`],
+//! [`SessionsBuilder::allow_cross_site`]). A CORS preflight never loads or begins a session: the handler finds an
+//! empty one, and its changes are dropped.
 //!
 //! **At rest.** The key in the store is the SHA-256 of the id ([`PublicId`]), so a leaked store contains no usable
 //! id. A record is one MessagePack map from `namespace.field` to value, readable from any language. A value that
 //! does not decode is an error that names its key, and is never treated as absent.
 //!
 //! **Faults.** If the store is down, slow, full or read-only, a request that needs it gets a 503 without details, and
-//! the client keeps its cookie. Sessions work again when the store does (see [`store`]). No error text, log line or
+//! the client keeps its cookie. Sessions work again when the store does (see [`store`]). A user can sign out of a
+//! session even if a memory store or Redis is full. No error text, log line or
 //! `Debug` shows an id or a value.
+//!
+//! # Errors and nested middlewares
+//!
+//! Handlers of errors, such as `catch_error` and `catch_all_error`, belong *inside* of the sessions:
+//!
+//! ```
+//! # use poem::{EndpointExt, Route, error::NotFoundError};
+//! # use poem_session::{Sessions, store::MemoryStore};
+//! # let sessions = Sessions::builder(MemoryStore::new()).build()?;
+//! let app = Route::new()
+//!     .catch_error(|_: NotFoundError| async { "no such page" })
+//!     .with(sessions);
+//! # Ok::<(), poem_session::BuildError>(())
+//! ```
+//!
+//! A response that such a handler makes outside of the sessions has no cookie, so a visitor whose id has changed
+//! would be signed out. Poem's errors have no headers: if a cookie is to be sent with an error, or caches may store
+//! the response to it (as for 404), the middleware turns the error into a response. Handlers outside of the
+//! sessions then still find its status and text, and no longer its type. [`SessionsBuilder::on_error`] makes the
+//! pages of the sessions' own errors.
+//!
+//! Middlewares can be nested, if each has a cookie or a header of its own: a handler gets the session of the
+//! innermost one that [names its struct](SessionsBuilder::data). If one of them fails, the response still has the
+//! cookies of the others. A clone of a middleware that is there twice is one session. Two *different* middlewares
+//! that send ids in one cookie are refused at the first request, with [`ExtractError::CarrierClash`].
 //!
 //! # Limits
 //!
@@ -205,7 +251,8 @@
 //! | size of one value | 64 KiB | [`max_value_size`](SessionConfig::max_value_size) | [`SetError::ValueTooLarge`] when it is set, 413 |
 //! | size of one session | 64 KiB | [`max_session_size`](SessionConfig::max_session_size) | [`SetError::TooLarge`] when a value is set, [`SaveError::TooLarge`] after a merge, 413 |
 //! | keys of one session | 256 | [`max_keys`](SessionConfig::max_keys) | [`SetError::TooManyKeys`], [`SaveError::TooManyKeys`], 413 |
-//! | sessions in memory | 1,048,576 | [`MemoryStore::builder`](store::MemoryStore::builder) | a new session is refused with 503, or another one is evicted (`OnFull`) |
+//! | sessions in memory | 1,048,576 | [`capacity`](store::MemoryStoreBuilder::capacity) | a new session is refused with 503, or another one is evicted ([`OnFull`](store::OnFull)) |
+//! | bytes of all sessions in memory | 512 MiB | [`max_bytes`](store::MemoryStoreBuilder::max_bytes) | the same, also for a change that enlarges a session |
 //! | a call of the store | 5 s | [`store_timeout`](SessionConfig::store_timeout) | 503 |
 //! | attempts of a save | 256 | [`max_save_attempts`](SessionConfig::max_save_attempts) | [`SaveError::Contended`], 503 |
 //! | waiting for a lock | 10 s | [`lock_timeout`](SessionConfig::lock_timeout) | [`LockError::TimedOut`], 503 |

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{
     error::{SaveError, SetError},
     field::Field,
-    record::{self, Record},
+    record::{self, Record, Standing},
 };
 
 /// The size limits of an application.
@@ -91,7 +91,9 @@ impl Limits {
         let size_of = |field: Field| record::NUMBER_SIZE + field.name().len();
         let created = base.is_empty().then_some(record::CREATED);
         let rotated = self.with_rotation.then_some(record::ROTATED);
-        created.into_iter().chain(rotated).map(size_of).sum()
+        let numbers: usize = created.into_iter().chain(rotated).map(size_of).sum();
+        let has_class = base.standing() != Standing::Anonymous;
+        numbers + if has_class { 0 } else { record::CLASS_SIZE }
     }
 
     fn check_size(&self, size: usize) -> Result<(), Excess> {
@@ -147,7 +149,10 @@ mod tests {
 
     #[test]
     fn a_value_that_fits_where_it_is_set_can_be_saved() {
-        let base = Record::empty().with([(record::CREATED, Some(&record::number(u64::MAX)))]);
+        let created = record::number(u64::MAX);
+        let class = Standing::Established.encoded();
+        let own = [(record::CREATED, Some(&created)), (record::CLASS, class)];
+        let base = Record::empty().with(own);
         for len in 0..50 {
             let value = text(len);
             let next = base.with([(A, Some(&value))]);
@@ -160,17 +165,18 @@ mod tests {
     }
 
     #[test]
-    fn space_for_the_creation_time_is_reserved() {
+    fn space_for_the_entries_of_the_library_is_reserved() {
         let limits = Limits {
-            max_value_size: 60,
+            max_session_size: 100,
+            max_value_size: 100,
             ..LIMITS
         };
         let check = |len| limits.check_set(Record::empty(), std::iter::empty(), A, &text(len));
-        // 60 bytes, less the header of the map, `$created`, and the headers of `ns.a` and its text.
-        let most = 60 - 1 - (record::NUMBER_SIZE + 8) - 5 - 2;
+        // 100 bytes, less the header of the map, `$created`, `$class`, and the headers of `ns.a` and its text.
+        let most = 100 - 1 - (record::NUMBER_SIZE + 8) - record::CLASS_SIZE - 5 - 2;
         assert_eq!(check(most), Ok(()));
-        let (key, limit) = (A.name(), 60);
-        let size = 61;
+        let (key, limit) = (A.name(), 100);
+        let size = 101;
         assert_eq!(
             check(most + 1),
             Err(SetError::TooLarge { key, size, limit })
@@ -206,7 +212,7 @@ mod tests {
             set(&text(91)),
             Err(SetError::TooLarge { limit: 60, .. })
         ));
-        let next = base.with([(B, Some(&text(2)))]);
+        let next = base.with([(B, Some(&text(20)))]);
         let refused = LIMITS.check_record(&next, &base);
         assert!(matches!(
             refused,

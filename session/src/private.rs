@@ -12,9 +12,10 @@ pub use crate::{
     web::{
         extract::snapshot,
         handler::{
-            HandlerOutput, HandlerParam, KeyParam, Parameters, after, edit, extract, into_response,
-            key, write_back,
+            DefaultedKeyParam, HandlerOutput, HandlerParam, KeyParam, ParamKey, Parameters, after,
+            edit, extract, into_response, key, key_param, set_passive, write_back,
         },
+        snapshot::{MutParam, Owned, ReadOnly, Snapshot, allow_mut},
     },
 };
 
@@ -22,7 +23,7 @@ pub use crate::{
 pub mod front_end {
     pub use crate::{
         lifecycle::ClientUpdate,
-        session::{Finished, Found, Manager, Outcome, RequestGuard, RequestSession},
+        session::{Finished, Found, FoundIds, Manager, Outcome, RequestGuard, RequestSession},
     };
 }
 

@@ -60,7 +60,8 @@ impl FrontEnd {
         if request.exclusive {
             session.set_exclusive();
         }
-        let find = || request.id.map(|id| Found { id, source: 0 });
+        let ids = request.id.map(|id| Found { id, source: 0 });
+        let find = || ids.into_iter().collect();
         let handle = async {
             session.load(find).await?;
             session.mark_used().await?;

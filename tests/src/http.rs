@@ -18,9 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::cookie::{CookieStore as _, Jar};
-use reqwest::header::{HeaderMap, SET_COOKIE};
 use reqwest::redirect::Policy;
-use reqwest::{RequestBuilder, StatusCode, Url};
+use reqwest::{RequestBuilder, Url};
+
+use crate::reply::Reply;
 
 /// A browser without a window. Clones share its cookies, like tabs.
 ///
@@ -73,8 +74,8 @@ impl Client {
     }
 
     /// Follows a redirect with a `GET` request, as browsers do after a form.
-    pub async fn follow(&self, response: &Response) -> Response {
-        let location = response.header("location").expect("a redirect");
+    pub async fn follow(&self, reply: &Reply) -> Reply {
+        let location = reply.header("location").expect("a redirect");
         self.get(location).send().await
     }
 
@@ -111,9 +112,9 @@ impl Request {
     }
 
     /// Sends the request and reads the whole response. Panics if there is none.
-    pub async fn send(self) -> Response {
+    pub async fn send(self) -> Reply {
         let response = self.stream().await;
-        Response {
+        Reply {
             status: response.status(),
             headers: response.headers().clone(),
             body: response.text().await.expect("the body is whole"),
@@ -123,40 +124,5 @@ impl Request {
     /// Sends the request and returns the response when its headers have arrived. Panics if there is none.
     pub async fn stream(self) -> reqwest::Response {
         self.0.send().await.expect("the server responds")
-    }
-}
-
-/// A whole response.
-#[derive(Clone, Debug)]
-pub struct Response {
-    /// The status.
-    pub status: StatusCode,
-    headers: HeaderMap,
-    body: String,
-}
-
-impl Response {
-    /// The header of this name. Panics if there are several.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.headers.get_all(name).iter();
-        let first = values.next()?;
-        assert!(values.next().is_none(), "there are several {name} headers");
-        Some(first.to_str().expect("the header is text"))
-    }
-
-    /// Whether the response sets a cookie.
-    pub fn sets_cookies(&self) -> bool {
-        self.headers.contains_key(SET_COOKIE)
-    }
-
-    /// The body as text.
-    pub fn text(&self) -> &str {
-        &self.body
-    }
-
-    /// The body as JSON.
-    pub fn json(&self) -> serde_json::Value {
-        let value = serde_json::from_str(&self.body);
-        value.unwrap_or_else(|error| panic!("no JSON, {error}: {}", self.body))
     }
 }

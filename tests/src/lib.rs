@@ -1,6 +1,7 @@
 //! The test harness of `poem-session`.
 //!
-//! - [`servers`]: Redis (alone, as a Cluster, with Sentinel), PostgreSQL, MariaDB and a browser.
+//! - [`servers`]: Redis (alone, as a Cluster, with Sentinel), PostgreSQL, PgBouncer, MariaDB and a browser.
+//! - [`certificates`]: certificates for servers with TLS.
 //! - [`proxy`]: a TCP proxy that cuts, refuses and stalls connections.
 //! - [`monitor`]: records the commands and statements that reach a server.
 //! - [`process`]: runs the workspace's own programs.
@@ -9,6 +10,7 @@
 //! - [`stores`]: opens an empty store of each kind.
 //! - [`watched`]: a store whose calls can be delayed, refused, or made to lose their results.
 //! - [`application`]: an application with sessions, whose handlers are closures, and its visitors.
+//! - [`reply`]: a response to a visitor of that application, or to an HTTP client.
 //! - [`front_end`]: serves requests with sessions without a web framework.
 //!
 //! The harness panics if it fails itself. It needs Linux.
@@ -16,6 +18,7 @@
 use std::time::{Duration, Instant};
 
 pub mod application;
+pub mod certificates;
 pub mod front_end;
 pub mod http;
 pub mod load;
@@ -23,6 +26,7 @@ pub mod monitor;
 pub mod process;
 pub mod proxy;
 pub mod records;
+pub mod reply;
 pub mod servers;
 pub mod stores;
 pub mod watched;

@@ -6,7 +6,7 @@ use poem_session::{
     conformance::Suite,
     store::{MemoryStore, OnFull, SqliteStore, TableName, connect},
 };
-use poem_session_tests::{PATIENCE, eventually, stores::sqlite_file};
+use poem_session_tests::{PATIENCE, stores::sqlite_file};
 use tempfile::TempDir;
 
 fn directory() -> Arc<TempDir> {
@@ -87,21 +87,4 @@ async fn sqlite_on_a_pool() {
     });
     suite.run().await.assert();
     drop(directory);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite_by_url() {
-    let report = eventually("a report without timeouts", async || {
-        let directory = directory();
-        let suite = Suite::new("sqlite by its URL", move |namespace| {
-            let file = directory.path().join(namespace);
-            let url = format!("sqlite:{}.db", file.display());
-            async move { connect(&url).await.expect("a file") }
-        });
-        let report = suite.run().await;
-        // A URL cannot set timeouts. The default ones may be too short on a busy machine.
-        let is_late = report.to_string().contains("did not respond in time");
-        (!is_late).then_some(report)
-    });
-    report.await.assert();
 }

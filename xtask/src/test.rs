@@ -21,7 +21,13 @@ pub(crate) const VERB: Verb = Verb {
 const REQUIRE_SERVERS: &str = "POEM_SESSION_REQUIRE_SERVERS";
 
 /// The servers and tools that the tests need.
-const NEEDS: [Need; 4] = [need::REDIS, need::POSTGRES, need::MARIADB, need::BROWSER];
+const NEEDS: [Need; 5] = [
+    need::REDIS,
+    need::POSTGRES,
+    need::PGBOUNCER,
+    need::MARIADB,
+    need::BROWSER,
+];
 
 /// The name of a step and its function.
 type Step = (&'static str, fn() -> Result<(), String>);

@@ -6,6 +6,9 @@ mod address;
 #[path = "../../../session/src/store/redis/fault.rs"]
 #[allow(dead_code, reason = "no server is called, so no reply has faults")]
 mod fault;
+#[path = "../../../session/src/store/parameters.rs"]
+#[allow(dead_code, reason = "other stores use the other methods")]
+mod parameters;
 #[path = "../../../session/src/store/redis/value.rs"]
 #[allow(dead_code, reason = "no value is written")]
 mod value;

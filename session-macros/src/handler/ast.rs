@@ -1,7 +1,7 @@
 //! The model of a handler.
 
 use proc_macro2::TokenStream;
-use syn::{AttrStyle, Attribute, ExprPath, FnArg, ItemFn, LitStr, PatType, Path, Token, Type};
+use syn::{AttrStyle, Attribute, ExprPath, FnArg, ItemFn, LitStr, Pat, PatType, Path, Token, Type};
 
 use super::attr::{self, Options};
 use crate::{ctxt::Ctxt, private::Private};
@@ -34,6 +34,8 @@ pub(crate) struct Attrs {
 pub(crate) struct Param {
     pub(crate) kind: Kind,
     pub(crate) ty: Type,
+    /// Whether it is written as `mut name: T`.
+    pub(crate) is_mut: bool,
     pub(crate) cfg: Vec<Attribute>,
 }
 
@@ -161,6 +163,7 @@ impl Param {
         Self {
             kind,
             ty: (*param.ty).clone(),
+            is_mut: matches!(&*param.pat, Pat::Ident(name) if name.mutability.is_some()),
             cfg,
         }
     }

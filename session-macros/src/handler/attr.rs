@@ -13,6 +13,7 @@ const OPTIONS: &[&str] = &[
     "regenerate",
     "destroy",
     "exclusive",
+    "passive",
     "idle_timeout",
     "crate",
 ];
@@ -24,6 +25,7 @@ pub(crate) struct Options {
     pub(crate) regenerate: Option<Ident>,
     pub(crate) destroy: Option<Ident>,
     pub(crate) exclusive: Option<Ident>,
+    pub(crate) passive: Option<Ident>,
     pub(crate) idle_timeout: Option<(LitStr, Duration)>,
     pub(crate) krate: Option<Path>,
 }
@@ -41,6 +43,7 @@ impl Options {
                 "regenerate" => meta::set_once(ctxt, &mut read.regenerate, &name, entry.flag()),
                 "destroy" => meta::set_once(ctxt, &mut read.destroy, &name, entry.flag()),
                 "exclusive" => meta::set_once(ctxt, &mut read.exclusive, &name, entry.flag()),
+                "passive" => meta::set_once(ctxt, &mut read.passive, &name, entry.flag()),
                 "idle_timeout" => {
                     let timeout = entry.string("\"2h\"").and_then(|text| {
                         let duration = parse_duration(&text)?;

@@ -25,6 +25,11 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
             let (__request, mut __body) = __request.split();
         }
     });
+    let passive = handler
+        .options
+        .passive
+        .as_ref()
+        .map(|_| quote_spanned!(mixed()=> #private::set_passive(&__request);));
     let (begin, complete) = if needs_session {
         (
             quote_spanned!(mixed()=> let __params = #private::Parameters::begin_with_options(&__request, #exclusive);),
@@ -58,6 +63,7 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
         #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
         #function
         #split
+        #passive
         #begin
         #(#extractions)*
         #complete
@@ -95,7 +101,19 @@ fn extraction(handler: &Handler, position: usize, param: &Param) -> TokenStream 
     match &param.kind {
         Kind::Extract | Kind::Broken => {
             let value = quote_spanned!(span=> #private::extract(&__request, &mut __body).await?);
-            quote_spanned!(mixed()=> #(#cfg)* let #local: #ty = #value;)
+            let allow_mut = param.is_mut.then(|| {
+                let snapshot = Ident::new("__snapshot", span);
+                let check =
+                    quote_spanned!(span=> #private::allow_mut(&#snapshot, #snapshot.kind()));
+                quote_spanned! {mixed()=>
+                    #(#cfg)*
+                    {
+                        let #snapshot = #private::Snapshot::of(&#local);
+                        #check;
+                    }
+                }
+            });
+            quote_spanned!(mixed()=> #(#cfg)* let #local: #ty = #value; #allow_mut)
         }
         Kind::Edit(data) => {
             let value = quote_spanned!(span=> #private::edit(&__request).await?);
@@ -106,8 +124,15 @@ fn extraction(handler: &Handler, position: usize, param: &Param) -> TokenStream 
                 None => quote!(::core::option::Option::None),
                 Some(target) => quote!(::core::option::Option::Some(#target)),
             };
-            let value = quote_spanned!(span=> #private::key(&__request, #key, #or_redirect).await?);
-            quote_spanned!(mixed()=> #(#cfg)* let #local: #ty = #value;)
+            let read = quote_spanned!(span=> #private::key(&__request, #key).await?);
+            // A call of its own without the key: if the type does not fit, the error points at the type.
+            let value = quote_spanned!(span=> #private::key_param(#local, #or_redirect)?);
+            quote_spanned! {mixed()=>
+                #(#cfg)*
+                let #local = #read;
+                #(#cfg)*
+                let #local: #ty = #value;
+            }
         }
     }
 }

@@ -32,7 +32,8 @@ fn each_kind_of_parameter_is_extracted_by_its_function() {
     for part in [
         "let__p0:Session<Auth>=::poem_session::__private::extract(&__request,&mut__body).await?;",
         "Edit<Shop>=::poem_session::__private::edit(&__request).await?",
-        "key(&__request,Shop::USER,::core::option::Option::Some(\"/login\"))",
+        "let__p2=::poem_session::__private::key(&__request,Shop::USER).await?;",
+        "let__p2:u64=::poem_session::__private::key_param(__p2,::core::option::Option::Some(\"/login\"))?;",
         "f(__p0,__p1.value(),__p2,__p3).await",
         "write_back(__result,__p1)",
     ] {
@@ -49,7 +50,14 @@ fn a_handler_without_parameters_and_options_extracts_nothing() {
             fn f() {}
         ),
     );
-    for absent in ["split", "extract", "Parameters", "after", ". await"] {
+    for absent in [
+        "split",
+        "extract",
+        "Parameters",
+        "after",
+        ". await",
+        "set_passive",
+    ] {
         assert!(!output.contains(absent), "{absent}: {output}");
     }
     let output = session(
@@ -58,6 +66,14 @@ fn a_handler_without_parameters_and_options_extracts_nothing() {
             fn f() {}
         ),
     );
+    let passive = session(
+        quote!(passive),
+        quote!(
+            fn f() {}
+        ),
+    );
+    assert!(passive.contains("set_passive (& __request)"), "{passive}");
+    assert!(!passive.contains("Parameters"), "{passive}");
     for part in [
         "Parameters :: begin",
         "complete_with_session",
@@ -123,6 +139,9 @@ fn options_that_contradict_each_other_are_rejected() {
     for options in [
         quote!(regenerate, destroy),
         quote!(destroy, idle_timeout = "1h"),
+        quote!(passive, regenerate),
+        quote!(passive, destroy),
+        quote!(passive, idle_timeout = "1h"),
         quote!(or_redirect = "/login"),
         quote!(regenerate, regenerate),
     ] {
@@ -229,4 +248,16 @@ fn attributes_in_the_body_are_kept_there() {
     assert!(session(quote!(), body.clone()).contains(inside));
     // An error does not move them either.
     assert_eq!(error_count(quote!(unknown), body), 1);
+}
+
+#[test]
+fn a_parameter_that_is_mut_is_checked_for_changes_that_would_be_lost() {
+    let output = session(
+        quote!(),
+        quote!(
+            fn f(mut a: Shop, b: Shop, Form(mut c): Form<u8>, #[key(S::A)] mut d: u8) {}
+        ),
+    );
+    assert_eq!(output.matches("allow_mut").count(), 1, "{output}");
+    assert!(output.contains("Snapshot :: of (& __p0)"), "{output}");
 }

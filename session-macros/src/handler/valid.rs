@@ -209,7 +209,8 @@ fn session_argument(ty: &Type) -> Option<&Type> {
     }
 }
 
-/// Rejects options that keep the session beside `destroy`, which ends it:
+/// Rejects options that keep the session beside `destroy`, which ends it, and options that use the session beside
+/// `passive`:
 ///
 /// ```text
 /// #[session(regenerate, destroy)]
@@ -217,6 +218,21 @@ fn session_argument(ty: &Type) -> Option<&Type> {
 /// ```
 fn check_contradictions(ctxt: &Ctxt, handler: &Handler) {
     let options = &handler.options;
+    if options.passive.is_some() {
+        let flags = [&options.regenerate, &options.destroy]
+            .into_iter()
+            .flatten();
+        let flags = flags.map(|word| (word.to_string(), word.span()));
+        let timeout =
+            (options.idle_timeout.iter()).map(|(text, _)| ("idle_timeout".into(), text.span()));
+        for (name, span) in flags.chain(timeout) {
+            let message = format!(
+                "a `passive` request does not count as use of the session, and `{name}` changes the session; remove one \
+                 of them"
+            );
+            ctxt.error_at(span, message);
+        }
+    }
     if options.destroy.is_none() {
         return;
     }

@@ -6,8 +6,16 @@ use serde::Deserialize;
 
 /// A source of the session id in a request.
 ///
-/// A new id is sent back only in a cookie or a header: the one that the request used. All other sources are
-/// read-only, and an id from a read-only source is never put into a cookie or a header.
+/// A request can bring several ids: two cookies of one name, from a parent domain or another path, or ids in
+/// several sources of a chain. The first one whose session is live is used. At most four different well-formed
+/// ids are looked up, each with one call of the store.
+///
+/// A new id is sent back only in a cookie or a header: the one whose id was used. All other sources are read-only,
+/// and an id from a read-only source is never put into a cookie or a header. A handler that begins or regenerates a
+/// session whose client has its id from a read-only source must return the new id by itself, from
+/// [`Session::id`](crate::Session::id), as in the body of a response to a sign-in. If the handler does not read it,
+/// a warning is logged, because nobody can use the session. With read-only sources alone,
+/// [`rotate_every`](crate::SessionConfig::rotate_every) is refused when the sessions are built.
 ///
 /// From a serde source: `"cookie"`, `{ "header" = "X-Session-Id" }`, `{ "chain" = ["cookie", …] }`.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,12 +37,14 @@ pub enum IdSource {
     /// A parameter of the route's path, `:name`. The same advice applies. Read-only.
     Path(String),
     /// A field of a form (`application/x-www-form-urlencoded`) of at most 64 KiB with a `Content-Length`. The
-    /// handler can still read the body. Read-only.
+    /// handler can still read the body. If the body breaks off, no id is found, and the handler gets the error when
+    /// it reads the body. Read-only.
     Form(String),
     /// A function of the application: see [`IdSource::custom`]. Read-only.
     #[serde(skip)]
     Custom(CustomIdSource),
-    /// Each source in turn, until one finds a well-formed id.
+    /// Several sources, in order. The first id whose session is live is used, so an expired cookie does not hide a
+    /// live id in a header.
     Chain(Vec<IdSource>),
 }
 

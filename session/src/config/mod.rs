@@ -51,6 +51,13 @@ pub struct SessionConfig {
     /// Timeout": 4–8 hours for an office day.
     #[serde(deserialize_with = "some_duration")]
     pub absolute_timeout: Option<Duration>,
+    /// How long a session lives without being used while it has held nothing but flash values, if that is
+    /// shorter than its idle timeout. Default 5 minutes.
+    ///
+    /// A failed sign-in that only leaves a notice for the next page begins such a session. It should not take
+    /// space in the store for the whole idle timeout. Once another value is set, the idle timeout applies.
+    #[serde(deserialize_with = "duration")]
+    pub flash_timeout: Duration,
     /// How often the use of an unchanged session is written to the store: `"throttled"`, `"on_change"` or a
     /// duration. Default `"throttled"`, once in a tenth of the idle timeout.
     #[serde(deserialize_with = "touch")]
@@ -63,7 +70,8 @@ pub struct SessionConfig {
     ///
     /// ASVS 5.0 14.3.1: private data is cleared from the client when the session ends.
     pub clear_site_data: Vec<SiteData>,
-    /// The sources of the session id in a request. The first one that finds an id is used. Default: the cookie.
+    /// The sources of the session id in a request. The first id whose session is live is used, of at most four.
+    /// Default: the cookie.
     pub id_source: Vec<IdSource>,
     /// The largest record of a session, in bytes, 256 bytes to 8 MiB. Default 64 KiB. Setting a value that
     /// exceeds it returns an error.
@@ -93,7 +101,8 @@ pub struct SessionConfig {
     #[serde(deserialize_with = "duration")]
     pub max_request_time: Duration,
     /// The age at which the id of a session is rotated, at the next request. Default: never. A locked session
-    /// keeps its id until it is unlocked. A [regenerated](crate::Session::regenerate) id is new.
+    /// keeps its id until it is unlocked. A [regenerated](crate::Session::regenerate) id is new. The id of a client
+    /// that has it from a read-only [`IdSource`] is not rotated.
     ///
     /// OWASP Session Management Cheat Sheet, "Renewal Timeout".
     #[serde(deserialize_with = "some_duration")]
@@ -121,6 +130,7 @@ impl Default for SessionConfig {
         Self {
             idle_timeout: Duration::from_mins(30),
             absolute_timeout: Some(Duration::from_hours(30 * 24)),
+            flash_timeout: Duration::from_mins(5),
             touch: TouchPolicy::default(),
             cookie: CookieConfig::default(),
             clear_site_data: Vec::new(),
@@ -155,6 +165,7 @@ impl SessionConfig {
         let durations = [
             ("idle_timeout", self.idle_timeout),
             ("absolute_timeout", self.absolute_timeout.unwrap_or(never)),
+            ("flash_timeout", self.flash_timeout),
             ("store_timeout", self.store_timeout),
             ("retired_for", self.retired_for),
             ("max_request_time", self.max_request_time),
@@ -240,6 +251,7 @@ impl SessionConfig {
         Expiry {
             idle: self.idle_timeout,
             absolute: self.absolute_timeout,
+            flash: self.flash_timeout,
             touch: self.touch,
         }
     }

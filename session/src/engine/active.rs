@@ -8,22 +8,26 @@ use tokio::sync::OnceCell;
 
 use crate::{
     clock::Timestamp,
-    engine::{Engine, Via, lease::Leases, resolve, updates::rerun_updates},
+    engine::{Candidates, Engine, Via, lease::Leases, resolve, updates::rerun_updates},
     error::{LoadError, SetError},
     field::Field,
     id::{PublicId, SessionId},
-    lifecycle::{Lifecycle, Phase, Presented, Unconfirmed},
+    lifecycle::{Lifecycle, Phase, Unconfirmed},
 };
 
 /// A session that is shared by all handles of a request.
 pub(crate) struct ActiveSession {
     engine: Arc<Engine>,
-    loaded: OnceCell<()>,
+    /// Set once the session is loaded: the index of the source of the id that counts, if the request presents
+    /// one.
+    loaded: OnceCell<Option<usize>>,
     /// Held during a save, so that one task at a time writes the changes.
     saving: tokio::sync::Mutex<()>,
     /// Held while the session is being locked, so that tasks of one request share one lease.
     locking: tokio::sync::Mutex<()>,
     lifecycle: Mutex<Lifecycle>,
+    /// The id that the application has read last, to send it to the client by itself.
+    read_id: Mutex<Option<SessionId>>,
     leases: Mutex<Leases>,
 }
 
@@ -35,6 +39,7 @@ impl ActiveSession {
             saving: tokio::sync::Mutex::new(()),
             locking: tokio::sync::Mutex::new(()),
             lifecycle: Mutex::default(),
+            read_id: Mutex::default(),
             leases: Mutex::default(),
         }
     }
@@ -64,26 +69,31 @@ impl ActiveSession {
         self.loaded.initialized()
     }
 
-    /// Loads the session of the id that `find` returns, the first time that the session is asked for.
-    pub(crate) async fn load(
-        &self,
-        find: impl FnOnce() -> Option<Presented>,
-    ) -> Result<(), LoadError> {
+    /// The index of the source of the id that counts, if the request presents one.
+    pub(crate) fn source(&self) -> Option<usize> {
+        self.loaded.get().copied().flatten()
+    }
+
+    /// Loads the session of the ids that `find` returns, the first time that the session is asked for.
+    pub(crate) async fn load(&self, find: impl FnOnce() -> Candidates) -> Result<(), LoadError> {
         let load = async || {
-            if let Some(presented) = find() {
-                let key = presented.id().public();
-                // Boxed, or the future of each handler would contain it.
-                let load = Box::pin(resolve::load(
-                    &self.engine,
-                    key,
-                    Via::PresentedId(presented),
-                ));
-                let resolution = load.await?;
-                self.lifecycle().loaded(presented, key, resolution);
-            }
-            Ok(())
+            let load = {
+                let candidates = find();
+                // Boxed, or the future of each handler would contain it and the ids.
+                let load = || Box::pin(resolve::load_first_live(&self.engine, candidates));
+                candidates[0].is_some().then(load)
+            };
+            let Some(load) = load else {
+                return Ok(None);
+            };
+            let Some((counted, key, resolution)) = load.await? else {
+                return Ok(None);
+            };
+            let mut lifecycle = self.lifecycle();
+            lifecycle.loaded(counted.presented, key, resolution);
+            Ok(Some(counted.source))
         };
-        self.loaded.get_or_try_init(load).await.copied()
+        self.loaded.get_or_try_init(load).await.map(|_| ())
     }
 
     /// Loads the stored session again. Unsaved changes stay on top of it.
@@ -135,7 +145,14 @@ impl ActiveSession {
     }
 
     pub(crate) fn id(&self) -> SessionId {
-        self.lifecycle().id(self.engine.rules())
+        let id = self.lifecycle().id(self.engine.rules());
+        *self.read_id.lock() = Some(id);
+        id
+    }
+
+    /// Whether the application has read this id, so that it can send it to the client by itself.
+    pub(crate) fn has_read(&self, id: &SessionId) -> bool {
+        self.read_id.lock().as_ref() == Some(id)
     }
 
     pub(crate) fn public_id(&self) -> PublicId {

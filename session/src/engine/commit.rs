@@ -50,6 +50,7 @@ pub(super) async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
         if attempt > 0 {
             deadline.bound(waiting, pace.wait(session, attempt)).await?;
         }
+        settle(session, &deadline).await?;
         rerun_updates(session)?;
         if engine.rules().rotates() && permit.is_none() {
             let wanted = Box::pin(rotate::permit(session));
@@ -109,21 +110,40 @@ pub(super) async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
     Err(SaveError::Contended { attempts })
 }
 
+/// Finds out whether an earlier save that failed has stored a new record.
+async fn settle(session: &ActiveSession, deadline: &Deadline) -> Result<(), SaveError> {
+    let Some(key) = session.lifecycle().key_in_doubt() else {
+        return Ok(());
+    };
+    let engine = session.engine();
+    let load = Box::pin(resolve::load(engine, key, Via::EarlierLoad));
+    let found = deadline
+        .bound("looking for the record of a failed save", load)
+        .await?;
+    let found = found.map_err(merge_error)?;
+    if let Transition::Saved { left: Some(key) } = session.lifecycle().settle(found)? {
+        engine.announce_end(key);
+    }
+    Ok(())
+}
+
 /// Carries out one write.
 async fn write(
     session: &ActiveSession,
     op: WriteOp,
     deadline: &Deadline,
 ) -> Result<Transition, SaveError> {
-    let (call, action) = (op.call(), op.action());
-    let engine = session.engine();
-    let call = engine.limited(action, call_store(engine, call));
-    let reply = deadline.bound(action, call).await.flatten();
-    let reply = match reply {
+    let reply = match call(session.engine(), &op, deadline).await {
         Ok(reply) => reply,
         Err(error) => {
-            session.lifecycle().write_failed(&op);
+            let end = op
+                .end_alone()
+                .filter(|_| error.kind() == StoreErrorKind::Full);
+            if let Some(end) = end {
+                return Box::pin(end_alone(session, end, error, deadline)).await;
+            }
             if !op.is_touch() {
+                session.lifecycle().write_failed(op);
                 return Err(error.into());
             }
             // The session was only read and nothing is lost, so the request succeeds.
@@ -131,9 +151,47 @@ async fn write(
             return Ok(Transition::Saved { left: None });
         }
     };
+    apply(session, op, reply).await
+}
+
+/// Takes the reply of the store to the call of `op`.
+async fn apply(
+    session: &ActiveSession,
+    op: WriteOp,
+    reply: Reply,
+) -> Result<Transition, SaveError> {
     let key = op.key();
     let applied = session.lifecycle().apply(op, reply);
     warn_if_refused(key, applied)
+}
+
+/// Ends a session that was destroyed, after the store was too full to begin another one in its place: a user can
+/// sign out even then. `refusal` is the error of the store. Rare, so its caller boxes it.
+async fn end_alone(
+    session: &ActiveSession,
+    end: WriteOp,
+    refusal: StoreError,
+    deadline: &Deadline,
+) -> Result<Transition, SaveError> {
+    let engine = session.engine();
+    match call(engine, &end, deadline).await {
+        Err(_) => Err(refusal.into()),
+        Ok(conflict @ Reply::Conflict(_)) => apply(session, end, conflict).await,
+        Ok(Reply::Written(_) | Reply::Gone | Reply::Exists) => {
+            session.lifecycle().ended_alone(&end);
+            if let Some(key) = end.key() {
+                engine.announce_end(key);
+            }
+            Err(refusal.into())
+        }
+    }
+}
+
+/// Calls the store, within the time limits of a call and of the save.
+async fn call(engine: &Engine, op: &WriteOp, deadline: &Deadline) -> Result<Reply, StoreError> {
+    let action = op.action();
+    let call = engine.limited(action, call_store(engine, op.call()));
+    deadline.bound(action, call).await.flatten()
 }
 
 /// Calls the store.
@@ -206,10 +264,14 @@ async fn merge(
             let merged = session.lifecycle().merge(newer, covers);
             warn_if_refused(Some(key), merged)
         }
-        Err(LoadError::Store(error)) => Err(error.into()),
-        Err(LoadError::Corrupt { .. }) => {
-            Err(StoreError::new(StoreErrorKind::Corrupt, MERGING).into())
-        }
+        Err(error) => Err(merge_error(error)),
+    }
+}
+
+fn merge_error(error: LoadError) -> SaveError {
+    match error {
+        LoadError::Store(error) => error.into(),
+        LoadError::Corrupt { .. } => StoreError::new(StoreErrorKind::Corrupt, MERGING).into(),
     }
 }
 

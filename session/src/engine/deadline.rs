@@ -29,22 +29,23 @@ pub(super) async fn within<T>(
 pub(super) struct Deadline {
     limit: Duration,
     /// Set when the save waits for the first time.
-    until: OnceLock<Instant>,
+    began: OnceLock<Instant>,
 }
 
 impl Deadline {
     pub(super) fn new(limit: Duration) -> Self {
         Self {
             limit,
-            until: OnceLock::new(),
+            began: OnceLock::new(),
         }
     }
 
     /// The time that is left.
     pub(super) fn remaining(&self) -> Duration {
         let now = Instant::now();
-        let until = self.until.get_or_init(|| now + self.limit);
-        until.saturating_duration_since(now)
+        let began = *self.began.get_or_init(|| now);
+        let passed = now.saturating_duration_since(began);
+        self.limit.saturating_sub(passed)
     }
 
     /// Waits for `work` until the deadline. `action` is named in the error.

@@ -21,7 +21,7 @@ pub(crate) use self::{
     active::ActiveSession,
     commit::save,
     lease::{lock, lock_for_request, unlock_request},
-    resolve::{Via, resolve},
+    resolve::{Candidate, Candidates, MAX_CANDIDATES, Via, resolve},
     updates::update,
     watch::ended,
 };

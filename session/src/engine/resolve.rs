@@ -24,6 +24,51 @@ pub(crate) enum Via {
 /// a longer chain is a ring.
 const MAX_FORWARDS: usize = 4096;
 
+/// The most ids of one request that are looked up.
+pub(crate) const MAX_CANDIDATES: usize = 4;
+
+/// An id that a request presents, and the index of the source that it was found in.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate {
+    pub(crate) presented: Presented,
+    pub(crate) source: usize,
+}
+
+/// The ids that a request presents, in order.
+pub(crate) type Candidates = [Option<Candidate>; MAX_CANDIDATES];
+
+/// The id of a request that counts, its public id, and the session that it was resolved to.
+pub(super) type Counted = (Candidate, PublicId, Resolution);
+
+/// Loads the session of the first id that is live. If none is, an id whose session has ended counts before an
+/// unknown one: the client may have a newer id, which a new session must not replace.
+///
+/// # Errors
+/// The error of the first id that cannot be loaded, because that id may be the live one.
+#[allow(
+    clippy::large_types_passed_by_value,
+    reason = "the future owns the ids, so that the future of its caller does not"
+)]
+pub(super) async fn load_first_live(
+    engine: &Engine,
+    candidates: Candidates,
+) -> Result<Option<Counted>, LoadError> {
+    let mut dead: Option<Counted> = None;
+    for candidate in candidates.into_iter().flatten() {
+        let key = candidate.presented.id().public();
+        let resolution = load(engine, key, Via::PresentedId(candidate.presented)).await?;
+        let counts = match (&resolution, &dead) {
+            (Resolution::Live(_), _) => return Ok(Some((candidate, key, resolution))),
+            (_, None) | (Resolution::Ended(_), Some((.., Resolution::Missing))) => true,
+            _ => false,
+        };
+        if counts {
+            dead = Some((candidate, key, resolution));
+        }
+    }
+    Ok(dead)
+}
+
 /// Loads the session that is stored under `key`.
 pub(super) async fn load(
     engine: &Engine,

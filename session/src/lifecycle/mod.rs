@@ -14,6 +14,8 @@
 mod client;
 mod op;
 mod origin;
+mod passive;
+mod refusal;
 mod rules;
 mod save;
 #[cfg(test)]
@@ -32,6 +34,7 @@ pub(crate) use self::{
     client::Presented,
     op::{Call, Covers, Reply, Transition, WriteOp},
     origin::{Loaded, Resolution},
+    refusal::Refusal,
     rules::{IdGenerator, Rules},
 };
 use crate::{
@@ -40,7 +43,7 @@ use crate::{
     error::SetError,
     field::Field,
     id::{PublicId, SessionId},
-    record::{self, EndReason, Record, Term},
+    record::{self, EndReason, Record, Standing, Term},
     store::Version,
 };
 
@@ -58,8 +61,14 @@ pub(crate) struct Lifecycle {
     signed_out: bool,
     /// Whether changes were discarded that a task of the request may still try to save.
     discarded: bool,
+    /// Whether the request does not count as use of the session.
+    passive: bool,
+    /// Why the request must not begin a session.
+    refusal: Option<Refusal>,
     /// The id of the next record that needs a new one.
     next_id: Option<SessionId>,
+    /// The write of an earlier save that failed, and that may have been executed all the same.
+    in_doubt: Option<Box<WriteOp>>,
     client: Client,
     phase: Phase,
 }
@@ -204,15 +213,15 @@ impl Lifecycle {
         let base = self.base()?;
         let term = base.record().term();
         if !self.has_work() {
-            let touched = rules.expiry.touch_due(term, base.expires_at(), now);
-            return Some(touched.unwrap_or(base.expires_at()));
+            return Some(self.touch_due(rules, now).unwrap_or(base.expires_at()));
         }
         let idle = self.value(record::IDLE);
         let term = Term {
             idle: idle.as_deref().and_then(record::duration),
+            flash_only: self.standing() == Standing::FlashOnly,
             ..term
         };
-        Some(rules.expiry.expires_at(term, now))
+        Some(self.unless_passive(rules.expiry.expires_at(term, now)))
     }
 }
 

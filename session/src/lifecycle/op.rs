@@ -4,8 +4,8 @@ use crate::{
     clock::Timestamp,
     id::{PublicId, SessionId},
     lifecycle::Intent,
-    record::Record,
-    store::{Stored, Version, Write},
+    record::{Record, Standing},
+    store::{RecordClass, Stored, Version, Write},
 };
 
 /// One call of the store, and what it brings about in the session.
@@ -144,6 +144,21 @@ impl WriteOp {
         }
     }
 
+    /// The write that only ends the session, if this one destroys it and begins another in its place. For a
+    /// store that has no space for the other one.
+    pub(crate) fn end_alone(&self) -> Option<Self> {
+        match &self.kind {
+            OpKind::Move { on, leave, .. } if self.covers.intent == Intent::Destroy => Some(Self {
+                kind: OpKind::End {
+                    on: *on,
+                    tombstone: leave.clone(),
+                },
+                covers: self.covers,
+            }),
+            _ => None,
+        }
+    }
+
     /// The action that errors of the store name.
     pub(crate) fn action(&self) -> &'static str {
         match self.kind {
@@ -183,6 +198,10 @@ impl WriteOp {
 
 impl Draft {
     fn write(&self) -> Write {
-        Write::new(self.record.bytes().clone(), self.expires_at)
+        let class = match self.record.standing() {
+            Standing::FlashOnly | Standing::Anonymous => RecordClass::Anonymous,
+            Standing::Established => RecordClass::Established,
+        };
+        Write::new(self.record.bytes().clone(), self.expires_at).with_class(class)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
+
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
@@ -9,7 +11,7 @@ use crate::{
     id::{PublicId, SessionId},
     limits::Limits,
     record::{EndReason, Tombstone},
-    store::Write,
+    store::{RecordClass, Write},
 };
 
 /// Creates the ids of new sessions.
@@ -63,10 +65,15 @@ impl Rules {
             moved_to,
             until: now.saturating_add(self.retired_for),
         };
-        Write::new(tombstone.record(), self.kept_until(tombstone.until))
+        self.retired(tombstone.record(), tombstone.until)
     }
 
-    /// Until when to keep a tombstone or a forward that concerns the requests which began before `until`.
+    /// The tombstone or the forward to leave, for the requests that began before `until`.
+    pub(super) fn retired(&self, record: Bytes, until: Timestamp) -> Write {
+        Write::new(record, self.kept_until(until)).with_class(RecordClass::Retired)
+    }
+
+    /// Until when to keep a tombstone or a forward for the requests that began before `until`.
     pub(crate) fn kept_until(&self, until: Timestamp) -> Timestamp {
         until.saturating_add(self.max_request_time)
     }

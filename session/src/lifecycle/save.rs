@@ -4,17 +4,20 @@
 //! record has another version, the fields that this request changed are merged onto it. If the record is
 //! gone, or a tombstone is stored in its place, the changes are refused: nothing revives a session.
 
+use bytes::Bytes;
+
 use crate::{
     clock::Timestamp,
     error::SaveError,
+    field::Field,
     id::{PublicId, SessionId},
     lifecycle::{
         Covers, Intent, Lifecycle, Loaded, Phase, Reply, Resolution, Rules, Transition, WriteOp,
         op::{Draft, On, OpKind},
         origin::{Base, Origin},
     },
-    record::{self, EndReason, Forward},
-    store::{Version, Write},
+    record::{self, EndReason, Forward, Standing},
+    store::Version,
 };
 
 impl Lifecycle {
@@ -24,9 +27,8 @@ impl Lifecycle {
             return true;
         }
         match &self.origin {
-            Origin::Stored(base) => {
-                let touch = (rules.expiry).touch_due(base.record().term(), base.expires_at(), now);
-                touch.is_some() || self.is_rotation_due(rules, now)
+            Origin::Stored(_) => {
+                self.touch_due(rules, now).is_some() || self.is_rotation_due(rules, now)
             }
             Origin::New | Origin::Ended(_) => false,
         }
@@ -101,6 +103,9 @@ impl Lifecycle {
     fn plan_new(&mut self, rules: &Rules, now: Timestamp) -> Result<Option<OpKind>, SaveError> {
         let draft = self.draft(false, rules, now)?;
         if self.intent == Intent::Reset || draft.record.has_data() {
+            if let Some(refusal) = self.refusal() {
+                return Err(refusal.into());
+            }
             return Ok(Some(OpKind::Create(draft)));
         }
         if self.intent == Intent::Destroy && self.client.has_presented() {
@@ -134,7 +139,7 @@ impl Lifecycle {
                 let until = now.saturating_add(rotation.grace);
                 let forward = Forward::new(&id, &draft.id, draft.key, until);
                 // Requests that have loaded the session by then may still save.
-                Write::new(forward.record(), rules.kept_until(until))
+                rules.retired(forward.record(), until)
             }
             (Intent::Regenerate, _) => rules.tombstone(EndReason::Replaced, Some(draft.key), now),
             _ => rules.tombstone(EndReason::Replaced, None, now),
@@ -147,8 +152,7 @@ impl Lifecycle {
     }
 
     fn touch(&self, on: On, rules: &Rules, now: Timestamp) -> Option<OpKind> {
-        let base = self.base()?;
-        let expires_at = (rules.expiry).touch_due(base.record().term(), base.expires_at(), now)?;
+        let expires_at = self.touch_due(rules, now)?;
         Some(OpKind::Touch { on, expires_at })
     }
 
@@ -170,9 +174,11 @@ impl Lifecycle {
         let moment = record::number(now.as_millis());
         let is_created = base.is_empty();
         let gets_new_id = rotates || rules.rotates() && self.intent == Intent::Regenerate;
+        let standing = self.standing();
         let own = [
             is_created.then_some((record::CREATED, Some(&moment))),
             (gets_new_id && !is_created).then_some((record::ROTATED, Some(&moment))),
+            (standing != base.standing()).then_some((record::CLASS, standing.encoded())),
         ];
         let record = base.with(own.into_iter().flatten().chain(self.changes.values()));
         rules.limits.check_record(&record, base)?;
@@ -188,9 +194,31 @@ impl Lifecycle {
         Ok(Draft {
             id,
             key,
-            expires_at: rules.expiry.expires_at(record.term(), now),
+            expires_at: self.unless_passive(rules.expiry.expires_at(record.term(), now)),
             record,
         })
+    }
+
+    /// The standing of the session with the changes so far.
+    pub(super) fn standing(&self) -> Standing {
+        let base = self.record();
+        let is_set = |(field, value): &(Field, Option<&Bytes>)| {
+            value.is_some() && !record::is_own(field.name().as_bytes())
+        };
+        let mut set = self.changes.values().filter(is_set);
+        let sets_data = set.clone().any(|(field, _)| !field.is_flash());
+        let before = base.standing();
+        let has_data = sets_data || before == Standing::Anonymous && base.has_data();
+        let asks_for_id = matches!(self.intent, Intent::Regenerate | Intent::Reset);
+        if before == Standing::Established || asks_for_id && has_data {
+            Standing::Established
+        } else if sets_data {
+            Standing::Anonymous
+        } else if base.is_empty() && set.next().is_some() {
+            Standing::FlashOnly
+        } else {
+            before
+        }
     }
 
     /// Takes the reply of the store to the call of `op`.
@@ -253,7 +281,11 @@ impl Lifecycle {
         match newer {
             Resolution::Live(newer) => {
                 self.advance(newer);
+                let in_doubt = self.may_have_written(covers);
                 self.changes.rebase();
+                if in_doubt {
+                    return Err(SaveError::InDoubt);
+                }
                 Ok(Transition::Retry)
             }
             Resolution::Ended(EndReason::Destroyed)
@@ -266,16 +298,62 @@ impl Lifecycle {
         }
     }
 
-    /// The call of `op` returned an error. The write may have been done all the same.
-    pub(crate) fn write_failed(&mut self, op: &WriteOp) {
-        if op.is_move() {
-            // The new key may be in use by now, so a later attempt needs another one.
-            self.next_id = None;
+    /// The call of `op` returned an error. The write may have been executed all the same.
+    pub(crate) fn write_failed(&mut self, op: WriteOp) {
+        let repeats_updates = matches!(op.kind, OpKind::Replace { .. })
+            && self.changes.have_updates(op.covers.latest);
+        if repeats_updates || op.needs_new_id() {
+            self.in_doubt = Some(Box::new(op));
         }
+    }
+
+    /// The key of a new record that an earlier save may have stored. No other request knows its id.
+    pub(crate) fn key_in_doubt(&self) -> Option<PublicId> {
+        match &self.in_doubt.as_ref()?.kind {
+            OpKind::Create(draft) | OpKind::Move { draft, .. } => Some(draft.key),
+            _ => None,
+        }
+    }
+
+    /// Takes the session that [`key_in_doubt`](Self::key_in_doubt) was resolved to. Unless it is missing, the earlier
+    /// save has succeeded.
+    ///
+    /// # Errors
+    /// [`SaveError::Ended`] if it has ended since.
+    pub(crate) fn settle(&mut self, found: Resolution) -> Result<Transition, SaveError> {
+        let version = match &found {
+            Resolution::Live(loaded) => loaded.version(),
+            Resolution::Ended(_) => Version::new(0),
+            Resolution::Missing => {
+                // The write may still arrive, so the key must not be used again.
+                (self.in_doubt, self.next_id) = (None, None);
+                return Ok(Transition::Retry);
+            }
+        };
+        let Some(op) = self.in_doubt.take() else {
+            return Ok(Transition::Retry);
+        };
+        let saved = self.apply(*op, Reply::Written(version))?;
+        // Another request may have changed the session since.
+        match found {
+            Resolution::Live(newer) => self.advance(newer),
+            Resolution::Ended(_) | Resolution::Missing => return self.refuse_all(),
+        }
+        Ok(saved)
+    }
+
+    /// Whether an earlier save may have written the newer record that this one has met.
+    fn may_have_written(&mut self, covers: Covers) -> bool {
+        let in_doubt = self.in_doubt.take();
+        in_doubt.is_some_and(|op| {
+            self.changes.saved(op.covers.latest);
+            op.covers.latest <= covers.latest
+        })
     }
 
     /// The draft is stored.
     fn now_stored(&mut self, draft: Draft, version: Version, covers: Covers) {
+        self.in_doubt = None;
         let id_key = match &self.origin {
             Origin::Stored(base) if base.id() == draft.id => Some(base.id_key()),
             _ => None,
@@ -312,6 +390,15 @@ impl Lifecycle {
         self.done(covers);
     }
 
+    /// The session has ended by the write `op`, and the store had no space for the one that the changes begin.
+    /// They stay unsaved.
+    pub(crate) fn ended_alone(&mut self, op: &WriteOp) {
+        self.next_id = None;
+        self.origin = Origin::New;
+        self.client.clear_id();
+        self.intent_done(op.covers);
+    }
+
     /// Another request destroyed the session first. Its response has sent the client's update, also for
     /// whatever starts in place of the session.
     fn already_destroyed(&mut self, covers: Covers) {
@@ -327,6 +414,10 @@ impl Lifecycle {
             self.done(covers);
             return Ok(Transition::Saved { left: None });
         }
+        self.refuse_all()
+    }
+
+    fn refuse_all(&mut self) -> Result<Transition, SaveError> {
         self.found_ended(EndReason::Replaced);
         Err(SaveError::Ended)
     }
@@ -334,6 +425,10 @@ impl Lifecycle {
     /// Clears the work that a write has carried out. Work that was added during the write stays.
     fn done(&mut self, covers: Covers) {
         self.changes.saved(covers.latest);
+        self.intent_done(covers);
+    }
+
+    fn intent_done(&mut self, covers: Covers) {
         if matches!(covers.intent, Intent::Reset | Intent::Destroy) {
             self.generation += 1;
         }

@@ -10,6 +10,7 @@
 //! | `$created` | unsigned integer | when the session was created, in milliseconds since the Unix epoch |
 //! | `$idle` | unsigned integer | the session's own idle timeout, in milliseconds |
 //! | `$rotated` | unsigned integer | when the session last got a new id, in milliseconds since the Unix epoch |
+//! | `$class` | unsigned integer | 0: the session has held nothing but flash values; 1: a handler has given it a new id since it has data; absent: neither |
 //! | `$ended` | `true` or `false` | a tombstone: the session was destroyed (`true`), or its client has another one now (`false`) |
 //! | `$moved` | 32 bytes | the session continues under this public id; without `$ended`, requests follow it (a forward) |
 //! | `$until` | unsigned integer | until when a new request may follow a forward, or is refused by a tombstone, in milliseconds since the Unix epoch |
@@ -35,6 +36,7 @@ use crate::{
 pub(crate) const CREATED: Field = Field::new("$created");
 pub(crate) const IDLE: Field = Field::new("$idle");
 pub(crate) const ROTATED: Field = Field::new("$rotated");
+pub(crate) const CLASS: Field = Field::new("$class");
 const ENDED: Field = Field::new("$ended");
 const MOVED: Field = Field::new("$moved");
 const UNTIL: Field = Field::new("$until");
@@ -101,6 +103,41 @@ pub(crate) struct Term {
     pub(crate) created_at: Timestamp,
     /// The session's own idle timeout, if it has one.
     pub(crate) idle: Option<Duration>,
+    /// Whether the session has held nothing but flash values.
+    pub(crate) flash_only: bool,
+}
+
+/// How much a session matters to its visitor, as far as the library can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Standing {
+    /// It has held nothing but flash values, as after a sign-in that failed.
+    FlashOnly,
+    /// It has data, and no handler has given it a new id since.
+    #[default]
+    Anonymous,
+    /// A handler has given it a new id while it had data, as at a sign-in.
+    Established,
+}
+
+impl Standing {
+    /// The encoded value of `$class`, if there is one.
+    pub(crate) fn encoded(self) -> Option<&'static Bytes> {
+        static FLASH_ONLY: Bytes = Bytes::from_static(&[0]);
+        static ESTABLISHED: Bytes = Bytes::from_static(&[1]);
+        match self {
+            Self::FlashOnly => Some(&FLASH_ONLY),
+            Self::Anonymous => None,
+            Self::Established => Some(&ESTABLISHED),
+        }
+    }
+
+    fn decode(encoded: &[u8]) -> Self {
+        match decode_number(encoded) {
+            Some(0) => Self::FlashOnly,
+            Some(1) => Self::Established,
+            _ => Self::Anonymous,
+        }
+    }
 }
 
 /// The library's own entries of a live session.
@@ -109,6 +146,7 @@ struct Own {
     created: Option<u64>,
     idle: Option<u64>,
     rotated: Option<u64>,
+    standing: Standing,
 }
 
 /// The entries of a tombstone or a forward, encoded.
@@ -130,6 +168,7 @@ impl Own {
             b"$created" => self.created = decode_number(value),
             b"$idle" => self.idle = decode_number(value),
             b"$rotated" => self.rotated = decode_number(value),
+            b"$class" => self.standing = Standing::decode(value),
             _ => {}
         }
     }
@@ -260,6 +299,7 @@ impl Record {
                 created: None,
                 idle: None,
                 rotated: None,
+                standing: Standing::Anonymous,
             },
         };
         &EMPTY
@@ -312,7 +352,13 @@ impl Record {
         Term {
             created_at: Timestamp::from_millis(self.own.created.unwrap_or(0)),
             idle: self.own.idle.map(Duration::from_millis),
+            flash_only: self.standing() == Standing::FlashOnly,
         }
+    }
+
+    /// How much the session matters to its visitor.
+    pub(crate) fn standing(&self) -> Standing {
+        self.own.standing
     }
 
     /// When the session last got a new id; the creation if it never did.
@@ -335,11 +381,16 @@ impl Record {
                 .iter()
                 .filter_map(|(field, value)| Some((field.name(), (*value)?)))
         };
-        let count = self.entries().filter(is_kept).count() + set().count();
+        let (mut count, mut kept) = (set().count(), 0);
+        for entry in self.entries().filter(is_kept) {
+            count += 1;
+            kept += entry.raw.len();
+        }
         let added: usize = set()
             .map(|(name, value)| name.len() + value.len() + 5)
             .sum();
-        let mut out = Vec::with_capacity(self.bytes.len() + added + 5);
+        // The memory store keeps this buffer, and counts only the bytes in use: it must not be much larger.
+        let mut out = Vec::with_capacity(kept + added + 5);
         let count = u32::try_from(count).expect("a session has fewer than 2^32 keys");
         rmp::encode::write_map_len(&mut out, count).expect("writing to memory");
         let start = out.len();
@@ -365,6 +416,9 @@ impl Record {
 pub(crate) fn is_own(key: &[u8]) -> bool {
     key.starts_with(b"$")
 }
+
+/// The size of a `$class` entry: the header and the bytes of its name, and its value.
+pub(crate) const CLASS_SIZE: usize = 1 + CLASS.name().len() + 1;
 
 /// The largest encoding of a [`number`], together with the header of its key.
 pub(crate) const NUMBER_SIZE: usize = 10;

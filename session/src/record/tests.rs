@@ -90,6 +90,15 @@ fn a_record_can_have_more_than_fifteen_keys() {
     assert_eq!(record.get(fields[99].0).unwrap(), packed(&99));
 }
 
+#[test]
+fn a_key_can_have_any_length() {
+    for len in [1, 31, 32, 255, 256, 65_535, 65_536] {
+        let field = Field::new(Box::leak("k".repeat(len).into_boxed_str()));
+        let record = parse(record(&[(field, packed(&7))]).bytes());
+        assert_eq!(record.get(field).unwrap(), packed(&7), "{len}");
+    }
+}
+
 /// An encoder of another language need not choose the shortest form.
 #[test]
 fn long_forms_are_read_as_short_ones_are() {
@@ -97,7 +106,7 @@ fn long_forms_are_read_as_short_ones_are() {
         b"\xc7\x02\x05xy",
         b"\xc8\x00\x02\x05xy",
         b"\xc9\x00\x00\x00\x02\x05xy",
-        b"\xde\x00\x02\xa1k\x01\xa1l\x02",
+        b"\xde\x00\x01\xa1k\x01",
         b"\xdf\x00\x00\x00\x02\xa1k\x01\xa1l\x02",
         b"\xdd\x00\x00\x00\x02\x01\x02",
     ];
@@ -173,10 +182,62 @@ fn tombstones_and_forwards_are_told_from_sessions() {
 }
 
 #[test]
+fn the_term_is_the_creation_and_the_idle_timeout_of_the_session() {
+    let written = record(&[(CREATED, number(5)), (IDLE, number(7))]);
+    let term = Term {
+        created_at: Timestamp::from_millis(5),
+        idle: Some(Duration::from_millis(7)),
+        flash_only: false,
+    };
+    assert_eq!(
+        (written.term(), parse(written.bytes()).term()),
+        (term, term)
+    );
+}
+
+#[test]
 fn the_rotation_time_is_the_creation_until_the_id_is_rotated() {
     let created = record(&[(CREATED, number(5))]);
     assert_eq!(created.rotated_at(), Timestamp::from_millis(5));
     let rotated = created.with([(ROTATED, Some(&number(8)))]);
     assert_eq!(rotated.rotated_at(), Timestamp::from_millis(8));
     assert_eq!(Record::empty().rotated_at(), Timestamp::from_millis(0));
+}
+
+#[test]
+fn the_standing_of_a_session_is_stored() {
+    let one = packed(&1);
+    for (standing, size) in [
+        (Standing::FlashOnly, CLASS_SIZE),
+        (Standing::Anonymous, 0),
+        (Standing::Established, CLASS_SIZE),
+    ] {
+        let plain = Record::empty().with([(A, Some(&one))]);
+        let record = plain.with([(CLASS, standing.encoded())]);
+        assert_eq!(record.standing(), standing);
+        assert_eq!(parse(record.bytes()).standing(), standing);
+        assert_eq!(record.bytes().len() - plain.bytes().len(), size);
+        let is_flash_only = standing == Standing::FlashOnly;
+        assert_eq!(record.term().flash_only, is_flash_only);
+    }
+    // A later version may know other classes.
+    let unknown = packed(&77);
+    let record = Record::empty().with([(CLASS, Some(&unknown))]);
+    assert_eq!(parse(record.bytes()).standing(), Standing::Anonymous);
+}
+
+#[test]
+fn the_buffer_of_a_record_is_not_much_larger_than_its_content() {
+    let (large, small) = (packed(&"x".repeat(10_000)), packed(&"x"));
+    let record = record(&[(A, large.clone()), (B, large)]);
+    for next in [
+        record.with([(A, None)]).with([(B, None)]),
+        record.with([(A, Some(&small)), (B, Some(&small))]),
+    ] {
+        let bytes = next.bytes().clone();
+        drop(next);
+        let content = bytes.len();
+        let buffer = bytes.try_into_mut().expect("it is not shared");
+        assert!(buffer.capacity() < content + 30, "{}", buffer.capacity());
+    }
 }

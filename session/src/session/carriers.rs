@@ -1,6 +1,6 @@
 //! [`Carriers`]: the id source on which a response sends an id.
 
-use crate::lifecycle::ClientUpdate;
+use crate::{config::SessionConfig, error::BuildError, lifecycle::ClientUpdate};
 
 /// The id sources of an application, in order: whether a response can set the id there. A cookie and a header
 /// are writable, all other sources are read-only.
@@ -24,6 +24,18 @@ impl Carriers {
         }
     }
 
+    /// Refuses settings that need a carrier for a new id if there is none.
+    pub(crate) fn check(&self, config: &SessionConfig) -> Result<(), BuildError> {
+        if config.rotate_every.is_some() && self.for_new(None).is_none() {
+            return Err(BuildError::Contradiction {
+                first: "rotate_every",
+                second: "id_source",
+                why: "no source of this list can send a client its new id; add a cookie or a header",
+            });
+        }
+        Ok(())
+    }
+
     pub(super) fn is_writable(&self, source: usize) -> bool {
         self.writable.get(source).is_some_and(|writable| *writable)
     }
@@ -33,15 +45,21 @@ impl Carriers {
     /// It is the source that the request has used. A live id from a read-only source is never promoted into a
     /// cookie or a header. If the id was dead, a new session may start on the first writable source.
     pub(super) fn for_update(&self, used: Option<Used>, update: &ClientUpdate) -> Option<usize> {
-        let first_writable = || self.writable.iter().position(|writable| *writable);
         match used {
-            None => first_writable(),
-            Some(used) if self.is_writable(used.source) => Some(used.source),
-            Some(used) => {
-                let starts = !used.live && matches!(update, ClientUpdate::SetId { .. });
-                starts.then(first_writable).flatten()
+            Some(used) if used.live && !self.is_writable(used.source) => None,
+            _ if matches!(update, ClientUpdate::SetId { .. }) => {
+                self.for_new(used.map(|used| used.source))
             }
+            Some(used) => Some(used.source).filter(|source| self.is_writable(*source)),
+            None => self.for_new(None),
         }
+    }
+
+    /// Returns the index of the source on which the response sends the id of a session that begins, if the request
+    /// has presented a dead id in the source `used`, or none.
+    pub(super) fn for_new(&self, used: Option<usize>) -> Option<usize> {
+        let used = used.filter(|used| self.is_writable(*used));
+        used.or_else(|| self.writable.iter().position(|writable| *writable))
     }
 }
 

@@ -83,7 +83,11 @@ impl<S: SessionData> Handle<S> {
     pub fn take<T, A: Absence<T>>(&self, key: Key<S, T, A>) -> Result<A::Read, GetError> {
         // Decoded first, so that a value that cannot be read is not removed.
         let value = read(key, self.active.value(key.field()).as_deref())?;
-        self.active.lifecycle().take(key.field());
+        let mut lifecycle = self.active.lifecycle();
+        // The visitor does not see the response to a passive request, or not yet.
+        if !(key.field().is_flash() && lifecycle.is_passive()) {
+            lifecycle.take(key.field());
+        }
         Ok(value)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     claims::Claims,
     clock::{Clock, LONGEST_WAIT},
     config::SessionConfig,
-    engine::{ActiveSession, Engine, Via, resolve},
+    engine::{ActiveSession, Candidate, Engine, Via, resolve},
     error::{Chain, KeyClashError, LoadError, OpenError, SaveError},
     id::{PublicId, SessionId},
     lifecycle::{Presented, Resolution},
@@ -71,7 +71,9 @@ impl Manager {
         let active = Arc::new(ActiveSession::new(Arc::clone(&self.engine)));
         // No client can be sent another id.
         let presented = Presented::new(*id, false, self.engine.now());
-        active.load(|| Some(presented)).await?;
+        let source = 0;
+        let candidate = Candidate { presented, source };
+        active.load(|| [Some(candidate), None, None, None]).await?;
         if active.lifecycle().is_new() {
             return Err(OpenError::NotFound);
         }

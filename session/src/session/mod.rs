@@ -4,6 +4,7 @@
 mod carriers;
 mod data;
 mod edit;
+mod found;
 mod handle;
 mod manager;
 mod request;
@@ -19,9 +20,10 @@ pub(crate) use self::{carriers::Carriers, request::Usage};
 pub use self::{
     data::{DataSet, SessionData},
     edit::{Edit, Encoder},
+    found::{Found, FoundIds},
     handle::{Fields, Handle},
     manager::{Manager, Sweeper},
-    request::{AfterHandler, Finished, Found, Outcome, RequestGuard, RequestSession},
+    request::{AfterHandler, Finished, Outcome, RequestGuard, RequestSession},
 };
 use crate::{
     engine::{self, ActiveSession, SessionLock},
@@ -140,6 +142,9 @@ impl<S: SessionData> Session<S> {
     }
 
     /// Returns the id that the client will hold once the session is saved. It is a secret.
+    ///
+    /// A client whose id is in a read-only [`IdSource`](crate::IdSource), such as a bearer token, is sent a new id by the
+    /// handler alone: return this one.
     pub fn id(&self) -> SessionId {
         self.active().id()
     }
@@ -192,6 +197,9 @@ impl<S: SessionData> Session<S> {
     /// If another request has destroyed the session first, as after a double click, a new session cannot
     /// start: the response of the other request has already set the client's id. A flash value is then dropped,
     /// and saving another value returns [`SaveError::Ended`].
+    ///
+    /// If the store has no space for the new session, this one ends even so, and the save returns
+    /// [`SaveError::Store`]: see [`store`](crate::store#when-a-store-is-full).
     pub fn destroy(&self) {
         self.active().lifecycle().destroy();
     }

@@ -15,9 +15,9 @@ use crate::{
     clock::Timestamp,
     engine::{self, ActiveSession},
     error::{KeyClashError, LoadError, LockError, SaveError},
-    id::SessionId,
-    lifecycle::{ClientUpdate, Phase, Presented},
-    session::{Manager, Session, SessionData, carriers::Used},
+    lifecycle::{ClientUpdate, Phase, Refusal},
+    session::{FoundIds, Manager, Session, SessionData, carriers::Used},
+    threads::atomic::{AtomicBool, Ordering},
 };
 
 /// The session of one request. Clones share it.
@@ -29,9 +29,9 @@ struct Shared {
     began_at: Timestamp,
     /// `None` until the session is first asked for, so that a request without one costs little.
     active: OnceLock<Arc<ActiveSession>>,
-    /// The index of the id source that the request has used.
-    source: OnceLock<usize>,
     usage: Mutex<Usage>,
+    /// Whether the request does not count as use of the session.
+    passive: AtomicBool,
 }
 
 /// Whether the handler of a request uses the session.
@@ -41,15 +41,6 @@ pub(crate) enum Usage {
     /// The session is locked when the handler first uses it.
     UnusedExclusive,
     Used,
-}
-
-/// An id that was found in a request.
-#[derive(Debug, Clone, Copy)]
-pub struct Found {
-    /// The id.
-    pub id: SessionId,
-    /// The index of the id source that it was found in.
-    pub source: usize,
 }
 
 /// How the handler of a request ended.
@@ -89,8 +80,8 @@ impl RequestSession {
             began_at: manager.engine().now(),
             manager,
             active: OnceLock::new(),
-            source: OnceLock::new(),
             usage: Mutex::new(Usage::Unused),
+            passive: AtomicBool::new(false),
         }));
         let guard = RequestGuard {
             session: session.clone(),
@@ -119,25 +110,44 @@ impl RequestSession {
         self.0.active.get().filter(|active| active.is_loaded())
     }
 
-    /// Loads the session of the id that `find` returns, the first time that it is called.
+    /// Loads the session of the first id of `find` that is live, the first time that this is called.
     ///
     /// # Errors
     /// [`LoadError`] if the session cannot be loaded.
-    pub async fn load(&self, find: impl FnOnce() -> Option<Found>) -> Result<(), LoadError> {
-        let Shared {
-            manager,
-            began_at,
-            source,
-            ..
-        } = &*self.0;
-        let find = || {
-            let found = find()?;
-            // Runs once, unless an earlier load has failed: then the source is the same.
-            source.get_or_init(|| found.source);
-            let replaceable = manager.carriers().is_writable(found.source);
-            Some(Presented::new(found.id, replaceable, *began_at))
-        };
-        self.active().load(find).await
+    pub async fn load(&self, find: impl FnOnce() -> FoundIds) -> Result<(), LoadError> {
+        let carriers = self.0.manager.carriers();
+        let active = self.active();
+        let began_at = self.0.began_at;
+        active
+            .load(|| find().candidates(carriers, began_at))
+            .await?;
+        if self.0.passive.load(Ordering::Relaxed) {
+            active.lifecycle().set_passive();
+        }
+        Ok(())
+    }
+
+    /// From now on, the request does not count as use of the session: its expiry does not move, and reading a flash
+    /// value does not remove it.
+    pub fn set_passive(&self) {
+        self.0.passive.store(true, Ordering::Relaxed);
+        if let Some(active) = self.loaded() {
+            active.lifecycle().set_passive();
+        }
+    }
+
+    /// Refuses to begin a session, now that it is known whether the request presents a live one.
+    pub(crate) fn refuse_new(&self, refusal: Refusal) {
+        self.active().lifecycle().refuse_new(refusal);
+    }
+
+    /// The index of the id source on which the id of a new session is sent. `None` if the request presents a live
+    /// session, or no source can send an id.
+    pub(crate) fn carrier_of_new(&self) -> Option<usize> {
+        let active = self.loaded()?;
+        let is_live = active.lifecycle().has_presented_live();
+        let carriers = self.0.manager.carriers();
+        carriers.for_new(active.source()).filter(|_| !is_live)
     }
 
     /// Marks the session as used by the handler, and locks it if the handler is to use it exclusively.
@@ -205,10 +215,16 @@ pub struct RequestGuard {
 impl RequestGuard {
     /// Saves the session. Returns `None` if no handler has asked for it.
     pub async fn finish(mut self, outcome: Outcome) -> Option<Finished> {
-        let Shared {
-            manager, source, ..
-        } = &*self.session.0;
-        let active = self.session.loaded()?;
+        let manager = &self.session.0.manager;
+        let active = self.session.0.active.get()?;
+        if !active.is_loaded() {
+            // It could not be loaded.
+            return Some(Finished {
+                saved: Ok(()),
+                update: None,
+                signed_out: false,
+            });
+        }
         let saved = save(active, outcome).await;
         self.saved = saved.is_ok();
         engine::unlock_request(active);
@@ -222,17 +238,36 @@ impl RequestGuard {
                 lifecycle.has_signed_out(),
             )
         };
-        let used = source.get().map(|source| Used {
-            source: *source,
-            live,
+        let source = active.source();
+        let used = source.map(|source| Used { source, live });
+        let update = update.and_then(|update| {
+            let carrier = manager.carriers().for_update(used, &update);
+            if carrier.is_none() {
+                warn_if_untold(active, &update);
+            }
+            Some((update, carrier?))
         });
-        let carrier = |update: &ClientUpdate| manager.carriers().for_update(used, update);
-        let update = update.and_then(|update| Some((update, carrier(&update)?)));
         Some(Finished {
             saved,
             update,
             signed_out,
         })
+    }
+}
+
+/// Warns if no carrier sends the client the id of a session that has begun or moved, and the handler does not send
+/// it either: nobody can use the session.
+fn warn_if_untold(active: &ActiveSession, update: &ClientUpdate) {
+    if let ClientUpdate::SetId {
+        id, refresh: false, ..
+    } = update
+        && !active.has_read(id)
+    {
+        tracing::warn!(
+            session = ?id.public(),
+            "a session has a new id that its client is not told: the request has its id from a read-only source, and the \
+             handler has not read the new one by `Session::id` to return it"
+        );
     }
 }
 
@@ -250,6 +285,12 @@ async fn save(active: &Arc<ActiveSession>, outcome: Outcome) -> Result<(), SaveE
     let unconfirmed = active.lifecycle().unconfirmed();
     let saved = match outcome {
         Outcome::Failed => {
+            active.lifecycle().abandon();
+            Ok(())
+        }
+        Outcome::Completed if active.lifecycle().refusal() == Some(Refusal::Preflight) => {
+            // No visitor has sent the request. What every request does, such as to count it, is not an error.
+            tracing::debug!("dropped the changes that a CORS preflight made to a session");
             active.lifecycle().abandon();
             Ok(())
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "sqlite")]
+use super::parameters::Parameters;
 use super::{MemoryStore, SessionStore, StoreError, StoreErrorKind};
 
 const ACTION: &str = "opening a session store by URL";
@@ -18,8 +20,28 @@ const ACTION: &str = "opening a session store by URL";
 /// | `redis+cluster://…`, `redis+sentinel://…` | `RedisStore` | `redis` |
 ///
 /// The path of a SQLite file is relative to the current directory, unless it is absolute:
-/// `sqlite:sessions.db`. It is not percent-decoded, and a `?` is part of the path. For other settings, use the
-/// store's builder.
+/// `sqlite:sessions.db`. It is not percent-decoded. A path that contains `?` needs the store's builder.
+///
+/// # Parameters
+/// Parameters follow the URL, as in `postgres://shop@db/shop?table=shop_sessions&sslmode=verify-ca`. Their values are
+/// percent-decoded. For other settings, use the store's builder.
+///
+/// | parameter | stores | meaning | default |
+/// |---|---|---|---|
+/// | `table` | SQLite, PostgreSQL, MySQL | the table: `TABLE`, or `SCHEMA.TABLE` except in SQLite | `poem_sessions` |
+/// | `prefix` | Redis | the prefix of all keys | `poem-session:` |
+/// | `pool_mode` | PostgreSQL | `session`, or `transaction` behind a pooler in that mode | `session` |
+/// | `sslmode` | PostgreSQL | `verify-full`, `verify-ca`, `require`, `prefer` or `disable` | `verify-full`, with the feature `postgres-tls` |
+/// | `sslrootcert` | PostgreSQL | a file with the certificate of an authority to trust, in addition to the system's | – |
+/// | `ssl-mode` | MySQL | `VERIFY_IDENTITY`, `VERIFY_CA`, `REQUIRED`, `PREFERRED` or `DISABLED` | `VERIFY_IDENTITY`, with the feature `mysql-tls` |
+/// | `ssl-ca` | MySQL | a file with the certificate of an authority to trust, in addition to the system's | – |
+/// | `protocol` | Redis | `resp2` or `resp3` | `resp2` |
+///
+/// `PostgresStore` and `MySqlStore` list the parameters that only they have, and `RedisStore::connect` those of Sentinel
+/// and of Unix sockets.
+///
+/// Two applications on one database need a `table` each, and two on one Redis server a `prefix` each. Otherwise they
+/// share their sessions, and [`Sessions::clear`](crate::Sessions::clear) of one removes those of both.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
@@ -30,9 +52,10 @@ const ACTION: &str = "opening a session store by URL";
 /// ```
 ///
 /// # Errors
-/// [`Misconfigured`](StoreErrorKind::Misconfigured) if the URL's scheme is unknown or the Cargo feature of the
-/// store is off; otherwise any error of opening the store. No error quotes the URL, because it may contain a
-/// password.
+/// [`Misconfigured`](StoreErrorKind::Misconfigured) if the URL's scheme is unknown, the Cargo feature of the
+/// store is off, or the URL has a parameter that the store does not know; otherwise any error of opening the store.
+/// An error names the scheme and the unknown parameter. No error quotes another part of the URL, because it may
+/// contain a password.
 pub async fn connect(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
     let Some((scheme, rest)) = url.split_once(':') else {
         return Err(misconfigured(format!("the URL has no scheme; {KNOWN}")));
@@ -69,14 +92,20 @@ const KNOWN: &str = "known schemes are memory:, sqlite:, postgres:, mysql:, redi
 
 #[cfg(feature = "sqlite")]
 async fn sqlite(rest: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let mut parameters = Parameters::parse(query, &["table"], &[]).map_err(misconfigured)?;
     // `sqlite:///var/db` and `sqlite://db` are the same as `sqlite:/var/db` and `sqlite:db`.
-    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() {
         return Err(misconfigured(
             "`sqlite:` must be followed by the path of a file",
         ));
     }
-    Ok(Arc::new(super::SqliteStore::open(path).await?))
+    let mut builder = super::SqliteStore::builder(path);
+    if let Some(table) = parameters.take("table") {
+        builder = builder.table(super::TableName::parse(&table)?);
+    }
+    Ok(Arc::new(builder.open().await?))
 }
 
 #[cfg(feature = "postgres")]
@@ -187,6 +216,30 @@ mod tests {
         refusal(&format!("sqlite:{}", missing.display())).await;
     }
 
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn a_sqlite_url_can_name_the_table() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("a#b.db");
+        let url = format!("sqlite:{}", file.display());
+        let store = connect(&format!("{url}?table=shop%20sessions")).await;
+        let text = format!("{:?}", store.expect("a file"));
+        assert!(text.contains("shop sessions"), "{text}");
+        assert!(file.exists(), "a `#` is part of the path");
+        for (parameter, words) in [
+            (
+                "tabel=x",
+                "the unknown parameter `tabel`; known parameters are table",
+            ),
+            ("pool_mode=session", "the unknown parameter `pool_mode`"),
+            ("table=app.sessions", "SQLite has no schemas"),
+            ("table=", "1 to 50 bytes"),
+        ] {
+            let text = refusal(&format!("{url}?{parameter}")).await;
+            assert!(text.contains(words), "{text}");
+        }
+    }
+
     #[cfg(any(feature = "postgres", feature = "mysql"))]
     #[tokio::test]
     async fn an_invalid_server_url_is_not_quoted() {
@@ -199,6 +252,14 @@ mod tests {
             "mysql://u:hunter2@host:hunter2/db",
             #[cfg(feature = "mysql")]
             "mysql://u@host/db?ssl-mode=hunter2",
+            #[cfg(feature = "postgres")]
+            "postgres://u:pass?hunter2@host/db",
+            #[cfg(feature = "mysql")]
+            "mysql://u:pass?hunter2=x@host/db",
+            #[cfg(feature = "postgres")]
+            "postgres://u@host/db?sslrootcert=/hunter2/missing",
+            #[cfg(feature = "mysql")]
+            "mysql://u@host/db?table=a&table=hunter2",
         ] {
             let text = refusal(url).await;
             assert!(!text.contains("hunter2"), "{text}");

@@ -45,7 +45,8 @@
 //!
 //! A scheduled id rotation needs one call more than a regenerate, to lock the session.
 //!
-//! Each call is one statement or command, and one round trip if there is a network. A read is followed by a
+//! Each call is one statement or command, and one round trip if there is a network, or four to PostgreSQL behind a
+//! pooler in transaction mode. A read is followed by a
 //! write of the expiry at most once per tenth of the idle timeout. A write that loses against a concurrent
 //! request is read and written again.
 //!
@@ -75,12 +76,24 @@
 //! | the server is down, starting or shutting down, or closes connections; it is a replica or read-only | [`Unavailable`](StoreErrorKind::Unavailable) | 503 |
 //! | the server does not respond in time; all connections of the pool are in use; another transaction or process holds a lock | [`TimedOut`](StoreErrorKind::TimedOut) | 503 |
 //! | the disk is full (Redis reports that as unavailable), or the store has reached its memory limit | [`Full`](StoreErrorKind::Full) | 503 |
-//! | the password is wrong, privileges are missing, or the table is missing or has other columns | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
+//! | the password is wrong, the server's certificate is refused, privileges are missing, or the table is missing or has other columns | [`Misconfigured`](StoreErrorKind::Misconfigured) | 503 |
 //! | the record was not written by the store or is larger than 8 MiB; the store leaves it unchanged | [`Corrupt`](StoreErrorKind::Corrupt) | 500 |
 //! | the store does not implement the operation | [`Unsupported`](StoreErrorKind::Unsupported) | 500 |
 //!
 //! Sessions can still be read while the store can read: for example from a database that is read-only or
 //! full, or whose user has lost the privilege to write.
+//!
+//! # When a store is full
+//! A [`MemoryStore`] at its limits, or a Redis server at `maxmemory` with the policy `noeviction`, refuses two
+//! things: new sessions, and changes that enlarge a session ([`Full`](StoreErrorKind::Full), 503). Sign-out,
+//! [`revoke`](crate::Sessions::revoke), regenerate, reset, scheduled id rotation, locks, reads, and changes that
+//! do not enlarge a session work as usual. So a user can sign out at any time, and can sign in with a session that
+//! exists. The stores recognise these writes by their [`RecordClass`].
+//!
+//! A database whose disk is full refuses every write, and a store of another crate may refuse a rename. If a
+//! handler has destroyed a session and set values that begin another one, and the store refuses the rename because
+//! it is full, the library ends the session without beginning the other one. The response is then a 503 that
+//! clears the client's id.
 //!
 //! # Rules for every store
 //! - **The caller passes the time.** A record is live while `now < expires_at`. A record that is not live is
@@ -97,6 +110,17 @@ mod error;
 mod memory;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(any(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "redis"
+))]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres", feature = "redis")),
+    allow(dead_code, reason = "some items are used by some stores only")
+)]
+mod parameters;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "redis")]
@@ -113,7 +137,10 @@ mod redis;
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres-tls", feature = "mysql-tls", feature = "redis-tls"))]
+mod tls;
 mod version;
+mod write;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -128,7 +155,7 @@ pub use self::redis::{RedisSource, RedisStore, RedisStoreBuilder};
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use self::sql::ServerDatabase;
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "mysql"))]
-pub use self::sql::{SqlDatabase, SqlStore, SqlStoreBuilder, TableName};
+pub use self::sql::{PoolMode, SqlDatabase, SqlStore, SqlStoreBuilder, TableName};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteStoreBuilder};
 pub use self::{
@@ -136,6 +163,7 @@ pub use self::{
     error::{StoreError, StoreErrorKind},
     memory::{MemoryStore, MemoryStoreBuilder, OnFull},
     version::Version,
+    write::{RecordClass, Write},
 };
 use crate::{clock::Timestamp, id::PublicId, random};
 
@@ -176,35 +204,6 @@ impl fmt::Debug for Stored {
         f.debug_struct("Stored")
             .field("data", &format_args!("{} bytes", self.data.len()))
             .field("version", &self.version)
-            .field("expires_at", &self.expires_at)
-            .finish()
-    }
-}
-
-/// The content of a record to be written.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Write {
-    /// The record's new bytes. They may be empty.
-    pub data: Bytes,
-    /// The time from which on the record no longer exists.
-    pub expires_at: Timestamp,
-}
-
-impl Write {
-    /// Creates a write of `data` that expires at `expires_at`.
-    pub fn new(data: impl Into<Bytes>, expires_at: Timestamp) -> Self {
-        Self {
-            data: data.into(),
-            expires_at,
-        }
-    }
-}
-
-impl fmt::Debug for Write {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Write")
-            .field("data", &format_args!("{} bytes", self.data.len()))
             .field("expires_at", &self.expires_at)
             .finish()
     }
@@ -320,6 +319,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created>;
 
     /// Writes the record under `key` if its version is `expected`.
+    ///
+    /// A full store should accept a record that is not larger than the one it replaces, and a
+    /// [retired](RecordClass::Retired) one in any case.
     fn replace(
         &self,
         key: PublicId,
@@ -351,6 +353,9 @@ pub trait SessionStore: fmt::Debug + Send + Sync + 'static {
     /// A backend that cannot write both records at once writes `to` before `from`, and removes `to` again
     /// if the version of `from` has changed. So a reader that finds `leave` also finds the record under
     /// `to`, and a record exists under `from` at every moment.
+    ///
+    /// A full store should accept a rename, because a user signs in or out by it. A store that must refuse changes
+    /// nothing and returns [`Full`](StoreErrorKind::Full).
     fn rename(&self, rename: Rename, now: Timestamp) -> StoreFuture<'_, Replaced>;
 
     /// Removes up to `limit` expired records and returns how many it removed.

@@ -1,15 +1,18 @@
 //! A store in a table of MySQL or MariaDB.
 
 use sqlx::{
-    AssertSqlSafe, MySql, error::DatabaseError, mysql::MySqlDatabaseError, pool::PoolConnection,
+    AssertSqlSafe, MySql,
+    error::DatabaseError,
+    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlSslMode},
+    pool::PoolConnection,
 };
 
 use super::{
     StoreErrorKind,
     sql::{
-        Actions, Ended, Placeholders, Row, Sealed, ServerAddress, SqlDatabase, SqlStore,
-        SqlStoreBuilder, Statement, TableName, Value, Written, actions, by_sqlstate,
-        release_to_pool,
+        Actions, Chosen, Ended, Placeholders, Row, Sealed, ServerAddress, ServerDatabase,
+        SqlDatabase, SqlStore, SqlStoreBuilder, Statement, TableName, TlsWords, Value, Written,
+        actions, by_sqlstate, release_to_pool,
     },
 };
 
@@ -22,6 +25,30 @@ use super::{
 ///
 /// The user needs the privileges `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and the privilege to
 /// create it only if it does not exist.
+///
+/// # URL
+/// `mysql://user:password@host:port/database?parameters`. The store reads the parameter `table`
+/// ([`connect`](crate::store::connect()) describes it). The other parameters are `ssl-mode`, `ssl-ca`, `ssl-cert`,
+/// `ssl-key`, `socket`, `charset`, `collation`, `timezone`, and `statement-cache-capacity`, the largest number of
+/// prepared statements per connection (100). An unknown parameter is an error. A user name or password must be
+/// percent-encoded.
+///
+/// # TLS
+/// With the feature `mysql-tls`, the store connects only to a server with TLS whose certificate it can verify: an
+/// authority of the system, or the one in `ssl-ca=FILE`, has issued it for the host in the URL. The URL can ask for
+/// less:
+///
+/// | `ssl-mode` | the connection is encrypted | the authority is verified | the name is verified |
+/// |---|---|---|---|
+/// | `VERIFY_IDENTITY` | yes | yes | yes |
+/// | `VERIFY_CA` | yes | yes | no |
+/// | `REQUIRED` | yes | no | no |
+/// | `PREFERRED` | if the server offers it | no | no |
+/// | `DISABLED` | no | no | no |
+///
+/// `REQUIRED` and `PREFERRED` do not protect against an attacker who can answer in place of the server. On a Unix
+/// socket (`socket=PATH`), the default is `DISABLED`. Without the feature, the default is `PREFERRED`, and TLS is not
+/// available.
 ///
 /// Without TLS, MySQL 8 accepts only users with the plugin `mysql_native_password`, unless the application
 /// enables the feature `mysql-rsa` of `sqlx`.
@@ -68,6 +95,12 @@ impl SqlDatabase for MySql {
     const ACTIONS: Actions = actions!("MySQL");
     const QUOTE: char = '`';
     const PLACEHOLDERS: Placeholders = Placeholders::Positional;
+    const TLS: TlsWords = TlsWords {
+        feature: "mysql-tls",
+        is_compiled: cfg!(feature = "mysql-tls"),
+        authority: "ssl-ca=FILE",
+        off: "ssl-mode=DISABLED",
+    };
 
     type Statements = MySqlStatements;
     type Source = ServerAddress;
@@ -228,6 +261,43 @@ CREATE TABLE IF NOT EXISTS {table} (
                 return Ok(swept);
             }
         }
+    }
+}
+
+impl ServerDatabase for MySql {
+    const PARAMETERS: &'static [&'static str] = &["table"];
+    const DRIVER_PARAMETERS: &'static [&'static str] = &[
+        "ssl-mode",
+        "sslmode",
+        "ssl-ca",
+        "sslca",
+        "ssl-cert",
+        "sslcert",
+        "ssl-key",
+        "sslkey",
+        "statement-cache-capacity",
+        "socket",
+        "charset",
+        "collation",
+        "timezone",
+        "time-zone",
+    ];
+    const AUTHORITY: &'static [&'static str] = &["ssl-ca", "sslca"];
+
+    fn with_defaults(options: MySqlConnectOptions, tls: Chosen) -> MySqlConnectOptions {
+        if tls.mode || !Self::TLS.is_compiled {
+            return options;
+        }
+        // A Unix socket does not leave the machine, and has no name to verify.
+        let mode = match options.get_socket() {
+            Some(_) => MySqlSslMode::Disabled,
+            None => MySqlSslMode::VerifyIdentity,
+        };
+        options.ssl_mode(mode)
+    }
+
+    fn accepts_any_name(options: &MySqlConnectOptions) -> bool {
+        matches!(options.get_ssl_mode(), MySqlSslMode::VerifyCa)
     }
 }
 

@@ -1,6 +1,11 @@
 //! [`SessionsBuilder`]: sets up [`Sessions`].
 
-use std::{any::TypeId, fmt, sync::Arc, time::Duration};
+use std::{
+    any::TypeId,
+    fmt,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use poem::{Request, Response};
 
@@ -17,12 +22,14 @@ use crate::{
     session::{Carriers, DataSet, Manager},
     store::SessionStore,
     web::{
+        caches::Vary,
         sessions::{Sessions, Web},
         source::Sources,
     },
 };
 
-pub(crate) type Skip = Box<dyn Fn(&Request) -> bool + Send + Sync>;
+/// Chooses requests.
+pub(crate) type Rule = Box<dyn Fn(&Request) -> bool + Send + Sync>;
 pub(crate) type ErrorHandler = Box<dyn Fn(&RequestError) -> Response + Send + Sync>;
 
 /// Sets up [`Sessions`]: see [`Sessions::builder`]. [`SessionConfig`] documents the settings and their
@@ -33,7 +40,9 @@ pub struct SessionsBuilder {
     config: SessionConfig,
     clock: Arc<dyn Clock>,
     new_id: IdGenerator,
-    skip: Option<Skip>,
+    skip: Option<Rule>,
+    passive: Option<Rule>,
+    allow_cross_site: Option<Rule>,
     on_error: Option<ErrorHandler>,
     claims: Claims,
     declared: Vec<TypeId>,
@@ -48,6 +57,8 @@ impl SessionsBuilder {
             clock: Arc::new(SystemClock),
             new_id: Arc::new(SessionId::random),
             skip: None,
+            passive: None,
+            allow_cross_site: None,
             on_error: None,
             claims: Claims::default(),
             declared: Vec::new(),
@@ -77,6 +88,12 @@ impl SessionsBuilder {
     /// [absolute timeout](SessionConfig::absolute_timeout) off.
     pub fn no_absolute_timeout(mut self) -> Self {
         self.config.absolute_timeout = None;
+        self
+    }
+
+    /// Sets the [idle timeout of a session that has held nothing but flash values](SessionConfig::flash_timeout).
+    pub fn flash_timeout(mut self, timeout: Duration) -> Self {
+        self.config.flash_timeout = timeout;
         self
     }
 
@@ -191,6 +208,50 @@ impl SessionsBuilder {
         self
     }
 
+    /// Marks the requests for which `rule` returns true as passive, such as polls that a page sends while nobody
+    /// looks at it. A passive request does not count as use of the session: its expiry does not move, and reading a
+    /// flash value does not remove it. Other changes are saved. Default: only the requests by which a browser loads
+    /// a page ahead of time (`Sec-Purpose: prefetch`), which are passive in any case. To mark one handler, write
+    /// `#[session(passive)]`.
+    ///
+    /// ```
+    /// # use poem_session::{Sessions, store::MemoryStore};
+    /// let sessions = Sessions::builder(MemoryStore::new())
+    ///     .passive(|req| req.uri().path() == "/unread-messages")
+    ///     .build()?;
+    /// # Ok::<(), poem_session::BuildError>(())
+    /// ```
+    pub fn passive(mut self, rule: impl Fn(&Request) -> bool + Send + Sync + 'static) -> Self {
+        self.passive = Some(Box::new(rule));
+        self
+    }
+
+    /// Lets other sites begin sessions by the requests for which `rule` returns true, such as the response of an
+    /// identity provider that arrives as a form (`form_post`, SAML).
+    ///
+    /// A form of another site can post to a login page. The browser sends no `SameSite=Lax` cookie with it, and the
+    /// session that the handler begins would replace the one that the browser has: its user would go on in the
+    /// account of an attacker (login CSRF). So a request is given no new session if the browser marks it with
+    /// `Sec-Fetch-Site: cross-site`, its method is not safe (RFC 9110, section 9.2.1), it brings no live id, and
+    /// the cookie would carry the new one. If the handler changes the session, the response is a 403 with
+    /// [`SaveError::CrossSite`](crate::SaveError::CrossSite). Default: no request is allowed. With `SameSite=None`,
+    /// all are.
+    ///
+    /// ```
+    /// # use poem_session::{Sessions, store::MemoryStore};
+    /// let sessions = Sessions::builder(MemoryStore::new())
+    ///     .allow_cross_site(|req| req.uri().path() == "/saml/acs")
+    ///     .build()?;
+    /// # Ok::<(), poem_session::BuildError>(())
+    /// ```
+    pub fn allow_cross_site(
+        mut self,
+        rule: impl Fn(&Request) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.allow_cross_site = Some(Box::new(rule));
+        self
+    }
+
     /// Sets the response for a session that could not be loaded or saved. The default is the status with its
     /// usual phrase.
     pub fn on_error(
@@ -265,17 +326,22 @@ impl SessionsBuilder {
         }
         let sources = Sources::new(&self.config.id_source)?;
         let carriers = Carriers::new(sources.writable());
+        carriers.check(&self.config)?;
         let engine = Engine::new(self.store, self.clock, &self.config, self.new_id);
         let manager = Manager::new(engine, carriers, self.claims);
         Ok(Sessions::new(
             manager,
             Web {
+                vary: Vary::new(&sources),
                 sources,
                 cookie_name: self.config.cookie.full_name(),
                 cookie: self.config.cookie,
                 skip: self.skip,
+                passive: self.passive,
+                allow_cross_site: self.allow_cross_site,
                 on_error: self.on_error,
                 clear_site_data: SiteData::header_value(&self.config.clear_site_data),
+                plain_http: Once::new(),
                 declared: self.declared,
             },
         ))

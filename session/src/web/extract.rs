@@ -7,8 +7,9 @@ use poem::{Error, FromRequest, Request, RequestBody, Result};
 use crate::{
     engine::ActiveSession,
     error::ExtractError,
-    session::{Handle, RequestSession, Session, SessionData},
-    web::middleware::Layer,
+    lifecycle::Refusal,
+    session::{FoundIds, Handle, RequestSession, Session, SessionData},
+    web::{fetch, layer::Layer, source::Source},
 };
 
 /// The session of the request, for the keys of `S`: loaded when it is first asked for.
@@ -27,9 +28,15 @@ pub(crate) async fn innermost(req: &Request) -> Result<Arc<ActiveSession>> {
 /// The sessions of the request, loaded or not.
 pub(crate) fn all(req: &Request) -> impl Iterator<Item = &RequestSession> {
     let innermost = Layer::innermost(req).ok().into_iter();
-    innermost
-        .flat_map(Layer::and_outer)
-        .filter_map(|layer| layer.session.as_ref())
+    innermost.flat_map(|innermost| {
+        let layers = innermost.and_outer().enumerate();
+        // One middleware that is there twice has one session.
+        let layers = layers.filter(|(place, layer)| {
+            let mut inside = innermost.and_outer().take(*place);
+            !inside.any(|inner| inner.sessions.is_same(&layer.sessions) && inner.session.is_some())
+        });
+        layers.filter_map(|(_, layer)| layer.session.as_ref())
+    })
 }
 
 fn no_middleware(error: ExtractError) -> Error {
@@ -43,12 +50,28 @@ async fn load(layer: &Layer, req: &Request) -> Result<Arc<ActiveSession>> {
         return Err(sessions.failure(ExtractError::Skipped.into()));
     };
     let web = sessions.web();
+    web.warn_of_plain_http(req);
     let find = || {
+        if layer.refusal == Some(Refusal::Preflight) {
+            return FoundIds::default();
+        }
+        if fetch::is_prefetch(req) {
+            session.set_passive();
+        }
         web.sources
             .find(req, layer.form.as_deref(), &web.cookie_name)
     };
     let loaded = session.load(find).await;
     loaded.map_err(|error| sessions.failure(error.into()))?;
+    if let Some(refusal) = layer.refusal {
+        let carrier = session.carrier_of_new();
+        let carrier = carrier.and_then(|carrier| web.sources.get(carrier));
+        // A browser does not keep the id that it gets in another header.
+        let is_cookie = matches!(carrier, Some(Source::Cookie));
+        if refusal == Refusal::Preflight || is_cookie {
+            session.refuse_new(refusal);
+        }
+    }
     let locked = session.mark_used().await;
     locked.map_err(|error| sessions.failure(error.into()))?;
     Ok(Arc::clone(session.active()))

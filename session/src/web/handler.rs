@@ -9,7 +9,7 @@ use poem::{
 };
 
 use crate::{
-    key::{Absence, Key},
+    key::{Absence, Defaulted, Key, Optional},
     session::{AfterHandler, Edit, Handle, RequestSession, SessionData, Usage},
     web::{extract, response::status_of},
 };
@@ -35,7 +35,7 @@ pub fn extract<'a, T: HandlerParam<'a>>(
     T::from_request(req, body)
 }
 
-/// A type that can be a `#[key]` parameter, for a key of type `T`.
+/// A type that can be a `#[key]` parameter, for a key of type `T` whose field is an `Option`.
 #[diagnostic::on_unimplemented(
     message = "a `#[key]` parameter for a session key of type `{T}` cannot be a `{Self}`",
     label = "expected `{T}` or `Option<{T}>`",
@@ -58,22 +58,64 @@ impl<T> KeyParam<T> for Option<T> {
     }
 }
 
-/// Reads one key of the request's session. A request without it is redirected to `or_redirect`, or rejected
-/// with 401.
+/// A type that can be a `#[key]` parameter, for a key of type `T` whose field has a default.
+#[diagnostic::on_unimplemented(
+    message = "a `#[key]` parameter for a session key with a default, of type `{T}`, cannot be a `{Self}`",
+    label = "expected `{T}`",
+    note = "the key always has a value, at least its default, so an `Option` would always be `Some`: write `{T}`"
+)]
+pub trait DefaultedKeyParam<T>: Sized {
+    /// Returns the value of the parameter.
+    fn from_value(value: T) -> Self;
+}
+
+impl<T> DefaultedKeyParam<T> for T {
+    fn from_value(value: T) -> T {
+        value
+    }
+}
+
+/// The kind of a key that a parameter of type `P` can be read from.
+pub trait ParamKey<T, P>: Absence<T> {
+    /// Returns the value of the parameter, or `None` to reject the request.
+    fn param(read: Self::Read) -> Option<P>;
+}
+
+impl<T, P: KeyParam<T>> ParamKey<T, P> for Optional {
+    fn param(read: Option<T>) -> Option<P> {
+        P::from_key(read)
+    }
+}
+
+impl<T, P: DefaultedKeyParam<T>> ParamKey<T, P> for Defaulted {
+    fn param(read: T) -> Option<P> {
+        Some(P::from_value(read))
+    }
+}
+
+/// The value of a key that was read, of the type that its kind has.
+#[derive(Debug)]
+pub struct KeyValue<T, A: Absence<T>>(A::Read);
+
+/// Reads one key of the request's session.
 #[allow(clippy::missing_errors_doc)]
-pub async fn key<S, T, A, P>(
-    req: &Request,
-    key: Key<S, T, A>,
-    or_redirect: Option<&'static str>,
-) -> Result<P>
+pub async fn key<S, T, A>(req: &Request, key: Key<S, T, A>) -> Result<KeyValue<T, A>>
 where
     S: SessionData,
     A: Absence<T>,
-    P: KeyParam<T>,
 {
     let active = extract::active::<S>(req).await?;
-    let value = A::stored(Handle::new(active).get(key)?);
-    P::from_key(value).ok_or_else(|| rejected(or_redirect))
+    Ok(KeyValue(Handle::new(active).get(key)?))
+}
+
+/// Converts the value of a key into a parameter. A request without it is redirected to `or_redirect`, or rejected
+/// with 401.
+#[allow(clippy::missing_errors_doc)]
+pub fn key_param<T, A, P>(value: KeyValue<T, A>, or_redirect: Option<&'static str>) -> Result<P>
+where
+    A: ParamKey<T, P>,
+{
+    A::param(value.0).ok_or_else(|| rejected(or_redirect))
 }
 
 fn rejected(or_redirect: Option<&'static str>) -> Error {
@@ -84,7 +126,8 @@ fn rejected(or_redirect: Option<&'static str>) -> Error {
                 .header(header::LOCATION, HeaderValue::from_static(address))
                 .finish(),
         ),
-        None => Error::from_status(StatusCode::UNAUTHORIZED),
+        // Made from a response, so that the middleware can add headers to it.
+        None => Error::from_response(StatusCode::UNAUTHORIZED.into_response()),
     }
 }
 
@@ -178,6 +221,11 @@ impl Drop for Parameters<'_> {
             }
         }
     }
+}
+
+/// Marks the request as passive, in all middlewares.
+pub fn set_passive(req: &Request) {
+    extract::all(req).for_each(RequestSession::set_passive);
 }
 
 /// The sessions that the handler of the request uses.

@@ -1,55 +1,25 @@
 //! The middleware: begins the session of each request, and finishes it before the response is sent.
 
-use std::{any::TypeId, sync::Arc};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use poem::{
     Endpoint, Error, IntoResponse, Middleware, Request, Response, Result,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode},
 };
 
 use crate::{
-    error::{Chain, ExtractError, RequestError},
-    lifecycle::ClientUpdate,
-    session::{Finished, Outcome, RequestSession},
+    error::{Chain, RequestError},
+    lifecycle::Refusal,
+    session::{Finished, Outcome},
     web::{
+        caches, fetch,
+        layer::Layer,
         response::status_of,
-        sessions::Sessions,
-        source::{self, Source},
+        sessions::{Sessions, Web},
+        source,
+        update::{self, SentUpdate, SentUpdates},
     },
 };
-
-/// The session of one `Sessions` middleware, in the extensions of a request.
-#[derive(Clone)]
-pub(crate) struct Layer {
-    pub(crate) sessions: Sessions,
-    /// `None` if the `skip` rule of the middleware applies.
-    pub(crate) session: Option<RequestSession>,
-    /// The form of the request, if the id may be in it.
-    pub(crate) form: Option<Bytes>,
-    /// The middleware around this one.
-    outer: Option<Arc<Layer>>,
-}
-
-impl Layer {
-    pub(crate) fn innermost(req: &Request) -> std::result::Result<&Self, ExtractError> {
-        req.data().ok_or(ExtractError::NoMiddleware)
-    }
-
-    /// This layer and those around it, from the inside out.
-    pub(crate) fn and_outer(&self) -> impl Iterator<Item = &Self> {
-        std::iter::successors(Some(self), |layer| layer.outer.as_deref())
-    }
-
-    /// The layer for a struct: the innermost one that names it, else the innermost one.
-    pub(crate) fn of(req: &Request, data: TypeId) -> std::result::Result<&Self, ExtractError> {
-        let innermost = Self::innermost(req)?;
-        let naming = innermost
-            .and_outer()
-            .find(|layer| layer.sessions.web().declared.contains(&data));
-        Ok(naming.unwrap_or(innermost))
-    }
-}
 
 impl<E: Endpoint> Middleware<E> for Sessions {
     type Output = SessionsEndpoint<E>;
@@ -74,19 +44,42 @@ impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
 
     async fn call(&self, mut req: Request) -> Result<Response> {
         let web = self.sessions.web();
+        let outer = req.data::<Layer>().cloned().map(Arc::new);
+        let is_nested = outer.is_some();
+        if let Some(same) = Layer::of_same(&req, &self.sessions) {
+            // The middleware around finishes the session.
+            let same = Layer {
+                outer,
+                ..same.clone()
+            };
+            req.extensions_mut().insert(same);
+            let response = self.inner.call(req).await;
+            return response.map(IntoResponse::into_response);
+        }
         let is_skipped = web.skip.as_ref().is_some_and(|skip| skip(&req));
         let begun = (!is_skipped).then(|| self.sessions.manager().begin_request());
         let (session, guard) = begun.unzip();
+        if session.is_some()
+            && let Err(clash) = Layer::check_carriers(&req, &self.sessions)
+        {
+            return Err(self.sessions.failure(clash.into()));
+        }
+        if let Some(session) = &session
+            && web.passive.as_ref().is_some_and(|passive| passive(&req))
+        {
+            session.set_passive();
+        }
         let form = match &session {
             // Boxed, or each request's future would contain the large future that reads a body.
             Some(_) if web.sources.read_forms() => Box::pin(source::read_form(&mut req)).await,
             _ => None,
         };
-        let outer = req.data::<Layer>().cloned().map(Arc::new);
+        let refusal = web.refusal(&req);
         req.extensions_mut().insert(Layer {
             sessions: self.sessions.clone(),
             session,
             form,
+            refusal,
             outer,
         });
         let result = self.inner.call(req).await.map(IntoResponse::into_response);
@@ -99,91 +92,79 @@ impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
             Outcome::Completed
         };
         match guard.finish(outcome).await {
-            Some(finished) => self.sessions.respond(finished, result),
+            Some(finished) => self.sessions.respond(finished, result, is_nested),
             None => result,
         }
     }
 }
 
-const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
+impl Web {
+    /// Why this request must not begin a session, unless it presents a live one.
+    fn refusal(&self, req: &Request) -> Option<Refusal> {
+        if fetch::is_preflight(req) {
+            return Some(Refusal::Preflight);
+        }
+        let allowed = || (self.allow_cross_site.as_ref()).is_some_and(|rule| rule(req));
+        let is_refused =
+            fetch::is_cross_site_change(req) && !self.cookie.is_cross_site() && !allowed();
+        is_refused.then_some(Refusal::CrossSite)
+    }
+}
 
 impl Sessions {
     /// Adds the client update to the response, or responds with the error of the save.
-    fn respond(&self, finished: Finished, result: Result<Response>) -> Result<Response> {
+    fn respond(
+        &self,
+        finished: Finished,
+        result: Result<Response>,
+        is_nested: bool,
+    ) -> Result<Response> {
+        let is_replaced = finished.saved.is_err();
+        let inner = if is_replaced || is_nested {
+            SentUpdates::of(&result)
+        } else {
+            SentUpdates::default()
+        };
         let result = match finished.saved {
             Ok(()) => result,
             Err(error) => Err(self.failure(error.into())),
         };
-        let Some((update, carrier)) = finished.update else {
-            return result;
+        let own = finished.update.map(|(update, carrier)| SentUpdate {
+            sessions: self.clone(),
+            update,
+            carrier,
+            signed_out: finished.signed_out,
+        });
+        let has_update = own.is_some() || (is_replaced && !inner.is_empty());
+        let write = |headers: &mut HeaderMap| {
+            self.web().vary.add_to(headers);
+            if is_replaced {
+                inner.write(headers);
+            }
+            if let Some(own) = &own {
+                own.write(headers);
+            }
         };
-        let Some(carrier) = self.web().sources.get(carrier) else {
-            return result;
-        };
-        let write = |response: &mut Response| {
-            self.write_update(update, carrier, finished.signed_out, response.headers_mut());
-        };
-        match result {
+        let mut result = match result {
             Ok(mut response) => {
-                write(&mut response);
+                write(response.headers_mut());
                 Ok(response)
             }
-            Err(error) => {
-                // Poem has no other way to add a header to an error. The type of the error is lost to handlers
-                // around this middleware.
-                let mut response = error.into_response();
-                write(&mut response);
-                Err(Error::from_response(response))
+            Err(error) if has_update || needs_vary(&error) => {
+                Err(update::with_headers(error, write))
             }
+            Err(error) => Err(error),
+        };
+        if is_nested {
+            inner.leave_in(&mut result, own);
         }
-    }
-
-    fn write_update(
-        &self,
-        update: ClientUpdate,
-        carrier: &Source,
-        signed_out: bool,
-        headers: &mut HeaderMap,
-    ) {
-        let web = self.web();
-        let value =
-            |text: &str| HeaderValue::from_str(text).expect("checked when the sessions were built");
-        match (carrier, update) {
-            (Source::Cookie, ClientUpdate::SetId { id, expires_at, .. }) => {
-                let now = self.manager().engine().now();
-                let cookie = web.cookie.set_id(&web.cookie_name, &id, expires_at, now);
-                headers.append(header::SET_COOKIE, value(&cookie));
-            }
-            (Source::Cookie, ClientUpdate::ClearId) => {
-                let cookie = web.cookie.clear_id(&web.cookie_name);
-                headers.append(header::SET_COOKIE, value(&cookie));
-            }
-            // A header has no expiry to refresh.
-            (Source::Header(_), ClientUpdate::SetId { refresh: true, .. }) => return,
-            (Source::Header(name), ClientUpdate::SetId { id, .. }) => {
-                headers.insert(name.clone(), value(id.expose()));
-            }
-            (Source::Header(name), ClientUpdate::ClearId) => {
-                headers.insert(name.clone(), HeaderValue::from_static(""));
-            }
-            // Read-only.
-            _ => return,
-        }
-        if let Some(kinds) = web.clear_site_data.as_ref().filter(|_| signed_out) {
-            headers
-                .entry(CLEAR_SITE_DATA)
-                .or_insert_with(|| value(kinds));
-        }
-        // A cache must not give this visitor's id to another one (ASVS 5.0 14.3.2).
-        headers
-            .entry(header::CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
+        result
     }
 
     /// The response to an error of the session, as a Poem error.
     pub(crate) fn failure(&self, error: RequestError) -> Error {
         let status = poem::error::ResponseError::status(&error);
-        if status == StatusCode::CONFLICT {
+        if matches!(status, StatusCode::CONFLICT | StatusCode::FORBIDDEN) {
             tracing::warn!(error = %Chain(&error), "session refused");
         } else {
             tracing::error!(error = %Chain(&error), "session failed");
@@ -193,4 +174,10 @@ impl Sessions {
             None => error.into(),
         }
     }
+}
+
+/// Whether the response to an error needs `Vary`: caches store it, or its headers may say that they can. Any other
+/// error keeps its type, which the header would cost.
+fn needs_vary(error: &Error) -> bool {
+    error.is_from_response() || caches::are_stored_by_default(error.status())
 }

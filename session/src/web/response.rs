@@ -93,12 +93,13 @@ respond! {
     };
     SaveError, |this| match this {
         SaveError::Store(error) => error.status(),
-        SaveError::Ended | SaveError::Conflict { .. } | SaveError::LeaseLost => StatusCode::CONFLICT,
+        SaveError::Ended | SaveError::Conflict { .. } | SaveError::InDoubt | SaveError::LeaseLost => StatusCode::CONFLICT,
         SaveError::Contended { .. } => StatusCode::SERVICE_UNAVAILABLE,
         SaveError::Update(error) => error.status(),
         SaveError::TooLarge { .. } | SaveError::TooManyKeys { .. } => {
             StatusCode::PAYLOAD_TOO_LARGE
         },
+        SaveError::CrossSite | SaveError::Preflight => StatusCode::FORBIDDEN,
         SaveError::ResponseSent | SaveError::Discarded => StatusCode::INTERNAL_SERVER_ERROR,
     };
     LockError, |this| match this {

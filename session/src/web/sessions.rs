@@ -1,6 +1,13 @@
 //! [`Sessions`]: the middleware, and the handle to all sessions.
 
-use std::{any::TypeId, fmt, sync::Arc, time::Duration};
+use std::{
+    any::TypeId,
+    fmt,
+    sync::{Arc, Once},
+    time::Duration,
+};
+
+use poem::{Request, http::HeaderName};
 
 use crate::{
     cookie::CookieConfig,
@@ -9,8 +16,10 @@ use crate::{
     session::{Manager, Session, SessionData, Sweeper},
     store::{SessionStore, StoreError},
     web::{
-        builder::{ErrorHandler, SessionsBuilder, Skip},
-        source::Sources,
+        builder::{ErrorHandler, Rule, SessionsBuilder},
+        caches::Vary,
+        fetch,
+        source::{Source, Sources},
     },
 };
 
@@ -40,14 +49,64 @@ pub struct Sessions {
 /// The settings that concern HTTP.
 pub(crate) struct Web {
     pub(crate) sources: Sources,
+    pub(crate) vary: Vary,
     pub(crate) cookie: CookieConfig,
     pub(crate) cookie_name: String,
     /// The value of `Clear-Site-Data` at a sign-out.
     pub(crate) clear_site_data: Option<String>,
-    pub(crate) skip: Option<Skip>,
+    pub(crate) skip: Option<Rule>,
+    pub(crate) passive: Option<Rule>,
+    pub(crate) allow_cross_site: Option<Rule>,
     pub(crate) on_error: Option<ErrorHandler>,
+    /// Done once a request over plain HTTP was found whose cookie a browser does not keep.
+    pub(crate) plain_http: Once,
     /// The structs that [`SessionsBuilder::data`] named.
     pub(crate) declared: Vec<TypeId>,
+}
+
+/// A header of the response that carries an id.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Carrier<'a> {
+    /// `Set-Cookie`, with a cookie of this name.
+    Cookie(&'a str),
+    Header(&'a HeaderName),
+}
+
+impl fmt::Display for Carrier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cookie(name) => write!(f, "cookie `{name}`"),
+            Self::Header(name) => write!(f, "header `{name}`"),
+        }
+    }
+}
+
+impl Web {
+    /// Warns once, at the first request over plain HTTP that uses a session, if the cookie is for HTTPS only.
+    pub(crate) fn warn_of_plain_http(&self, req: &Request) {
+        if self.plain_http.is_completed() || !self.cookie.is_secure() {
+            return;
+        }
+        let has_cookie = self.carriers().any(|it| matches!(it, Carrier::Cookie(_)));
+        if has_cookie && fetch::is_plain_http(req) {
+            self.plain_http.call_once(|| {
+                tracing::warn!(
+                    "a request came over plain HTTP, where browsers do not keep the `Secure` session cookie, except some \
+                     of them on loopback: serve HTTPS, or let the proxy in front send `X-Forwarded-Proto: https`, or \
+                     set `CookieConfig::insecure_http` for development"
+                );
+            });
+        }
+    }
+
+    /// The carriers on which a response can send an id.
+    pub(crate) fn carriers(&self) -> impl Iterator<Item = Carrier<'_>> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::Cookie => Some(Carrier::Cookie(&self.cookie_name)),
+            Source::Header(name) => Some(Carrier::Header(name)),
+            _ => None,
+        })
+    }
 }
 
 impl Sessions {
@@ -69,6 +128,11 @@ impl Sessions {
 
     pub(crate) fn web(&self) -> &Web {
         &self.web
+    }
+
+    /// Whether both are clones of one `Sessions`.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.web, &other.web)
     }
 
     /// Opens the session with this id, outside of a request. [`Session::save`] writes its changes.

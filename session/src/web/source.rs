@@ -1,17 +1,25 @@
 //! Finds the session id in a request.
 
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use bytes::Bytes;
 use poem::{
     Body, Request,
+    error::ReadBodyError,
     http::{HeaderMap, HeaderName, header},
 };
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::{
     config::{CustomIdSource, IdSource},
     cookie::{self, is_token_byte},
     error::BuildError,
     id::SessionId,
-    session::Found,
+    session::{Found, FoundIds},
 };
 
 /// A function of the application that finds an id.
@@ -71,18 +79,16 @@ impl Sources {
         Ok(Self(flat))
     }
 
-    /// The first well-formed id of the request, with the index of its source. `form` is the request's form, if
+    /// The well-formed ids of the request, in the order of the sources. `form` is the request's form, if
     /// [`read_form`] has read it.
-    pub(crate) fn find(
-        &self,
-        req: &Request,
-        form: Option<&[u8]>,
-        cookie_name: &str,
-    ) -> Option<Found> {
-        self.0.iter().enumerate().find_map(|(index, source)| {
-            let id = source.find(req, form, cookie_name)?;
-            Some(Found { id, source: index })
-        })
+    pub(crate) fn find(&self, req: &Request, form: Option<&[u8]>, cookie_name: &str) -> FoundIds {
+        let mut found = FoundIds::default();
+        for (index, source) in self.0.iter().enumerate() {
+            source.find(req, form, cookie_name, |id| {
+                found.push(Found { id, source: index });
+            });
+        }
+        found
     }
 
     /// Whether an id may be in a form, so that the form must be read before the handler takes the body.
@@ -97,6 +103,10 @@ impl Sources {
         self.0
             .iter()
             .map(|source| matches!(source, Source::Cookie | Source::Header(_)))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.0.iter()
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&Source> {
@@ -149,19 +159,51 @@ fn named(name: &str, setting: &'static str) -> Result<String, BuildError> {
 }
 
 impl Source {
-    fn find(&self, req: &Request, form: Option<&[u8]>, cookie_name: &str) -> Option<SessionId> {
+    /// Passes each well-formed id of this source to `found`.
+    fn find(
+        &self,
+        req: &Request,
+        form: Option<&[u8]>,
+        cookie_name: &str,
+        found: impl FnMut(SessionId),
+    ) {
+        let parse = |text: &[u8]| SessionId::parse(text).ok();
         match self {
-            Self::Cookie => req
-                .headers()
-                .get_all(header::COOKIE)
-                .iter()
-                .find_map(|header| cookie::find_id(header.as_bytes(), cookie_name)),
-            Self::Header(name) => SessionId::parse(req.headers().get(name)?).ok(),
-            Self::Authorization(scheme) => in_authorization(req.headers(), scheme),
-            Self::Query(name) => in_pairs(req.uri().query()?.as_bytes(), name),
-            Self::Path(name) => SessionId::parse(req.raw_path_param(name)?).ok(),
-            Self::Custom(find) => SessionId::parse(find.get::<FindId>()(req)?).ok(),
-            Self::Form(name) => in_pairs(form?, name),
+            Self::Cookie => {
+                let headers = req.headers().get_all(header::COOKIE).iter();
+                let ids = headers.flat_map(|line| cookie::find_ids(line.as_bytes(), cookie_name));
+                ids.for_each(found);
+            }
+            Self::Header(name) => {
+                let values = req.headers().get_all(name).iter();
+                values
+                    .filter_map(|value| parse(value.as_bytes()))
+                    .for_each(found);
+            }
+            Self::Authorization(scheme) => {
+                in_authorization(req.headers(), scheme)
+                    .into_iter()
+                    .for_each(found);
+            }
+            Self::Query(name) => {
+                let query = req.uri().query().unwrap_or_default();
+                in_pairs(query.as_bytes(), name).for_each(found);
+            }
+            Self::Path(name) => {
+                let value = req.raw_path_param(name);
+                value
+                    .and_then(|value| parse(value.as_bytes()))
+                    .into_iter()
+                    .for_each(found);
+            }
+            Self::Custom(find) => {
+                let value = find.get::<FindId>()(req);
+                value
+                    .and_then(|value| parse(value.as_bytes()))
+                    .into_iter()
+                    .for_each(found);
+            }
+            Self::Form(name) => in_pairs(form.unwrap_or_default(), name).for_each(found),
         }
     }
 }
@@ -178,13 +220,14 @@ fn in_authorization(headers: &HeaderMap, scheme: &str) -> Option<SessionId> {
         .then(|| SessionId::parse(token).ok())?
 }
 
-fn in_pairs(encoded: &[u8], name: &str) -> Option<SessionId> {
+fn in_pairs(encoded: &[u8], name: &str) -> impl Iterator<Item = SessionId> {
     form_urlencoded::parse(encoded)
-        .filter(|(key, _)| key == name)
-        .find_map(|(_, value)| SessionId::parse(&*value).ok())
+        .filter(move |(key, _)| key == name)
+        .filter_map(|(_, value)| SessionId::parse(&*value).ok())
 }
 
-/// Reads the form of a request, and puts it back for the handler.
+/// Reads the form of a request, and puts it back for the handler. If the body breaks off, no form is searched for
+/// an id, and the handler gets the error when it reads the body.
 pub(crate) async fn read_form(req: &mut Request) -> Option<Bytes> {
     let is_form = req
         .content_type()
@@ -203,9 +246,33 @@ pub(crate) async fn read_form(req: &mut Request) -> Option<Bytes> {
         return None;
     }
     let limit = usize::try_from(FORM_LIMIT).ok()?;
-    let bytes = req.take_body().into_bytes_limit(limit).await;
-    // If the body broke off, the handler finds an empty one.
-    let bytes = bytes.unwrap_or_default();
-    req.set_body(Body::from_bytes(bytes.clone()));
-    Some(bytes)
+    match req.take_body().into_bytes_limit(limit).await {
+        Ok(bytes) => {
+            req.set_body(Body::from_bytes(bytes.clone()));
+            Some(bytes)
+        }
+        Err(error) => {
+            // Not an empty body, which would be a valid form.
+            req.set_body(Body::from_async_read(Broken(Some(error))));
+            None
+        }
+    }
+}
+
+/// A body that could not be read. Reading it again returns the same error.
+struct Broken(Option<ReadBodyError>);
+
+impl AsyncRead for Broken {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let error = match self.0.take() {
+            Some(ReadBodyError::Io(error)) => error,
+            Some(error) => io::Error::other(error),
+            None => io::ErrorKind::UnexpectedEof.into(),
+        };
+        Poll::Ready(Err(error))
+    }
 }

@@ -13,10 +13,10 @@ use poem_session::{Session, SessionData, SessionId};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{
-    App, COOKIE, Reply, Shop,
+    App, COOKIE, Shop,
     app::{Site, script},
-    reply::cookies_in,
 };
+use crate::reply::{Reply, cookies_in};
 
 /// A visitor with a cookie jar. Clones share the jar, like the tabs of a browser.
 #[derive(Clone)]
@@ -183,8 +183,13 @@ impl Browser {
 
     /// Sends a request with this visitor's cookies, and keeps the cookies of the response.
     pub async fn send(&self, request: Request) -> Reply {
-        let response = self.call(request).await;
-        Reply::read(response).await
+        let mut response = self.call(request).await;
+        let body = response.take_body().into_string().await;
+        Reply {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: body.expect("the body is text"),
+        }
     }
 
     async fn call(&self, mut request: Request) -> Response {

@@ -19,7 +19,6 @@
 mod app;
 mod browser;
 mod probe;
-mod reply;
 
 use poem_session::{Session, SessionData, SessionsBuilder};
 
@@ -27,7 +26,6 @@ pub use self::{
     app::{App, Scripted, Site, serve_all},
     browser::{Browser, InFlight, form_request, request},
     probe::{Op, Paused, Probe, SECRET_OF_STORE},
-    reply::Reply,
 };
 
 /// The name of the session cookie with the default settings.

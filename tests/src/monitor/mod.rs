@@ -1,15 +1,14 @@
 //! Records the commands that reach a server, to count round trips.
 //!
 //! ```no_run
-//! use poem_session_tests::monitor::Monitor;
-//! use poem_session_tests::servers::{Options, redis};
+//! use poem_session::store::{RedisStore, SessionStore as _};
+//! use poem_session_tests::{monitor::sends, records, servers::{Options, redis}};
 //!
 //! # async fn test() {
 //! let Some(server) = redis::private(Options::new()).await else { return };
-//! let monitor = Monitor::start(&server).await;
-//! // … the calls to count …
-//! let seen = monitor.finish().await;
-//! assert_eq!(seen.len(), 1, "{seen:#?}");
+//! let store = RedisStore::connect(&server.url()).await.expect("the server is ready");
+//! let load = store.load(records::key(), records::now());
+//! assert_eq!(sends(&server, &["GETRANGE"], load).await, None);
 //! # }
 //! ```
 
@@ -18,15 +17,45 @@ mod sql;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use poem_session::store::StoreError;
+
 use crate::servers::{Server, blocking};
 
+/// Awaits a call of a store, which must succeed, and asserts the commands that reach the server: the first word
+/// of each, in capitals.
+///
+/// Leaves out the commands that a script runs inside Redis, and those that set up a connection: the handshake,
+/// and SQL's `SET`. On a shared server, this also sees the commands of other tests. PostgreSQL and MariaDB must
+/// have been started with [`log_statements`](crate::servers::Options::log_statements).
+pub async fn sends<T>(
+    server: &Server,
+    expected: &[&str],
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> T {
+    let server = server.clone();
+    let recording = blocking(move || match server.engine_name() {
+        "redis" => Recording::Redis(redis::Recording::start(server)),
+        _ => Recording::Sql(sql::Recording::start(server)),
+    });
+    let recording = recording.await;
+    let result = call.await.expect("a result");
+    let seen = blocking(move || match recording {
+        Recording::Redis(recording) => recording.finish(),
+        Recording::Sql(recording) => recording.finish(),
+    });
+    let seen = seen.await;
+    let names: Vec<_> = seen.iter().map(Command::name).collect();
+    assert_eq!(names, expected, "{seen:#?}");
+    result
+}
+
 /// A command or statement that a client sent to a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
+#[derive(Clone, Debug)]
+struct Command {
     /// The connection that it came on, as the server names it.
-    pub client: String,
+    client: String,
     /// The first line of the statement, or the command and its arguments separated by spaces.
-    pub text: String,
+    text: String,
 }
 
 impl Command {
@@ -38,7 +67,7 @@ impl Command {
     }
 
     /// The first word in capitals: `GET`, `EVALSHA`, `SELECT`.
-    pub fn name(&self) -> String {
+    fn name(&self) -> String {
         self.text
             .split_whitespace()
             .next()
@@ -47,41 +76,10 @@ impl Command {
     }
 }
 
-/// Records until [`finish`](Self::finish) is called.
-#[derive(Debug)]
-pub struct Monitor(Recording);
-
-#[derive(Debug)]
+/// A recording since its start.
 enum Recording {
     Redis(redis::Recording),
     Sql(sql::Recording),
-}
-
-impl Monitor {
-    /// Starts to record. PostgreSQL and MariaDB must have been started with
-    /// [`log_statements`](crate::servers::Options::log_statements).
-    ///
-    /// On a shared server, this also records the commands of other tests.
-    pub async fn start(server: &Server) -> Self {
-        let server = server.clone();
-        let recording = blocking(move || match server.engine_name() {
-            "redis" => Recording::Redis(redis::Recording::start(server)),
-            _ => Recording::Sql(sql::Recording::start(server)),
-        });
-        Self(recording.await)
-    }
-
-    /// Returns the commands since the start, in order.
-    ///
-    /// Leaves out the commands that a script runs inside Redis, and those that set up a connection: the
-    /// handshake, and SQL's `SET`.
-    pub async fn finish(self) -> Vec<Command> {
-        blocking(move || match self.0 {
-            Recording::Redis(recording) => recording.finish(),
-            Recording::Sql(recording) => recording.finish(),
-        })
-        .await
-    }
 }
 
 /// A unique word. A recording sends it to the server as its last command: when the word shows up in

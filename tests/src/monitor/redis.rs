@@ -14,7 +14,6 @@ const SET_UP: [&str; 7] = [
 ];
 
 /// A connection on which the server reports every command.
-#[derive(Debug)]
 pub(super) struct Recording {
     server: Server,
     lines: BufReader<TcpStream>,

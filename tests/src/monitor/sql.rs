@@ -7,7 +7,6 @@ use super::{Command, marker};
 use crate::servers::Server;
 
 /// A position in a log.
-#[derive(Debug)]
 pub(super) struct Recording {
     server: Server,
     log: PathBuf,

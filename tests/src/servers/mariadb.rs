@@ -13,6 +13,7 @@ use super::postgres::run_as;
 use super::require::{program, start_if_installed};
 use super::server::{Engine, Place, Server};
 use super::{Launch, Options};
+use crate::certificates::{certificate_file, key_file};
 
 /// The administrator and the first database.
 const USER: &str = "sessions";
@@ -59,6 +60,10 @@ impl Engine for MariaDb {
         );
         let file = place.directory.join("init.sql");
         fs::write(&file, statements).map_err(|error| error.to_string())?;
+        if let Some(certificate) = &self.options.certificate {
+            let written = certificate.write(&place.directory, place.user);
+            written.map_err(|error| error.to_string())?;
+        }
         let mut install = Command::new(program("mariadb-install-db"));
         install
             .args([
@@ -97,6 +102,15 @@ impl Engine for MariaDb {
                 .arg("--general-log")
                 .arg(format!("--general-log-file={}", file.display()));
         }
+        if self.options.certificate.is_some() {
+            let (certificate, key) = (
+                certificate_file(&place.directory),
+                key_file(&place.directory),
+            );
+            launch
+                .arg(format!("--ssl-cert={}", certificate.display()))
+                .arg(format!("--ssl-key={}", key.display()));
+        }
         for argument in &self.options.arguments {
             launch.arg(argument);
         }
@@ -114,7 +128,11 @@ impl Engine for MariaDb {
 
     fn url(&self, port: u16, database: Option<&str>) -> String {
         let database = database.unwrap_or(DATABASE);
-        format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}")
+        let url = format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}");
+        match self.options.certificate {
+            Some(_) => url,
+            None => url + "?ssl-mode=DISABLED",
+        }
     }
 
     fn client(&self, port: u16, statement: &str) -> Command {

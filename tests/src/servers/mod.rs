@@ -19,6 +19,7 @@
 
 pub mod chromedriver;
 pub mod mariadb;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod redis;
 pub mod redis_cluster;
@@ -40,3 +41,4 @@ pub(crate) use daemon::{Daemon, Launch, log_file};
 pub(crate) use port::free as free_port;
 pub(crate) use reaper::new_directory;
 pub(crate) use server::blocking;
+pub(crate) use user::User;

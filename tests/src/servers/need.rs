@@ -31,6 +31,13 @@ pub(crate) const POSTGRES: Need = Need {
     packages: &["postgresql"],
 };
 
+/// PgBouncer.
+pub(crate) const PGBOUNCER: Need = Need {
+    name: "PgBouncer",
+    programs: &["pgbouncer"],
+    packages: &["pgbouncer"],
+};
+
 /// MariaDB.
 pub(crate) const MARIADB: Need = Need {
     name: "MariaDB",

@@ -1,5 +1,7 @@
 //! The options of a server.
 
+use crate::certificates::Certificate;
+
 /// The options of a private server. By default it runs as in production: an acknowledged write is on disk,
 /// as far as the server promises that.
 #[derive(Clone, Debug, Default)]
@@ -8,6 +10,7 @@ pub struct Options {
     pub(crate) file_limit: Option<u64>,
     pub(crate) log_statements: bool,
     pub(crate) fast: bool,
+    pub(crate) certificate: Option<Certificate>,
 }
 
 impl Options {
@@ -36,6 +39,13 @@ impl Options {
     #[must_use]
     pub fn log_statements(mut self) -> Self {
         self.log_statements = true;
+        self
+    }
+
+    /// Offers TLS with this certificate. Redis listens for it on [another port](super::redis::tls_port).
+    #[must_use]
+    pub fn tls(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
         self
     }
 

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, TcpListener};
 const RANGE: std::ops::Range<u16> = 10_500..22_500;
 
 /// The distance between the two ports of a Redis Cluster node.
-const BUS: u16 = 10_000;
+pub(crate) const BUS: u16 = 10_000;
 
 /// Returns a random port that [`is_free`]. Another test program may take it first, so that a caller must be
 /// ready to try again.

@@ -12,10 +12,11 @@ use super::require::{program, start_if_installed};
 use super::server::{Engine, Place, Server};
 use super::user::{User, become_user};
 use super::{Launch, Options, log_file};
+use crate::certificates::{certificate_file, key_file};
 
 /// The administrator of the server.
-const USER: &str = "sessions";
-const PASSWORD: &str = "pg-password";
+pub(super) const USER: &str = "sessions";
+pub(super) const PASSWORD: &str = "pg-password";
 
 /// The password as the server stores it (SCRAM-SHA-256, RFC 5803), with one iteration instead of 4096: an
 /// unoptimised client needs almost 0.1 s for those at each connection.
@@ -53,6 +54,10 @@ impl Engine for Postgres {
     fn prepare(&self, place: &Place) -> Result<(), String> {
         let password = place.directory.join("password");
         fs::write(&password, VERIFIER).map_err(|error| error.to_string())?;
+        if let Some(certificate) = &self.options.certificate {
+            let written = certificate.write(&place.directory, place.user);
+            written.map_err(|error| error.to_string())?;
+        }
         let mut initdb = Command::new(program("initdb"));
         initdb
             .args(["--pgdata", &place.path("data"), "--username", USER])
@@ -97,6 +102,17 @@ impl Engine for Postgres {
         for (name, value) in settings {
             launch.arg("-c").arg(format!("{name}={value}"));
         }
+        if self.options.certificate.is_some() {
+            let (certificate, key) = (
+                certificate_file(&place.directory),
+                key_file(&place.directory),
+            );
+            launch
+                .args(&["-c", "ssl=on", "-c"])
+                .arg(format!("ssl_cert_file={}", certificate.display()))
+                .arg("-c")
+                .arg(format!("ssl_key_file={}", key.display()));
+        }
         for argument in &self.options.arguments {
             launch.arg(argument);
         }
@@ -118,18 +134,15 @@ impl Engine for Postgres {
 
     fn url(&self, port: u16, database: Option<&str>) -> String {
         let database = database.unwrap_or("postgres");
-        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}")
+        let url = format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{port}/{database}");
+        match self.options.certificate {
+            Some(_) => url,
+            None => url + "?sslmode=disable",
+        }
     }
 
     fn client(&self, port: u16, statement: &str) -> Command {
-        let mut client = Command::new(program("psql"));
-        client
-            .env("PGPASSWORD", PASSWORD)
-            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
-            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
-            .args(["--username", USER, "--dbname", "postgres"])
-            .args(["--set", "ON_ERROR_STOP=1", "--command", statement]);
-        client
+        psql(port, statement)
     }
 
     fn new_database(&self, number: u32) -> (Option<String>, String) {
@@ -142,6 +155,18 @@ impl Engine for Postgres {
             .log_statements
             .then(|| log_file(&place.directory))
     }
+}
+
+/// Returns the command that runs a statement on the server, or on a pooler in front of it.
+pub(super) fn psql(port: u16, statement: &str) -> Command {
+    let mut client = Command::new(program("psql"));
+    client
+        .env("PGPASSWORD", PASSWORD)
+        .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+        .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--username", USER, "--dbname", "postgres"])
+        .args(["--set", "ON_ERROR_STOP=1", "--command", statement]);
+    client
 }
 
 /// Runs a set-up program as the user of the server.

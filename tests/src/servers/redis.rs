@@ -10,9 +10,11 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use super::need::REDIS;
+use super::port::BUS;
 use super::require::{program, start_if_installed};
 use super::server::{Engine, Place, Server};
 use super::{Launch, Options};
+use crate::certificates::{certificate_file, key_file};
 use crate::poll_blocking;
 
 /// Returns the instance that all tests of the program share.
@@ -28,6 +30,12 @@ pub async fn shared() -> Option<Server> {
 pub async fn private(options: Options) -> Option<Server> {
     let start = || Server::start(Box::new(Redis::new(options)));
     start_if_installed(&REDIS, start).await
+}
+
+/// The port on which a server with [`Options::tls`] listens for TLS. On that of a Cluster's bus, which a single
+/// server does not use.
+pub fn tls_port(server: &Server) -> u16 {
+    server.port() + BUS
 }
 
 /// A Redis server. The nodes of a Cluster and of Sentinel have other arguments.
@@ -64,6 +72,10 @@ impl Engine for Redis {
     }
 
     fn prepare(&self, place: &Place) -> Result<(), String> {
+        if let Some(certificate) = &self.options.certificate {
+            let written = certificate.write(&place.directory, place.user);
+            written.map_err(|error| error.to_string())?;
+        }
         let Some(config) = &self.config else {
             return Ok(());
         };
@@ -91,6 +103,14 @@ impl Engine for Redis {
         launch
             .args(&["--port", &place.port.to_string(), "--bind", "127.0.0.1"])
             .args(&["--dir", &place.path("")]);
+        if self.options.certificate.is_some() {
+            launch
+                .args(&["--tls-port", &(place.port + BUS).to_string()])
+                .args(&["--tls-auth-clients", "no", "--tls-cert-file"])
+                .arg(certificate_file(&place.directory))
+                .arg("--tls-key-file")
+                .arg(key_file(&place.directory));
+        }
         for argument in &self.options.arguments {
             launch.arg(argument);
         }

@@ -7,7 +7,9 @@ use std::{
 
 use poem::{EndpointExt, Route, get, web::Data};
 use poem_session::{
-    LockError, SaveError, Session, session,
+    LockError, SaveError, Session,
+    clock::ManualClock,
+    session,
     store::{LockOwner, Locked, SessionStore},
 };
 use tokio::{
@@ -349,4 +351,95 @@ async fn a_session_that_is_gone_at_the_lock_causes_no_further_store_call() {
     let reply = late.await.expect("no panic");
     assert_eq!((reply.status.as_u16(), reply.cookie()), (409, None));
     assert_eq!(app.store.calls(), []);
+}
+
+/// Conformance 2.12
+#[tokio::test]
+async fn a_lock_whose_guard_is_dropped_with_unsaved_changes_lasts_until_they_are_saved() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    let requests = (0..50).map(|_| {
+        let alice = alice.clone();
+        tokio::spawn(async move {
+            let add = |session: Session<Shop>| async move {
+                let _lock = session.lock().await?;
+                let visits = session.visits()?;
+                tokio::task::yield_now().await;
+                Ok(session.set_visits(visits + 1)?)
+            };
+            alice.visit(add).await
+        })
+    });
+    for reply in requests.collect::<Vec<_>>() {
+        assert_eq!(reply.await.expect("no panic").status, 200);
+    }
+    assert_eq!(alice.visits().await, 50);
+}
+
+/// Conformance 2.12
+#[tokio::test(start_paused = true)]
+async fn the_lock_of_a_cancelled_request_ends_although_a_task_has_its_session() {
+    let app = App::serving(
+        Route::new().at("/", Scripted).at("/wait", get(wait)),
+        settings,
+    );
+    let alice = app.sign_in().await;
+    let waiting = alice.clone();
+    let request = tokio::spawn(async move { waiting.get("/wait").await });
+    while KEPT.lock().expect("no panic").is_none() {
+        tokio::task::yield_now().await;
+    }
+    request.abort();
+    drop(request.await);
+    let other = app.open(&alice).await;
+    let _lock = other.lock().await.expect("the request is over");
+}
+
+/// Keeps the session of a request, as a task would.
+static KEPT: Mutex<Option<Session<Shop>>> = Mutex::new(None);
+
+#[session(exclusive)]
+async fn wait(session: Session<Shop>) {
+    *KEPT.lock().expect("no panic") = Some(session);
+    std::future::pending::<()>().await;
+}
+
+/// An application whose clock is ahead by longer than a lease.
+fn ahead(app: &App) -> App {
+    let clock = Arc::new(ManualClock::new());
+    clock.advance(LEASE * 2);
+    app.redeployed(|builder| builder.clock(clock))
+}
+
+/// Conformance 2.12
+#[tokio::test(start_paused = true)]
+async fn a_holder_whose_lease_another_clock_has_ended_does_not_write() {
+    for is_renewed in [false, true] {
+        let app = App::new();
+        let alice = app.sign_in().await;
+        let session = app.open(&alice).await;
+        let _lock = session.lock().await.expect("the lock is free");
+        let next = ahead(&app).open(&alice).await;
+        let _next_lock = next.lock().await.expect("the lease has expired");
+        next.set_visits(5).expect("it fits");
+        next.save().await.expect("it holds the lock");
+        if is_renewed {
+            tokio::time::sleep(LEASE / 2).await;
+        }
+        app.store.calls();
+        session.set_user(9).expect("it fits");
+        let error = session
+            .save()
+            .await
+            .expect_err("another request holds the lock");
+        assert!(matches!(error, SaveError::LeaseLost), "{error}");
+        let calls = app.store.calls();
+        let expected: &[Op] = if is_renewed {
+            &[]
+        } else {
+            &[Op::Replace, Op::Lock]
+        };
+        assert_eq!(calls, expected);
+        assert_eq!(alice.user().await, Some(7));
+    }
 }

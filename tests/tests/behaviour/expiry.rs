@@ -258,3 +258,26 @@ async fn the_limits_of_each_assurance_level_can_be_set() {
         assert!(!app.exists(&worker.signed_id()).await);
     }
 }
+
+/// Conformance 5.3
+#[tokio::test]
+async fn a_session_ends_after_thirty_days_unless_the_limit_is_turned_off() {
+    let day = minutes(24 * 60);
+    for is_limited in [true, false] {
+        let app = App::with(|builder| {
+            let builder = builder.idle_timeout(day);
+            if is_limited {
+                builder
+            } else {
+                builder.no_absolute_timeout()
+            }
+        });
+        let alice = app.sign_in().await;
+        for _ in 0..59 {
+            app.pass(day / 2);
+            assert_eq!(alice.user().await, Some(7));
+        }
+        app.pass(day / 2);
+        assert_eq!(alice.user().await.is_none(), is_limited);
+    }
+}

@@ -1,12 +1,9 @@
-//! The limits of a session and of the store. The unit tests of `limits` prove the arithmetic.
+//! The limits of a session. The unit tests of `limits` prove the arithmetic.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use poem::{
-    Endpoint, EndpointExt, IntoResponse, get, handler,
-    http::{Method, StatusCode},
-};
-use poem_session::{Session, Sessions, SessionsBuilder, store::MemoryStore};
+use poem::http::{Method, StatusCode};
+use poem_session::{Session, SessionsBuilder};
 
 use crate::support::{App, Prefs, Shop, request};
 
@@ -103,32 +100,22 @@ async fn the_keys_of_all_structs_of_a_session_are_counted() {
     assert_eq!(alice.visits().await, 3);
 }
 
-#[handler]
-fn greet(shop: Session<Shop>) -> poem::Result<String> {
-    Ok(format!("{:?}", shop.user()?))
-}
-
-/// Conformance 5.12
-#[tokio::test(flavor = "multi_thread")]
-async fn a_million_anonymous_requests_leave_no_record() {
-    const TASKS: usize = 8;
-    let store = Arc::new(MemoryStore::new());
-    let sessions = Sessions::builder(Arc::clone(&store))
-        .build()
-        .expect("valid");
-    let site = Arc::new(get(greet).with(sessions));
-    let tasks = (0..TASKS).map(|_| {
-        let site = site.clone();
-        tokio::spawn(async move {
-            for _ in 0..1_000_000 / TASKS {
-                let response = site.call(poem::Request::default()).await;
-                let response = response.expect("it is served").into_response();
-                assert!(response.headers().get("set-cookie").is_none());
-            }
-        })
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.expect("no panic");
-    }
-    assert!(store.is_empty());
+/// Conformance 1.8
+#[tokio::test]
+async fn a_session_that_is_larger_than_the_limit_of_today_may_shrink() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    let cart = vec!["x".repeat(600), "tea".into()];
+    alice.act(move |s| Ok(s.set_cart(cart)?)).await;
+    let app = app.redeployed(|builder| builder.max_session_size(512));
+    let alice = alice.at(&app);
+    assert_eq!(alice.user().await, Some(7));
+    let grown = alice.act(|s| Ok(s.set_visits(1)?)).await;
+    assert_eq!(grown.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let shrunk = alice
+        .act(|s| Ok(s.update_cart(|cart| drop(cart.pop()))?))
+        .await;
+    assert_eq!(shrunk.status, 200);
+    assert_eq!(alice.does(|s| s.remove_cart()).await.status, 200);
+    assert_eq!(alice.act(|s| Ok(s.set_visits(1)?)).await.status, 200);
 }

@@ -7,7 +7,7 @@ use poem_session::{
     store::{MemoryStore, SessionStore},
 };
 
-use crate::support::{App, COOKIE, Op, Prefs, Scripted, Shop, count, settings, stores};
+use crate::support::{App, COOKIE, Logs, Op, Prefs, Scripted, Shop, count, settings, stores};
 
 /// Conformance 1.26
 #[tokio::test]
@@ -219,4 +219,44 @@ async fn delete_expired_removes_expired_records_only() {
     assert!(removed.expect("the store works") <= 1);
     assert_eq!(memory.len(), 1);
     assert_eq!(alice.user().await, Some(7));
+}
+
+/// Conformance 5.14, 1.27
+#[tokio::test]
+async fn revoke_follows_an_id_that_was_regenerated() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    let listed = alice.signed_id();
+    for _ in 0..3 {
+        alice.does(Session::regenerate).await;
+    }
+    assert!(app.sessions.revoke(listed).await.expect("the store works"));
+    assert_eq!(alice.user().await, None);
+    assert!(!app.sessions.revoke(listed).await.expect("the store works"));
+}
+
+/// Conformance 1.41
+#[tokio::test]
+async fn changes_made_after_the_response_and_never_saved_are_logged_once() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    for is_saved in [false, true] {
+        let logs = Logs::capture();
+        let (send, kept) = tokio::sync::oneshot::channel();
+        let reply = alice.visit(|session| async move {
+            drop(send.send(session));
+            Ok(())
+        });
+        assert_eq!(reply.await.status, 200);
+        let session = kept.await.expect("the handler has run");
+        session.set_visits(4).expect("it fits");
+        if is_saved {
+            session.save().await.expect("the store works");
+        }
+        drop(session);
+        let text = logs.text();
+        let lines = text.matches("changes made after the response were never saved");
+        assert_eq!(lines.count(), usize::from(!is_saved), "{text}");
+        assert!(!text.contains(alice.signed_id().expose()), "{text}");
+    }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use poem_session::{SaveError, Session};
 
-use crate::support::{App, ENDS, End, Logs, Op, count, stores};
+use poem_session_tests::application::InFlight;
+
+use crate::support::{App, ENDS, End, Logs, Op, Paused, count, stores};
 
 /// An application on each store.
 async fn apps() -> Vec<(&'static str, App)> {
@@ -31,33 +33,6 @@ async fn changes_of_different_fields_are_all_kept_and_the_later_save_of_one_fiel
         let found = alice.ask(|s| Ok((s.cart()?, s.notice()?, s.user()?))).await;
         let expected = (vec!["tea".to_owned()], Some("hello".to_owned()), None);
         assert_eq!(found, expected, "{store}");
-    }
-}
-
-/// Conformance 2.2
-#[tokio::test]
-async fn increments_of_one_old_version_are_all_counted() {
-    for (store, app) in apps().await {
-        let alice = app.sign_in().await;
-        let mut requests = Vec::new();
-        for n in 0..20 {
-            let request = alice
-                .start(move |session| {
-                    session.update_visits(|visits| *visits += 1)?;
-                    // The second closure of one request runs after the first.
-                    session.update_visits(|visits| *visits += 100)?;
-                    Ok(session.update_cart(move |cart| cart.push(n.to_string()))?)
-                })
-                .await;
-            requests.push(request);
-        }
-        // Every request has loaded the session before the first save.
-        for request in requests {
-            assert_eq!(request.finish().await.status, 200, "{store}");
-        }
-        let (visits, cart) = alice.ask(|s| Ok((s.visits()?, s.cart()?))).await;
-        let expected: Vec<String> = (0..20).map(|n| n.to_string()).collect();
-        assert_eq!((visits, cart), (2020, expected), "{store}");
     }
 }
 
@@ -137,22 +112,6 @@ async fn a_slow_change_is_refused_after_the_session_ended_elsewhere() {
             assert_eq!(alice.visits().await, 0);
             alice.does(Session::destroy).await;
             assert!(app.store.sessions(app.now()).await.is_empty());
-        }
-    }
-}
-
-/// Conformance 2.3
-#[tokio::test]
-async fn a_slow_change_is_refused_after_the_tombstone_has_expired() {
-    for (store, app) in apps().await {
-        for end in ENDS {
-            let alice = app.sign_in().await;
-            let slow = alice.fork().start(|s| Ok(s.set_visits(9)?)).await;
-            alice.does(end).await;
-            app.pass(Duration::from_mins(1));
-            let reply = slow.finish().await;
-            assert_eq!(reply.status, 409, "{store}");
-            assert_eq!(reply.cookie(), None, "{store}");
         }
     }
 }
@@ -305,33 +264,6 @@ async fn two_parallel_regenerates_leave_one_id() {
     }
 }
 
-/// Conformance 2.5
-#[tokio::test]
-async fn two_regenerates_that_reach_the_store_together_leave_one_id() {
-    for (store, app) in apps().await {
-        let alice = app.sign_in().await;
-        let mut renames = Vec::new();
-        let mut requests = Vec::new();
-        for _ in 0..2 {
-            let mut rename = app.store.pause(Op::Rename);
-            let request = alice.start_does(Session::regenerate).await;
-            requests.push(request.release());
-            rename.arrived().await;
-            renames.push(rename);
-        }
-        for rename in renames {
-            rename.release();
-        }
-        let mut statuses = Vec::new();
-        for reply in join_all(requests).await {
-            statuses.push(reply.expect("no panic").status.as_u16());
-        }
-        statuses.sort_unstable();
-        assert_eq!(statuses, [200, 409], "{store}");
-        assert_eq!(app.store.sessions(app.now()).await.len(), 1, "{store}");
-    }
-}
-
 /// Conformance 2.1, 1.11
 #[tokio::test]
 async fn a_regenerate_keeps_the_changes_of_a_concurrent_request() {
@@ -362,4 +294,32 @@ async fn a_destroy_wins_over_a_change_that_was_saved_first() {
         assert!(app.store.sessions(app.now()).await.is_empty(), "{store}");
         assert_eq!(alice.id(), None);
     }
+}
+
+/// Conformance 2.13
+#[tokio::test(start_paused = true)]
+async fn one_deadline_bounds_the_saves_of_requests_that_wait_for_each_other() {
+    let limit = Duration::from_secs(1);
+    let app = App::with(|builder| builder.store_timeout(limit));
+    let alice = app.sign_in().await;
+    let mut requests = Vec::new();
+    for _ in 0..10 {
+        requests.push(alice.start_does(count).await);
+    }
+    alice.does(count).await;
+    let began = tokio::time::Instant::now();
+    // The first write of each request is a conflict, and the second one hangs.
+    let first_writes: Vec<_> = (0..10).map(|_| app.store.pause(Op::Replace)).collect();
+    let replies: Vec<_> = requests.into_iter().map(InFlight::release).collect();
+    let mut arrived = Vec::new();
+    for mut write in first_writes {
+        write.arrived().await;
+        arrived.push(write);
+    }
+    app.store.hang(&[Op::Replace]);
+    arrived.into_iter().for_each(Paused::release);
+    for reply in replies {
+        assert_eq!(reply.await.expect("no panic").status, 503);
+    }
+    assert!(began.elapsed() <= limit * 2, "{:?}", began.elapsed());
 }

@@ -222,7 +222,8 @@ async fn a_rotation_releases_its_lock() {
 /// Conformance 5.2
 #[tokio::test]
 async fn an_id_from_a_read_only_source_is_not_rotated() {
-    let app = App::with(|builder| rotating(builder).id_source(IdSource::Query("sid".into())));
+    let sources = vec![IdSource::Query("sid".into()), IdSource::Cookie];
+    let app = App::with(|builder| rotating(builder).id_source(IdSource::Chain(sources)));
     let session = app.create();
     session.set_user(7).expect("it fits");
     session.save().await.expect("the store works");
@@ -405,7 +406,8 @@ async fn a_rotation_that_failed_keeps_the_id_and_is_tried_again_by_the_next_save
             store.calls();
             session.save().await?;
             let calls = store.calls();
-            assert_eq!(calls.first(), Some(&Op::Lock), "{calls:?}");
+            // The failed rotation may have been executed.
+            assert_eq!(calls[..2], [Op::Load, Op::Lock], "{calls:?}");
             assert_eq!(calls.last(), Some(&Op::Rename), "{calls:?}");
             Ok(())
         })
@@ -413,4 +415,25 @@ async fn a_rotation_that_failed_keeps_the_id_and_is_tried_again_by_the_next_save
     assert_eq!(reply.status, 200);
     assert_ne!(alice.signed_id(), old);
     assert_eq!(alice.user().await, Some(7));
+}
+
+/// Conformance 2.14
+#[tokio::test]
+async fn forwards_expire_and_a_job_that_slept_finds_its_session_after_many_rotations() {
+    let app = App::with(|builder| rotating(builder).idle_timeout(EVERY * 2));
+    let alice = app.sign_in().await;
+    let job = app.open(&alice).await;
+    for _ in 0..90 {
+        app.pass(EVERY);
+        assert_eq!(alice.user().await, Some(7));
+    }
+    assert!(job.reload().await.is_ok());
+    assert_eq!(job.public_id(), alice.signed_id().public());
+    for _ in 0..200 {
+        app.pass(EVERY);
+        assert_eq!(alice.user().await, Some(7));
+    }
+    let records = app.store.records(app.now()).await.len();
+    let kept = Duration::from_hours(24).div_duration_f32(EVERY);
+    assert!(records as f32 <= kept + 2.0, "{records} records");
 }

@@ -53,9 +53,10 @@ fn the_error_of_a_contradiction_names_both_settings() {
 /// Conformance 1.17, 5.8, 5.11
 #[test]
 fn the_error_of_an_invalid_setting_names_the_setting() {
-    let cases: [(&str, Configure); 12] = [
+    let cases: [(&str, Configure); 13] = [
         ("idle_timeout", |b| b.idle_timeout(Duration::ZERO)),
         ("absolute_timeout", |b| b.absolute_timeout(Duration::ZERO)),
+        ("flash_timeout", |b| b.flash_timeout(Duration::ZERO)),
         ("store_timeout", |b| b.store_timeout(Duration::ZERO)),
         ("retired_for", |b| b.retired_for(Duration::ZERO)),
         ("lock_timeout", |b| b.lock_timeout(Duration::ZERO)),
@@ -80,11 +81,12 @@ fn the_error_of_an_invalid_setting_names_the_setting() {
 async fn the_longest_duration_works_in_every_setting() {
     const MAX: Duration = Duration::MAX;
     let cases: [Configure; 12] = [
-        |b| b.idle_timeout(MAX).absolute_timeout(MAX),
+        |b| b.idle_timeout(MAX).no_absolute_timeout(),
         |b| b.absolute_timeout(MAX),
         |b| {
-            let b = b.idle_timeout(MAX).absolute_timeout(MAX);
-            b.touch(TouchPolicy::AtMostEvery(MAX / 2))
+            b.idle_timeout(MAX)
+                .absolute_timeout(MAX)
+                .touch(TouchPolicy::AtMostEvery(MAX / 2))
         },
         |b| b.store_timeout(MAX).lock_lease(MAX),
         |b| b.retired_for(MAX),

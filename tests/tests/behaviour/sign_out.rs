@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use poem_session::{SaveError, Session};
+use poem_session::{ReloadError, SaveError, Session};
 
-use crate::support::{App, ENDS, End, Op, settings};
+use crate::support::{App, ENDS, End, Op, Shop, settings};
 
 /// Conformance 1.9, 1.10, 2.3, 2.4, 5.4
 #[tokio::test]
@@ -148,5 +148,65 @@ async fn ended_returns_at_once_after_an_end_in_this_process() {
         alice.does(end).await;
         let ended = tokio::time::timeout(hour / 2, waiting).await;
         ended.expect("it returns").expect("no panic");
+    }
+}
+
+/// Conformance 1.32, 1.27
+#[tokio::test(start_paused = true)]
+async fn ended_returns_at_once_when_all_sessions_are_removed_or_the_session_expires() {
+    let hour = Duration::from_hours(1);
+    for expires in [false, true] {
+        let app = App::with(|builder| settings(builder).end_poll_interval(hour));
+        let alice = app.sign_in().await;
+        let session = app.open(&alice).await;
+        let waiting = tokio::spawn(async move { session.ended().await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if expires {
+            app.pass(Duration::from_mins(30));
+        } else {
+            app.sessions.clear().await.expect("the store works");
+        }
+        let ended = tokio::time::timeout(hour * 2 / 3, waiting).await;
+        ended.expect("it returns").expect("no panic");
+    }
+}
+
+/// Conformance 1.32
+#[tokio::test]
+async fn reload_reports_that_the_session_has_ended() {
+    for end in ENDS {
+        let app = App::new();
+        let alice = app.sign_in().await;
+        let session = app.open(&alice).await;
+        session.reload().await.expect("it lives");
+        alice.does(end).await;
+        let error = session.reload().await.expect_err("it has ended");
+        assert!(matches!(error, ReloadError::Ended), "{error}");
+    }
+}
+
+/// A slow upload, whose handler takes the session when it has read the body.
+///
+/// Conformance 2.3, 2.4
+#[tokio::test]
+async fn a_request_that_began_before_its_session_ended_is_refused_for_as_long_as_it_runs() {
+    for end in ENDS {
+        let app = App::new();
+        let alice = app.sign_in().await;
+        let mut load = app.store.pause(Op::Load);
+        let slow = alice.fork();
+        let upload = tokio::spawn(async move { slow.act(|s| Ok(s.set_user(8)?)).await });
+        load.arrived().await;
+        let leaving = app
+            .sessions
+            .open::<Shop>(&alice.signed_id())
+            .await
+            .expect("it lives");
+        end(&leaving);
+        leaving.save().await.expect("the store works");
+        app.pass(Duration::from_hours(23));
+        load.release();
+        let reply = upload.await.expect("no panic");
+        assert_eq!((reply.status.as_u16(), reply.cookie()), (409, None));
     }
 }

@@ -6,9 +6,10 @@ mod socket;
 pub(crate) use poem_session_tests::{
     PATIENCE,
     application::{
-        Act as End, App, Browser, COOKIE, ENDS, Op, Paused, Prefs, Reply, SECRET_OF_STORE,
-        Scripted, Shop, count, form_request, request, serve_all, settings,
+        Act, Act as End, App, Browser, COOKIE, ENDS, Op, Paused, Prefs, SECRET_OF_STORE, Scripted,
+        Shop, count, form_request, request, serve_all, settings,
     },
+    reply::Reply,
     stores::stores,
 };
 

@@ -47,28 +47,3 @@ async fn a_notice_is_shown_once_and_the_cart_is_kept_in_every_tab() {
         "it was shown in the other tab"
     );
 }
-
-/// Conformance 6.10
-#[tokio::test]
-async fn a_session_survives_a_kill_of_the_shop() {
-    let Some(browser) = Browser::open().await else {
-        return;
-    };
-    let directory = tempfile::tempdir().expect("a directory");
-    let store = format!("sqlite:{}", directory.path().join("shop.db").display());
-    let first = shop(&store).await;
-    browser.sign_in(&first.url("/login")).await;
-    browser.visit(&first.url("/")).await;
-    browser.click(ADD_A_PEN).await;
-    let id = browser.cookie("id").await.expect("a session");
-    first.kill().await;
-
-    // The new process has another port. Cookies do not depend on the port.
-    let second = shop(&store).await;
-    browser.visit(&second.url("/dashboard")).await;
-    assert_eq!(browser.path().await, "/dashboard");
-    assert!(browser.text("h1").await.ends_with("Emily"));
-    assert_eq!(items(&browser).await, "1");
-    let kept = browser.cookie("id").await.expect("a session");
-    assert_eq!(kept.value, id.value);
-}

@@ -9,7 +9,8 @@ use poem_session::{
 };
 use poem_session_tests::{
     PATIENCE,
-    application::{App, COOKIE, Reply, Scripted, Shop, count, settings},
+    application::{App, COOKIE, Scripted, Shop, count, settings},
+    reply::Reply,
     stores::sqlite_file,
 };
 use serde::Deserialize;

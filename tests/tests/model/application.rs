@@ -115,6 +115,7 @@ impl Process {
         let store = Arc::new(Watched::new(store, gates));
         let mut config = SessionConfig::default();
         config.idle_timeout = minutes(rules::IDLE);
+        config.flash_timeout = minutes(rules::FLASH_IDLE);
         config.absolute_timeout = Some(minutes(rules::ABSOLUTE));
         config.retired_for = minutes(rules::RETIRED);
         config.max_request_time = minutes(rules::MAX_REQUEST);

@@ -46,6 +46,14 @@ pub(crate) struct Live {
     pub(crate) data: Data,
     pub(crate) created: u64,
     pub(crate) rotated: u64,
+    /// Whether it has held nothing but flash values.
+    pub(crate) flash_only: bool,
+}
+
+impl Live {
+    pub(crate) fn holds_flash_only(data: &Data) -> bool {
+        data.keys().all(|field| *field == Field::Flash)
+    }
 }
 
 /// The effect of a call on the store.
@@ -223,6 +231,7 @@ impl Ledger {
                 .collect(),
             created: self.minute(created),
             rotated: self.minute(raw.rotated.unwrap_or(created)),
+            flash_only: raw.class == Some(0),
         })
     }
 
@@ -282,6 +291,8 @@ struct Raw<'a> {
     created: Option<u64>,
     #[serde(rename = "$rotated")]
     rotated: Option<u64>,
+    #[serde(rename = "$class")]
+    class: Option<u64>,
     #[serde(rename = "$ended")]
     ended: Option<bool>,
     #[serde(rename = "$moved", borrow)]

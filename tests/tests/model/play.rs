@@ -395,7 +395,7 @@ impl Play {
         let Some(known) = self.actors.get_mut(&actor) else {
             return Ok(());
         };
-        let Some(key) = known.request.handles(seen, self.minute)? else {
+        let Some(key) = known.request.handles(seen)? else {
             return Ok(());
         };
         // The handler has begun to use the session exclusively.

@@ -347,12 +347,12 @@ impl Request {
 impl Request {
     /// The handler has done a part of its work. Returns the key of the session if the handler has begun to use
     /// it exclusively.
-    pub(crate) fn handles(&mut self, seen: &Seen, now: u64) -> Result<Option<PublicId>, String> {
+    pub(crate) fn handles(&mut self, seen: &Seen) -> Result<Option<PublicId>, String> {
         let mut locked = None;
         match self.stage {
             _ if self.failed => return Err("a handler runs after a failure".to_owned()),
             Stage::Loading => {
-                self.begins(now)?;
+                self.begins()?;
                 locked = self.lock.as_ref().map(|lock| lock.key);
             }
             Stage::Saving => self.is_acknowledged()?,
@@ -376,7 +376,7 @@ impl Request {
         ))
     }
 
-    fn begins(&mut self, now: u64) -> Result<(), String> {
+    fn begins(&mut self) -> Result<(), String> {
         match &self.view {
             View::Live { key, .. } => {
                 (self.was_live, self.is_new) = (true, false);

@@ -1,7 +1,11 @@
 //! The settings of the application, in minutes.
 
+use crate::ledger::Live;
+
 /// The idle timeout.
 pub(crate) const IDLE: u64 = 30;
+/// The idle timeout of a session that has held nothing but flash values.
+pub(crate) const FLASH_IDLE: u64 = 10;
 /// The absolute timeout.
 pub(crate) const ABSOLUTE: u64 = 45;
 /// How long new requests with the id of an ended session are refused.
@@ -15,7 +19,8 @@ pub(crate) const GRACE: u64 = 2;
 /// How long a session stays locked after its holder has died.
 pub(crate) const LEASE: u64 = 8;
 
-/// When a session expires that was created then and is used now.
-pub(crate) fn expiry(created: u64, now: u64) -> u64 {
-    (now + IDLE).min(created + ABSOLUTE)
+/// When a session expires that is used now.
+pub(crate) fn expiry(live: &Live, now: u64) -> u64 {
+    let idle = if live.flash_only { FLASH_IDLE } else { IDLE };
+    (now + idle).min(live.created + ABSOLUTE)
 }

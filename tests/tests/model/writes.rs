@@ -75,7 +75,7 @@ impl Request {
             }
             Effect::Touched { before, after } => {
                 check(!self.has_work(), "touches in place of a write")?;
-                let expires = rules::expiry(live(&before)?.created, then);
+                let expires = rules::expiry(live(&before)?, then);
                 check(after.expires == expires, "touches until another time")?;
                 self.has_used(key);
                 Ok(())
@@ -139,8 +139,10 @@ impl Request {
         then: u64,
     ) -> Result<(), String> {
         let before = live(before)?;
+        let data = self.pending.onto(&before.data);
         let expected = Live {
-            data: self.pending.onto(&before.data),
+            flash_only: before.flash_only && Live::holds_flash_only(&data),
+            data,
             created: before.created,
             rotated,
         };
@@ -153,6 +155,7 @@ impl Request {
         let is_wanted = self.pending.intent == Intent::Reset || !data.is_empty();
         check(is_wanted, "creates a session for a visitor without data")?;
         let expected = Live {
+            flash_only: !data.is_empty() && Live::holds_flash_only(&data),
             data,
             created: then,
             rotated: then,
@@ -182,7 +185,7 @@ impl Request {
 }
 
 fn is_stored(after: &Stored, expected: &Live, then: u64) -> Result<(), String> {
-    let (live, expires) = (live(after)?, rules::expiry(expected.created, then));
+    let (live, expires) = (live(after)?, rules::expiry(expected, then));
     if live == expected && after.expires == expires {
         return Ok(());
     }

@@ -3,29 +3,16 @@
 use std::time::{Duration, Instant};
 
 use poem_session::store::{
-    LockOwner, Locked, RedisStore, Rename, Replaced, SessionStore, StoreError, StoreErrorKind,
-    Version, Write,
+    LockOwner, Locked, RedisStore, Rename, Replaced, SessionStore, StoreErrorKind, Version, Write,
 };
 use poem_session_tests::{
     eventually,
-    monitor::{Command, Monitor},
+    monitor::sends,
     records::{self, call_all, create, data, key, now, replaced, write},
-    servers::{Options, Server, redis, redis_cluster},
+    servers::{Options, redis, redis_cluster},
 };
 
 use crate::{Database, builder, name, open, use_all};
-
-async fn sends<T>(
-    server: &Server,
-    commands: &[&str],
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> T {
-    let monitor = Monitor::start(server).await;
-    let result = call.await.expect("a result");
-    let seen: Vec<_> = monitor.finish().await.iter().map(Command::name).collect();
-    assert_eq!(seen, commands);
-    result
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_call_is_one_command_and_a_rename_two() {

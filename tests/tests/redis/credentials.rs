@@ -88,7 +88,7 @@ async fn a_wrong_url_is_an_error_without_addresses() {
 async fn documented_privileges_are_enough(servers: &[Server], url: &str, more: &str) {
     for server in servers {
         let user = "ACL SETUSER app on >pw ~poem-session:*";
-        let commands = "+get +getrange +set +setrange +pexpire +unlink +scan +eval +evalsha";
+        let commands = "+get +getrange +set +setrange +pexpire +pttl +unlink +scan +eval +evalsha";
         let created = server.run(format!("{user} {commands} {more}")).await;
         assert_eq!(created.trim(), "OK");
     }

@@ -6,9 +6,12 @@ mod conformance;
 mod credentials;
 mod failover;
 mod faults;
+mod full;
 mod lost;
+mod namespace;
 mod settings;
 mod sizing;
+mod tls;
 
 use std::time::Duration;
 

@@ -113,7 +113,7 @@ impl Client {
 
     /// Returns bytes as a literal.
     pub(crate) fn literal(&self, bytes: &[u8]) -> String {
-        let digits = |hex: String, byte: &u8| hex + &format!("{byte:02x}");
+        let digits = |hex: String, byte: &u8| hex + format!("{byte:02x}").as_str();
         let hex = bytes.iter().fold(String::new(), digits);
         match self {
             Self::Postgres(_) => format!(r"'\x{hex}'"),

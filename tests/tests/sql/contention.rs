@@ -125,7 +125,7 @@ async fn a_call_that_a_deadlock_undid_is_repeated(home: Home) {
     if home.database == Database::Postgres {
         // PostgreSQL undoes the transaction that detects the deadlock, after it has waited for this time. The
         // time of the other client is longer, so that the call is undone.
-        let name = home.url.rsplit('/').next().expect("a name");
+        let name = home.database_name();
         let wait = format!("ALTER DATABASE {name} SET deadlock_timeout = '10s'");
         home.server().run(wait).await;
     }

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use poem_session::store::{LockOwner, Rename, SessionStore};
 use poem_session_tests::{
-    PATIENCE, eventually,
+    PATIENCE,
+    application::{App, Browser},
+    eventually,
     proxy::Proxy,
     records::{create, key, now, write},
 };
@@ -14,7 +16,7 @@ use crate::{
     BRIEF, Home,
     client::Client,
     load,
-    site::{Site, Visitor},
+    outage::{goes_on, is_unchanged},
     table,
 };
 
@@ -45,11 +47,11 @@ async fn call(store: Arc<dyn SessionStore>, number: usize) {
 }
 
 /// Sends requests that read a session, and waits for their responses.
-async fn look(guest: &Visitor, requests: usize) {
+async fn look(guest: &Browser, requests: usize) {
     let mut looks = JoinSet::new();
     for _ in 0..requests {
-        let mut guest = guest.clone();
-        looks.spawn(async move { guest.has_counted(1).await });
+        let guest = guest.clone();
+        looks.spawn(async move { is_unchanged(&guest).await });
     }
     looks.join_all().await;
 }
@@ -58,8 +60,8 @@ async fn look(guest: &Visitor, requests: usize) {
 async fn dropped_requests_cost_no_connection(home: Home) {
     let proxy = Proxy::start(home.server().address()).await;
     let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
-    let site = Site::on(Arc::clone(&store));
-    let guest = site.guest().await;
+    let app = App::in_store(Arc::clone(&store) as _, PATIENCE);
+    let guest = app.sign_in().await;
     let mut dropped = 0;
     while dropped < REQUESTS {
         // The pool has all its connections, and each of them is free.
@@ -68,8 +70,8 @@ async fn dropped_requests_cost_no_connection(home: Home) {
         let mut requests = JoinSet::new();
         for number in 0..POOL {
             if number % 2 == 0 {
-                let mut guest = guest.clone();
-                requests.spawn(async move { drop(guest.ask("/look").await) });
+                let guest = guest.clone();
+                requests.spawn(async move { guest.user().await });
             } else {
                 requests.spawn(call(Arc::clone(&store), dropped + number));
             }
@@ -82,19 +84,20 @@ async fn dropped_requests_cost_no_connection(home: Home) {
     look(&guest, 4 * POOL).await;
     let opened = proxy.accepted();
     assert!(opened <= POOL, "{opened} connections were opened");
-    guest.goes_on().await;
+    goes_on(&guest).await;
 }
 
 /// Conformance 5.11, 5.18
 async fn a_request_that_is_dropped_while_it_connects_costs_no_connection(home: Home) {
     let proxy = Proxy::start(home.server().address()).await;
     let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
-    let guest = Site::on(Arc::clone(&store)).guest().await;
+    let app = App::in_store(Arc::clone(&store) as _, PATIENCE);
+    let guest = app.sign_in().await;
     proxy.hold().await;
     let mut requests = JoinSet::new();
     for _ in 0..REQUESTS {
-        let mut guest = guest.clone();
-        requests.spawn(async move { drop(guest.ask("/look").await) });
+        let guest = guest.clone();
+        requests.spawn(async move { guest.user().await });
     }
     proxy.accepts(POOL).await;
     requests.shutdown().await;

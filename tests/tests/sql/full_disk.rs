@@ -1,4 +1,4 @@
-//! A full disk.
+//! A full disk of a server. The unit tests of the SQLite store prove the same for a file.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use poem_session::{
 };
 use poem_session_tests::{
     PATIENCE,
-    application::{App, Browser, Reply},
+    application::{App, Browser},
     records::{key, now, write},
+    reply::Reply,
     servers::Options,
 };
 
@@ -21,47 +22,20 @@ use crate::{
     Database, Home,
     client::Client,
     outage::{goes_on, is_unchanged},
-    table, text,
+    text,
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn postgres() {
-    let options = Options::new().fast().file_limit(4 << 20);
-    if let Some(home) = Database::Postgres.private(options).await {
-        let store = home.open().await;
-        let client = Client::connect(&home).await;
-        let free_space = async || home.server().lift_file_limit();
-        a_full_disk_is_an_error_until_there_is_space(store, client, free_space).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn mariadb() {
-    // MariaDB needs most of this space for itself.
-    let options = Options::new().fast().file_limit(32 << 20);
-    if let Some(home) = Database::MariaDb.private(options).await {
-        let store = home.open().await;
-        let client = Client::connect(&home).await;
-        let others = "INSERT INTO poem_sessions (id, data, version, expires_at) \
-            SELECT UNHEX(SHA2(seq, 256)), REPEAT(MD5(seq), 1000), 1, 9999999999999 \
-            FROM seq_1_to_550";
-        client.run(others).await;
-        let free_space = async || home.server().lift_file_limit();
-        a_full_disk_is_an_error_until_there_is_space(store, client, free_space).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn sqlite() {
-    let home = Home::new_file();
-    let client = Client::pool(&home, 1, PATIENCE).await;
-    // SQLite returns the same error if the disk is full and if the file has its maximum size.
-    client.run("PRAGMA max_page_count = 500").await;
-    let store = client.store(table("poem_sessions"));
-    store.migrate().await.expect("a table");
-    let free_space = async || client.run("PRAGMA max_page_count = 100000").await;
-    a_full_disk_is_an_error_until_there_is_space(store, client.clone(), free_space).await;
-}
+// MariaDB needs most of its space for itself.
+crate::test_on!(
+    postgres,
+    a_full_disk_is_an_error_until_there_is_space,
+    Database::Postgres.private(Options::new().fast().file_limit(4 << 20))
+);
+crate::test_on!(
+    mariadb,
+    a_full_disk_is_an_error_until_there_is_space,
+    Database::MariaDb.private(Options::new().fast().file_limit(32 << 20))
+);
 
 /// Returns 6 kB that a database cannot compress. MariaDB 10.11 crashes on a full disk if it must store a
 /// longer value outside of its row.
@@ -89,11 +63,15 @@ async fn leave_note(visitor: &Browser) -> Reply {
 }
 
 /// Conformance 5.11, 6.10
-async fn a_full_disk_is_an_error_until_there_is_space(
-    store: Arc<dyn SessionStore>,
-    client: Client,
-    free_space: impl AsyncFnOnce(),
-) {
+async fn a_full_disk_is_an_error_until_there_is_space(home: Home) {
+    let store = home.open().await;
+    let client = Client::connect(&home).await;
+    if home.database == Database::MariaDb {
+        let others = "INSERT INTO poem_sessions (id, data, version, expires_at) \
+            SELECT UNHEX(SHA2(seq, 256)), REPEAT(MD5(seq), 1000), 1, 9999999999999 \
+            FROM seq_1_to_550";
+        client.run(others).await;
+    }
     let app = App::in_store(Arc::clone(&store), PATIENCE);
     let guest = app.sign_in().await;
     let before = client.records().await;
@@ -124,7 +102,7 @@ async fn a_full_disk_is_an_error_until_there_is_space(
         assert!(stored.is_some_and(|stored| stored.data == write.data));
     }
 
-    free_space().await;
+    home.server().lift_file_limit();
     assert_eq!(leave_note(&guest).await.status, 200);
     goes_on(&guest).await;
 }

@@ -11,11 +11,14 @@ mod faults;
 mod foreign_tables;
 mod full_disk;
 mod full_pool;
+mod namespace;
 mod outage;
+mod pooler;
 mod round_trips;
 mod set_up;
 mod sizing;
 mod sqlite;
+mod tls;
 
 use std::{fmt::Debug, path::Path, sync::Arc, time::Duration};
 
@@ -23,11 +26,12 @@ use futures_util::future::BoxFuture;
 use poem_session::{
     PublicId,
     store::{
-        MySqlStore, PostgresStore, SessionStore, SqlDatabase, SqlStore, StoreError, TableName,
+        MySqlStore, PostgresStore, SessionStore, SqlDatabase, SqlStore, StoreError, StoreErrorKind,
+        TableName, connect,
     },
 };
 use poem_session_tests::{
-    PATIENCE,
+    PATIENCE, eventually,
     records::data,
     servers::{Options, Server, mariadb, postgres},
     stores::sqlite_file,
@@ -150,6 +154,12 @@ impl Home {
         }
     }
 
+    /// The name of the database in the URL.
+    fn database_name(&self) -> &str {
+        let (_, end) = self.url.rsplit_once('/').expect("a database");
+        end.split('?').next().expect("a name")
+    }
+
     fn server(&self) -> &Server {
         self.server.as_ref().expect("the test needs a server")
     }
@@ -191,6 +201,16 @@ impl Home {
         store.migrate().await.expect("a table");
         store
     }
+}
+
+/// Connects a store with the default settings. Repeats the call if a busy machine reaches their time limit.
+async fn by_url(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
+    eventually("a result before the time limit", async || {
+        let store = connect(url).await;
+        let is_late = matches!(&store, Err(error) if error.kind() == StoreErrorKind::TimedOut);
+        (!is_late).then_some(store)
+    })
+    .await
 }
 
 /// A store of any SQL database.

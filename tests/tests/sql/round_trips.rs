@@ -6,14 +6,13 @@ use std::{
     time::Duration,
 };
 
-use poem_session::store::{LockOwner, Rename, Replaced, StoreError, Version};
+use poem_session::store::{LockOwner, Rename, Replaced};
 use poem_session_tests::{
     PATIENCE,
     application::App,
     eventually,
-    monitor::{Command, Monitor},
-    records::{create, key, now, write},
-    servers::Server,
+    monitor::sends,
+    records::{create, key, now, replaced, write},
 };
 use tokio::time::sleep;
 use tracing::{Event, Metadata, Subscriber, field, span};
@@ -24,27 +23,6 @@ crate::on_private_servers!(
     Options::new().log_statements();
     a_call_is_one_statement,
 );
-
-/// Awaits a call and asserts which statements reach the server.
-async fn sends<T>(
-    server: &Server,
-    expected: &[&str],
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> T {
-    let monitor = Monitor::start(server).await;
-    let result = call.await.expect("a result");
-    let commands = monitor.finish().await;
-    let names: Vec<_> = commands.iter().map(Command::name).collect();
-    assert_eq!(names, expected, "{commands:#?}");
-    result
-}
-
-fn replaced(result: Replaced) -> Version {
-    match result {
-        Replaced::Replaced(version) => version,
-        other => panic!("{other:?}"),
-    }
-}
 
 async fn a_call_is_one_statement(home: Home) {
     let server = home.server();
@@ -60,7 +38,7 @@ async fn a_call_is_one_statement(home: Home) {
     let stored = sends(server, &["SELECT"], store.load(here, now())).await;
     let version = stored.expect("a record").version;
     let call = store.replace(here, version, write("two"), now());
-    let version = replaced(sends(server, &[update], call).await);
+    let version = replaced(Ok(sends(server, &[update], call).await));
     let later = write("").expires_at;
     let call = store.touch(here, version, later, now());
     assert!(sends(server, &["UPDATE"], call).await);
@@ -70,7 +48,9 @@ async fn a_call_is_one_statement(home: Home) {
     assert!(sends(server, &["UPDATE"], store.unlock(here, owner)).await);
 
     let arguments = Rename::new(here, version, key(), write("three"), write("left"));
-    replaced(sends(server, rename, store.rename(arguments, now())).await);
+    replaced(Ok(
+        sends(server, rename, store.rename(arguments, now())).await
+    ));
 
     let (key, version) = create(&store, "one").await;
     let call = store.replace(key, version.next(), write("stale"), now());

@@ -3,18 +3,17 @@
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use poem_session::store::{
-    MySqlStore, PostgresStore, SessionStore, SqliteStore, StoreError,
+    MySqlStore, PostgresStore, SessionStore, SqliteStore,
     StoreErrorKind::{Misconfigured, TimedOut, Unavailable},
-    connect,
 };
 use poem_session_tests::{
-    PATIENCE, eventually,
+    PATIENCE,
     records::{call_all, create, key, now},
 };
 use tokio::{task::JoinSet, time::timeout};
 
 use crate::{
-    Database, Home,
+    Database, Home, by_url,
     client::{Account, Client},
     load, table, text,
 };
@@ -72,16 +71,6 @@ async fn concurrent_processes_create_the_table(home: Home) {
     }
 }
 
-/// Connects a store with the default settings. Repeats the call if a busy machine reaches their time limit.
-async fn by_url(url: &str) -> Result<Arc<dyn SessionStore>, StoreError> {
-    eventually("a result before the time limit", async || {
-        let store = connect(url).await;
-        let is_late = matches!(&store, Err(error) if error.kind() == TimedOut);
-        (!is_late).then_some(store)
-    })
-    .await
-}
-
 async fn a_url_is_enough(home: Home) {
     let store = by_url(&home.url).await.expect("a store");
     let (key, _) = create(&store, "kept").await;
@@ -131,11 +120,12 @@ async fn a_missing_table_is_named(home: Home) {
 }
 
 async fn a_wrong_password_and_a_missing_database_are_misconfigured(home: Home) {
-    let url = home.url;
+    let name = format!("/{}", home.database_name());
+    let url = &home.url;
     let password = url.split(['@', ':']).nth(2).expect("a password");
     let wrong_password = url.replace(password, "hunter2-hunter2");
-    let (start, _) = url.rsplit_once('/').expect("a database");
-    for url in [wrong_password, format!("{start}/nowhere")] {
+    let wrong_database = url.replace(&name, "/nowhere");
+    for url in [wrong_password, wrong_database] {
         let error = by_url(&url).await.expect_err("a refusal");
         assert_eq!(error.kind(), Misconfigured, "{error:?}");
         let text = text(&error);

@@ -1,19 +1,14 @@
-//! Failures of a SQLite file: another process locks it, it becomes read-only, it is overwritten.
+//! Failures of a SQLite file: it becomes read-only, or it is overwritten. The unit tests of the store prove what
+//! a locked file and a full disk do.
 
-use std::{
-    env,
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    process::{Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use poem_session::store::{
     SessionStore, SqliteStore,
-    StoreErrorKind::{Misconfigured, TimedOut, Unavailable},
+    StoreErrorKind::{Misconfigured, Unavailable},
 };
 use sqlx::{
     SqlitePool,
@@ -31,56 +26,6 @@ use poem_session_tests::{
     application::App,
     records::{key, now, write},
 };
-
-/// The file that the child process locks.
-const FILE: &str = "POEM_SESSION_SQLITE_FILE";
-
-/// Conformance 5.11, 6.10
-#[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_another_process_locks_is_an_error_until_that_one_ends() {
-    let home = Home::new_file();
-    let store = sqlite_file(home.file()).survives_power_loss(false);
-    let store = store.busy_timeout(Duration::from_millis(300));
-    let store: Arc<dyn SessionStore> = Arc::new(store.open().await.expect("a new file"));
-    let app = App::in_store(Arc::clone(&store), PATIENCE);
-    let guest = app.sign_in().await;
-
-    let mut holder = Command::new(env::current_exe().expect("this program"))
-        .args(["--exact", "sqlite::the_holder", "--ignored", "--nocapture"])
-        .env(FILE, home.file())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a child process");
-    let output = BufReader::new(holder.stdout.take().expect("its output"));
-    let mut lines = output.lines().map(|line| line.expect("text"));
-    assert!(lines.any(|line| line == "locked"));
-    let refused = refuses(&app, &guest, &WRITES);
-    let (created, ()) = tokio::join!(store.create(key(), write("x"), now()), refused);
-    is_unchanged(&guest).await;
-    let error = created.expect_err("the other process holds the lock");
-    assert_eq!(error.kind(), TimedOut, "{error:?}");
-    assert!(text(&error).contains("locked"), "{error:?}");
-
-    holder.kill().expect("a running child process");
-    holder.wait().expect("the child process");
-    goes_on(&guest).await;
-}
-
-#[tokio::test]
-#[ignore = "the child process of another test"]
-async fn the_holder() {
-    let file = env::var_os(FILE).expect("started by the other test");
-    let pool = SqlitePool::connect_lazy_with(SqliteConnectOptions::new().filename(file));
-    let held = pool.begin_with("BEGIN IMMEDIATE").await.expect("the lock");
-    // The test runner prints the name of the test without a line break.
-    let mut out = io::stdout().lock();
-    out.write_all(b"\nlocked\n").expect("a parent that reads");
-    out.flush().expect("a parent that reads");
-    // The read ends when the parent does.
-    let _ = io::stdin().read(&mut [0]);
-    drop(held);
-}
 
 /// Conformance 5.11, 6.10
 #[tokio::test(flavor = "multi_thread")]

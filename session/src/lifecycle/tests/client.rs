@@ -38,6 +38,13 @@ fn a_refresh_of_an_earlier_save_is_dropped_if_the_record_has_changed() {
 }
 
 #[test]
+fn an_id_that_the_client_has_not_been_sent_needs_no_confirmation() {
+    for session in [loaded(&[]), saved(Lifecycle::regenerate)] {
+        assert_eq!(session.unconfirmed(), None);
+    }
+}
+
+#[test]
 fn after_the_response_no_write_may_need_a_new_id() {
     type Change = fn(&mut Lifecycle);
     let changes: [Change; 3] = [
@@ -68,6 +75,7 @@ fn a_touch_moves_the_expiry_and_refreshes_the_id() {
     let op = plan(&mut session, &rules, later(3)).unwrap();
     assert!(op.is_touch());
     session.apply(op, written(1)).unwrap();
+    assert!(plan(&mut session, &rules, later(3)).is_none());
     let expected = ClientUpdate::SetId {
         id: known_id(),
         expires_at: later(33),

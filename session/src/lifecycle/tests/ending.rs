@@ -121,6 +121,66 @@ fn a_second_destroy_succeeds_and_leaves_the_client_to_the_first() {
 }
 
 #[test]
+fn a_destroy_of_a_session_that_another_request_destroyed_succeeds_if_no_data_is_lost() {
+    for (reason, value, succeeds) in [
+        (EndReason::Destroyed, None, true),
+        (EndReason::Destroyed, Some(NOTICE), true),
+        (EndReason::Destroyed, Some(A), false),
+        (EndReason::Replaced, None, false),
+    ] {
+        let mut reloaded = loaded(&[(A, 1)]);
+        reloaded.reloaded(Resolution::Ended(reason));
+        for mut session in [load(Resolution::Ended(reason)), reloaded] {
+            session.destroy();
+            if let Some(field) = value {
+                set(&mut session, field, 5);
+            }
+            let planned = session.plan(&rules(), NOW, true);
+            if succeeds {
+                assert!(matches!(planned, Ok(None)), "{reason:?} {value:?}");
+            } else {
+                assert!(matches!(planned, Err(SaveError::Ended)), "{reason:?}");
+            }
+            assert_eq!(session.has_signed_out(), succeeds);
+            assert_eq!(session.needs_save(&rules(), NOW), !succeeds);
+        }
+    }
+}
+
+#[test]
+fn a_destroy_of_no_session_clears_the_id_that_was_presented() {
+    let missing = || load(Resolution::Missing);
+    for (mut session, destroys, clears) in [
+        (missing(), true, true),
+        (missing(), false, false),
+        (Lifecycle::default(), true, false),
+    ] {
+        if destroys {
+            session.destroy();
+        }
+        assert!(plan(&mut session, &rules(), NOW).is_none());
+        let cleared = clears.then_some(ClientUpdate::ClearId);
+        assert_eq!(session.take_update(), cleared);
+        assert_eq!(session.has_signed_out(), clears);
+    }
+}
+
+#[test]
+fn a_destroy_can_keep_the_changes_for_the_next_session() {
+    let (mut session, rules) = (loaded(&[(A, 1), (COUNT, 7)]), rules());
+    set(&mut session, B, 2);
+    add(&mut session, 3);
+    session.destroy_keeping_changes();
+    rerun(&mut session);
+    let op = plan(&mut session, &rules, NOW).unwrap();
+    let Call::Move { write, leave, .. } = op.call() else {
+        panic!("{op:?}");
+    };
+    assert_eq!(values(&write), [pair(B, 2), pair(COUNT, 3)]);
+    assert!(is_tombstone(&leave, EndReason::Destroyed));
+}
+
+#[test]
 fn regenerate_keeps_the_data_and_the_creation_under_a_new_id() {
     let (mut session, rules) = (loaded(&[(A, 1)]), rules());
     session.regenerate();
@@ -159,7 +219,8 @@ fn each_move_draws_a_new_id() {
         keys.push(to);
         // A move whose reply is lost may have been done, so that its id is spent as well.
         if version % 2 == 0 {
-            session.write_failed(&op);
+            session.write_failed(op);
+            session.settle(Resolution::Missing).unwrap();
         } else {
             session.apply(op, written(version)).unwrap();
         }
@@ -192,4 +253,48 @@ fn a_record_past_its_absolute_deadline_is_missing() {
     let at = |minutes| live(&[], 1).within_deadline(&rules, later(minutes));
     assert!(matches!(at(59), Resolution::Live(_)));
     assert!(matches!(at(60), Resolution::Missing));
+}
+
+#[test]
+fn a_session_that_ended_alone_keeps_the_changes_that_begin_the_next_one() {
+    for keeps_changes in [false, true] {
+        let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+        if keeps_changes {
+            set(&mut session, NOTICE, 5);
+            session.destroy_keeping_changes();
+        } else {
+            session.destroy();
+            set(&mut session, NOTICE, 5);
+        }
+        let op = plan(&mut session, &rules, NOW).unwrap();
+        let end = op.end_alone().expect("it destroys the session");
+        let Call::Replace { key, write, .. } = end.call() else {
+            panic!("{end:?}");
+        };
+        assert_eq!(key, known_key());
+        assert!(is_tombstone(&write, EndReason::Destroyed));
+        session.ended_alone(&end);
+        assert_eq!(session.take_update(), Some(ClientUpdate::ClearId));
+        assert!(session.has_signed_out());
+        assert_eq!(session.generation(), 1);
+        // A later attempt begins the next session.
+        let op = plan(&mut session, &rules, NOW).expect("the notice");
+        let Call::Create { write, .. } = op.call() else {
+            panic!("{op:?}");
+        };
+        assert_eq!(values(&write), [pair(NOTICE, 5)]);
+    }
+}
+
+#[test]
+fn only_a_destroy_ends_a_session_alone() {
+    let others: [fn(&mut Lifecycle); 3] = [Lifecycle::regenerate, Lifecycle::reset, |session| {
+        set(session, A, 2);
+    }];
+    for other in others {
+        let mut session = loaded(&[(A, 1)]);
+        other(&mut session);
+        let op = plan(&mut session, &rules(), NOW).unwrap();
+        assert!(op.end_alone().is_none(), "{op:?}");
+    }
 }

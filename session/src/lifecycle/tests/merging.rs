@@ -43,6 +43,19 @@ fn a_set_to_the_loaded_value_replaces_the_change_of_another_request() {
 }
 
 #[test]
+fn a_take_removes_the_value_and_keeps_a_newer_one() {
+    for newer in [1, 2] {
+        let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+        session.take(A);
+        assert_eq!(session.value(A), None);
+        save_after(&mut session, &rules, live(&[(A, newer)], 2)).unwrap();
+        rerun(&mut session);
+        let kept = (newer != 1).then(|| bytes(newer));
+        assert_eq!(session.value(A), kept);
+    }
+}
+
+#[test]
 fn an_edit_of_a_field_that_another_request_has_changed_is_refused() {
     let (mut session, rules) = (loaded(&[(A, 1)]), rules());
     let seen = session.stored_value(A);

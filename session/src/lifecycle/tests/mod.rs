@@ -2,9 +2,12 @@
 
 mod client;
 mod ending;
+mod in_doubt;
 mod merging;
+mod reading;
 mod rotating;
 mod saving;
+mod standing;
 
 use std::sync::{
     Arc,
@@ -174,6 +177,16 @@ fn is_tombstone(write: &crate::store::Write, reason: EndReason) -> bool {
 
 fn pair(field: Field, n: u8) -> (String, u8) {
     (field.name().to_owned(), n)
+}
+
+/// A loaded session after `change` was saved.
+fn saved(change: fn(&mut Lifecycle)) -> Lifecycle {
+    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
+    change(&mut session);
+    if let Some(op) = plan(&mut session, &rules, NOW) {
+        session.apply(op, written(2)).unwrap();
+    }
+    session
 }
 
 /// Saves the planned write after another request has stored `newer` first.

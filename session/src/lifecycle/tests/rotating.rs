@@ -126,13 +126,30 @@ fn a_refused_rotation_of_a_session_that_was_only_read_is_no_error() {
 }
 
 #[test]
-fn a_refresh_of_an_id_that_is_due_for_rotation_is_dropped() {
-    let (mut session, rules) = (loaded(&[(A, 1)]), rules());
-    set(&mut session, A, 2);
-    let op = plan(&mut session, &rules, later(9)).unwrap();
-    session.apply(op, written(2)).unwrap();
-    session.drop_update_of_due_id(&rules, later(10));
-    assert_eq!(session.take_update(), None);
+fn an_update_that_repeats_an_id_is_dropped_if_the_id_is_due_for_rotation() {
+    let set_a: fn(&mut Lifecycle) = |session| set(session, A, 2);
+    for (change, now, is_sent) in [
+        (set_a, later(9), true),
+        (set_a, later(10), false),
+        (Lifecycle::regenerate, later(10), true),
+    ] {
+        let mut session = saved(change);
+        session.drop_update_of_due_id(&rules(), now);
+        assert_eq!(session.take_update().is_some(), is_sent, "{now:?}");
+    }
+}
+
+#[test]
+fn a_rotation_time_is_stored_only_if_ids_are_rotated() {
+    let without = Rules::new(&SessionConfig::default(), Arc::new(SessionId::random));
+    for (rules, is_stored) in [(rules(), true), (without, false)] {
+        let mut session = loaded(&[]);
+        session.regenerate();
+        let op = plan(&mut session, &rules, NOW).unwrap();
+        session.apply(op, written(1)).unwrap();
+        let rotated = session.stored_value(record::ROTATED);
+        assert_eq!(rotated.is_some(), is_stored);
+    }
 }
 
 #[test]

@@ -92,4 +92,69 @@ fn a_session_is_new_unless_a_live_one_was_presented_and_kept() {
     assert!(!session.is_new());
     session.destroy();
     assert!(session.is_new());
+    assert!(saved(Lifecycle::destroy).is_new());
+}
+
+#[test]
+fn an_unchanged_session_is_saved_if_a_touch_or_a_rotation_is_due() {
+    let due = |last_use: u64, now| {
+        let used = Loaded {
+            expires_at: later(last_use + 30),
+            ..stored(&record(&[]), 1)
+        };
+        load(Resolution::Live(used)).needs_save(&rules(), later(now))
+    };
+    assert!(!due(0, 2));
+    assert!(due(0, 3), "a touch");
+    assert!(!due(9, 9));
+    assert!(due(9, 10), "a rotation");
+}
+
+#[test]
+fn flash_values_that_were_read_can_be_restored() {
+    let mut session = loaded(&[(NOTICE, 1)]);
+    session.take(NOTICE);
+    set(&mut session, A, 2);
+    session.restore_flash();
+    assert_eq!(session.value(NOTICE), Some(bytes(1)));
+    assert_eq!(session.value(A), Some(bytes(2)));
+}
+
+#[test]
+fn a_value_over_a_limit_is_refused_and_changes_nothing() {
+    let config = SessionConfig {
+        max_value_size: 1,
+        ..SessionConfig::default()
+    };
+    let rules = Rules::new(&config, Arc::new(SessionId::random));
+    let mut session = loaded(&[(A, 1)]);
+    let (seen, large) = (session.value(A), Some(Bytes::from_static(b"xy")));
+    let updater: Updater = Box::new(|value| Ok(value.cloned()));
+    let put = session.put(A, large.clone(), &rules);
+    let edit = session.edit(A, large.clone(), seen.clone(), &rules);
+    let update = session.update(A, seen.as_ref(), large, updater, &rules);
+    for refused in [put, edit, update.map(drop)] {
+        let is_too_large = matches!(refused, Err(SetError::ValueTooLarge { key: "ns.a", .. }));
+        assert!(is_too_large, "{refused:?}");
+    }
+    assert!(!session.needs_save(&rules, NOW));
+}
+
+#[test]
+fn a_write_names_its_kind() {
+    type Change = fn(&mut Lifecycle);
+    let set_a: Change = |session| set(session, A, 2);
+    let kinds: [(Lifecycle, Change, &str, bool, bool); 5] = [
+        (Lifecycle::default(), set_a, "creating", false, false),
+        (loaded(&[]), set_a, "saving", false, false),
+        (loaded(&[]), |_| (), "touching", true, false),
+        (loaded(&[]), Lifecycle::regenerate, "moving", false, true),
+        (loaded(&[]), Lifecycle::destroy, "ending", false, false),
+    ];
+    for (mut session, change, action, is_touch, is_move) in kinds {
+        change(&mut session);
+        let op = plan(&mut session, &rules(), later(3)).unwrap();
+        assert!(op.action().starts_with(action), "{}", op.action());
+        assert_eq!((op.is_touch(), op.is_move()), (is_touch, is_move));
+    }
 }

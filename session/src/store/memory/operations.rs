@@ -10,8 +10,10 @@ use std::{
 use parking_lot::MutexGuard;
 
 use super::{
-    MemoryStore, OnFull, SHARDS, Shard, shard_index,
-    slots::Slot,
+    MemoryStore, Shard,
+    budget::{Limit, size},
+    shard_index,
+    space::Need,
     table::{Lookup, Table},
 };
 use crate::{
@@ -21,7 +23,6 @@ use crate::{
         Created, LockOwner, Locked, Rename, Replaced, SessionStore, StoreError, StoreErrorKind,
         StoreFuture, Stored, Version, Write,
     },
-    threads::yield_now,
 };
 
 /// The number of records that a sweep checks for each create. With four, the sweep passes through the whole
@@ -29,10 +30,6 @@ use crate::{
 const STEPS_PER_CREATE: usize = 4;
 /// The number of records that a sweep checks for each other write.
 const STEPS_PER_WRITE: usize = 1;
-/// The number of records that are compared to find one to evict.
-const CANDIDATES: usize = 16;
-/// The largest number of candidates from one table.
-const CANDIDATES_PER_SHARD: usize = 4;
 /// The number of tables after which a sweep of the whole store lets other tasks run.
 const SHARDS_PER_TURN: usize = 16;
 
@@ -52,7 +49,7 @@ impl SessionStore for MemoryStore {
         write: Write,
         now: Timestamp,
     ) -> StoreFuture<'_, Replaced> {
-        boxed(Ok(self.replace_now(&key, expected, write, now)))
+        boxed(self.replace_now(key, expected, write, now))
     }
 
     fn touch(
@@ -65,10 +62,12 @@ impl SessionStore for MemoryStore {
         let mut table = self.shard(&key).lock();
         let same = table
             .live(&key, now)
-            .filter(|stored| stored.version == expected);
-        // The expiry only moves to a later time, so the shard's `earliest` stays correct.
-        let touched = same.map(|stored| stored.expires_at = stored.expires_at.max(expires_at));
-        boxed(Ok(touched.is_some()))
+            .filter(|place| table.get(*place).version == expected);
+        if let Some(place) = same {
+            // The expiry only moves to a later time, so the shard's `earliest` stays correct.
+            table.prolong(place, expires_at);
+        }
+        boxed(Ok(same.is_some()))
     }
 
     fn rename(&self, rename: Rename, now: Timestamp) -> StoreFuture<'_, Replaced> {
@@ -99,7 +98,9 @@ impl SessionStore for MemoryStore {
             .map(|table| mem::take(&mut **table))
             .collect();
         drop(tables);
-        self.slots.release(cleared.iter().map(Table::len).sum());
+        for table in cleared {
+            self.budget.release(table.all_removed());
+        }
         boxed(Ok(()))
     }
 
@@ -122,10 +123,9 @@ impl MemoryStore {
     fn load_now(&self, key: &PublicId, now: Timestamp) -> Option<Stored> {
         let mut table = self.shard(key).lock();
         match table.look_up(key, now) {
-            Lookup::Live(stored) => Some(stored.clone()),
-            Lookup::Expired => {
-                table.remove(key);
-                self.slots.release(1);
+            Lookup::Live(place) => Some(table.get(place).clone()),
+            Lookup::Expired(place) => {
+                self.budget.release(table.remove(place));
                 None
             }
             Lookup::Missing => None,
@@ -139,56 +139,65 @@ impl MemoryStore {
         now: Timestamp,
     ) -> Result<Created, StoreError> {
         let shard = self.shard(&key);
-        let mut slot = None;
         loop {
             let mut table = shard.lock();
-            match table.look_up(&key, now) {
+            let expired = match table.look_up(&key, now) {
                 Lookup::Live(_) => return Ok(Created::Exists),
-                // The new record takes the slot of the expired one.
-                Lookup::Expired => {}
-                Lookup::Missing => {
-                    slot = slot.or_else(|| self.slots.take());
-                    if slot.is_none() {
-                        drop(table);
-                        slot = Some(self.free_slot("creating a session in memory", now)?);
-                        continue;
+                Lookup::Expired(place) => Some(place),
+                Lookup::Missing => None,
+            };
+            let change = table.change(expired, &write);
+            let lack = match self.budget.reserve(change, Limit::Ordinary) {
+                Ok(reserved) => {
+                    shard.note_expiry(write.expires_at);
+                    let version = table.put(key, expired, write);
+                    if expired.is_some() {
+                        table.end_lease(&key);
                     }
+                    reserved.commit();
+                    self.sweep_some(shard, &mut table, STEPS_PER_CREATE, now);
+                    return Ok(Created::Created(version));
                 }
-            }
-            shard.note_expiry(write.expires_at);
-            let (version, grown) = table.insert(key, write);
-            if let Some(slot) = slot.filter(|_| grown) {
-                slot.fill();
-            }
-            self.sweep_some(shard, &mut table, STEPS_PER_CREATE, now);
-            return Ok(Created::Created(version));
+                Err(lack) => lack,
+            };
+            drop(table);
+            let action = "creating a session in memory";
+            self.make_space(&Need::of_write(action, change, lack, &write, key), now)?;
         }
     }
 
     fn replace_now(
         &self,
-        key: &PublicId,
+        key: PublicId,
         expected: Version,
         write: Write,
         now: Timestamp,
-    ) -> Replaced {
-        let shard = self.shard(key);
-        let mut table = shard.lock();
-        let Some(stored) = table.live(key, now) else {
-            return Replaced::Gone;
-        };
-        if stored.version != expected {
-            return Replaced::Conflict(stored.clone());
+    ) -> Result<Replaced, StoreError> {
+        let shard = self.shard(&key);
+        loop {
+            let mut table = shard.lock();
+            let Some(place) = table.live(&key, now) else {
+                return Ok(Replaced::Gone);
+            };
+            let stored = table.get(place);
+            if stored.version != expected {
+                return Ok(Replaced::Conflict(stored.clone()));
+            }
+            let change = table.change(Some(place), &write);
+            let lack = match self.budget.reserve(change, Limit::Ordinary) {
+                Ok(reserved) => {
+                    shard.note_expiry(write.expires_at);
+                    let version = table.put(key, Some(place), write);
+                    reserved.commit();
+                    self.sweep_some(shard, &mut table, STEPS_PER_WRITE, now);
+                    return Ok(Replaced::Replaced(version));
+                }
+                Err(lack) => lack,
+            };
+            drop(table);
+            let action = "replacing a session in memory";
+            self.make_space(&Need::of_write(action, change, lack, &write, key), now)?;
         }
-        let version = expected.next();
-        shard.note_expiry(write.expires_at);
-        *stored = Stored {
-            data: write.data,
-            version,
-            expires_at: write.expires_at,
-        };
-        self.sweep_some(shard, &mut table, STEPS_PER_WRITE, now);
-        Replaced::Replaced(version)
     }
 
     fn rename_now(&self, rename: Rename, now: Timestamp) -> Result<Replaced, StoreError> {
@@ -200,36 +209,41 @@ impl MemoryStore {
             write,
             leave,
         } = rename;
-        let mut slot = None;
         loop {
             let mut tables = self.lock_both(&from, &to);
-            let Some(stored) = tables.from().live(&from, now) else {
+            let Some(place) = tables.from().live(&from, now) else {
                 return Ok(Replaced::Gone);
             };
+            let stored = tables.from().get(place);
             if stored.version != expected {
                 return Ok(Replaced::Conflict(stored.clone()));
             }
-            if tables.to().live(&to, now).is_some() {
-                return Err(StoreError::new(StoreErrorKind::Corrupt, action));
+            match tables.to().look_up(&to, now) {
+                Lookup::Live(_) => return Err(StoreError::new(StoreErrorKind::Corrupt, action)),
+                Lookup::Expired(expired) => {
+                    self.budget.release(tables.to().remove(expired));
+                    // The places in the table have changed.
+                    continue;
+                }
+                Lookup::Missing => {}
             }
-            if tables.to().remove(&to) {
-                // An expired record was stored under `to`.
-                self.slots.release(1);
-            }
-            slot = slot.or_else(|| self.slots.take());
-            if slot.is_none() {
-                drop(tables);
-                slot = Some(self.free_slot(action, now)?);
-                continue;
-            }
-            self.shard(&to).note_expiry(write.expires_at);
-            let (version, _) = tables.to().insert(to, write);
-            self.shard(&from).note_expiry(leave.expires_at);
-            tables.from().insert(from, leave);
-            if let Some(slot) = slot {
-                slot.fill();
-            }
-            return Ok(Replaced::Replaced(version));
+            let left = tables.from().change(Some(place), &leave);
+            let change = left.plus(write.class, size(&write.data));
+            let lack = match self.budget.reserve(change, Limit::Move) {
+                Ok(reserved) => {
+                    self.shard(&to).note_expiry(write.expires_at);
+                    let version = tables.to().put(to, None, write);
+                    self.shard(&from).note_expiry(leave.expires_at);
+                    tables.from().put(from, Some(place), leave);
+                    tables.from().end_lease(&from);
+                    reserved.commit();
+                    return Ok(Replaced::Replaced(version));
+                }
+                Err(lack) => lack,
+            };
+            drop(tables);
+            let need = Need::of_rename(action, change, lack, (&write, &leave), from);
+            self.make_space(&need, now)?;
         }
     }
 
@@ -253,74 +267,24 @@ impl MemoryStore {
         Tables { from, to: Some(to) }
     }
 
-    fn sweep(&self, shard: &Shard, table: &mut Table, limit: usize, now: Timestamp) -> usize {
-        let removed = shard.sweep(table, limit, now);
-        self.slots.release(removed);
-        removed
+    /// Removes up to `limit` expired records of one table. Returns how many it removed.
+    pub(super) fn sweep(
+        &self,
+        shard: &Shard,
+        table: &mut Table,
+        limit: usize,
+        now: Timestamp,
+    ) -> usize {
+        let change = shard.sweep(table, limit, now);
+        self.budget.release(change);
+        change.removed()
     }
 
     fn sweep_some(&self, shard: &Shard, table: &mut Table, steps: usize, now: Timestamp) {
         if shard.may_have_expired(now) {
-            self.slots.release(table.sweep_some(steps, now));
+            self.budget.release(table.sweep_some(steps, now));
         }
     }
-
-    /// Makes a slot for one more record in a full store. The caller must not hold the lock of a table.
-    fn free_slot(&self, action: &'static str, now: Timestamp) -> Result<Slot<'_>, StoreError> {
-        loop {
-            for shard in self
-                .shards
-                .iter()
-                .filter(|shard| shard.may_have_expired(now))
-            {
-                self.sweep(shard, &mut shard.lock(), usize::MAX, now);
-                if let Some(slot) = self.slots.take() {
-                    return Ok(slot);
-                }
-            }
-            match self.on_full {
-                OnFull::Refuse => return Err(StoreError::new(StoreErrorKind::Full, action)),
-                OnFull::EvictSoonest => {
-                    if let Some(slot) = self.evict().or_else(|| self.slots.take()) {
-                        return Ok(slot);
-                    }
-                    // The record to evict was removed meanwhile and another call took its slot, or all
-                    // slots are taken by calls that have not stored their record yet.
-                    yield_now();
-                }
-            }
-        }
-    }
-
-    /// Removes the record that expires soonest among a few random ones, and takes its slot.
-    fn evict(&self) -> Option<Slot<'_>> {
-        let start: u64 = rand::random();
-        let offset = usize::try_from(start >> 32).unwrap_or_default();
-        let first_shard = shard_number(start);
-        let mut seen = 0;
-        let mut soonest = None;
-        for index in (0..SHARDS).map(|step| (first_shard + step) % SHARDS) {
-            let table = self.shards[index].lock();
-            let count = CANDIDATES_PER_SHARD.min(CANDIDATES - seen);
-            seen += count.min(table.len());
-            if let Some((key, expires_at)) = table.soonest_of(offset, count)
-                && soonest.is_none_or(|(_, earliest)| expires_at < earliest)
-            {
-                soonest = Some((key, expires_at));
-            }
-            if seen == CANDIDATES {
-                break;
-            }
-        }
-        let (key, _) = soonest?;
-        let removed = self.shard(&key).lock().remove(&key);
-        removed.then(|| self.slots.inherit())
-    }
-}
-
-/// Maps a random number to the index of a shard.
-fn shard_number(random: u64) -> usize {
-    usize::from(random.to_le_bytes()[0]) % SHARDS
 }
 
 /// The locked tables of the two keys of a rename.

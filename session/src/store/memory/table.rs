@@ -1,31 +1,40 @@
 //! The records of one shard. Writes to the table also sweep it.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+use std::collections::HashMap;
+
+use super::{
+    budget::{Change, size},
+    records::{KeyHash, Records},
 };
-
-use indexmap::{IndexMap, map::Entry};
-
 use crate::{
     clock::Timestamp,
     id::PublicId,
-    store::{LockOwner, Locked, Stored, Version, Write},
+    store::{LockOwner, Locked, RecordClass, Stored, Version, Write},
 };
 
-/// A table with a capacity above this number releases memory when it uses less than a quarter of it.
-const SMALL: usize = 64;
+/// The classes, in the order in which a key is looked up.
+pub(super) const CLASSES: [RecordClass; 3] = [
+    RecordClass::Established,
+    RecordClass::Anonymous,
+    RecordClass::Retired,
+];
+
+fn number(class: RecordClass) -> usize {
+    match class {
+        RecordClass::Established => 0,
+        RecordClass::Anonymous => 1,
+        RecordClass::Retired => 2,
+    }
+}
 
 /// Records and leases of one shard.
 ///
-/// Records are indexed by position, so that eviction can choose some at random and a sweep can continue where
-/// it stopped. Leases are in a map of their own, because few records have one.
+/// The records of each class are apart, so that eviction finds those of one class at once, and no record needs a
+/// byte for its class. Leases are in a map of their own, because few records have one.
 #[derive(Default)]
 pub(super) struct Table {
-    records: IndexMap<PublicId, Stored, BuildHasherDefault<KeyHasher>>,
-    leases: HashMap<PublicId, Lease, BuildHasherDefault<KeyHasher>>,
-    /// The current round of the sweep has checked the records at and after this position.
-    swept_down_to: usize,
+    records: [Records; 3],
+    leases: HashMap<PublicId, Lease, KeyHash>,
 }
 
 struct Lease {
@@ -33,58 +42,113 @@ struct Lease {
     until: Timestamp,
 }
 
+/// The place of a record, until another record is removed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    class: RecordClass,
+    position: usize,
+}
+
 /// The record under a key, if any.
-pub(super) enum Lookup<'a> {
-    Live(&'a mut Stored),
-    Expired,
+pub(super) enum Lookup {
+    Live(Place),
+    Expired(Place),
     Missing,
 }
 
 impl Table {
-    pub(super) fn len(&self) -> usize {
-        self.records.len()
+    /// The records of a class.
+    pub(super) fn of(&self, class: RecordClass) -> &Records {
+        &self.records[number(class)]
     }
 
-    pub(super) fn look_up(&mut self, key: &PublicId, now: Timestamp) -> Lookup<'_> {
-        match self.records.get_mut(key) {
-            Some(stored) if now < stored.expires_at => Lookup::Live(stored),
-            Some(_) => Lookup::Expired,
-            None => Lookup::Missing,
+    fn of_mut(&mut self, class: RecordClass) -> &mut Records {
+        &mut self.records[number(class)]
+    }
+
+    pub(super) fn look_up(&self, key: &PublicId, now: Timestamp) -> Lookup {
+        for class in CLASSES {
+            if let Some(position) = self.of(class).position(key) {
+                let place = Place { class, position };
+                return if now < self.get(place).expires_at {
+                    Lookup::Live(place)
+                } else {
+                    Lookup::Expired(place)
+                };
+            }
         }
+        Lookup::Missing
     }
 
-    pub(super) fn live(&mut self, key: &PublicId, now: Timestamp) -> Option<&mut Stored> {
+    /// The place of the live record under a key.
+    pub(super) fn live(&self, key: &PublicId, now: Timestamp) -> Option<Place> {
         match self.look_up(key, now) {
-            Lookup::Live(stored) => Some(stored),
-            Lookup::Expired | Lookup::Missing => None,
+            Lookup::Live(place) => Some(place),
+            Lookup::Expired(_) | Lookup::Missing => None,
         }
     }
 
-    /// Stores a new record under `key`, in place of any other. Returns its version, and whether the number
-    /// of records has grown.
-    pub(super) fn insert(&mut self, key: PublicId, write: Write) -> (Version, bool) {
-        match self.records.entry(key) {
-            Entry::Occupied(mut entry) => {
-                let stored = entry.get_mut();
-                // The version continues from that of the old record, so that a late write which expects
-                // the old record does not replace the new one.
-                *stored = stored_as(write, stored.version.next());
-                let version = stored.version;
+    pub(super) fn get(&self, place: Place) -> &Stored {
+        self.of(place.class).get(place.position)
+    }
+
+    /// Moves the expiry of a record to a later time.
+    pub(super) fn prolong(&mut self, place: Place, expires_at: Timestamp) {
+        let stored = self.of_mut(place.class).get_mut(place.position);
+        stored.expires_at = stored.expires_at.max(expires_at);
+    }
+
+    /// The change of the counts if `write` is stored, in place of the record at `old`.
+    pub(super) fn change(&self, old: Option<Place>, write: &Write) -> Change {
+        let change = Change::default().plus(write.class, size(&write.data));
+        match old {
+            Some(old) => change.minus(old.class, size(&self.get(old).data)),
+            None => change,
+        }
+    }
+
+    /// Stores a record under `key`, in place of the one at `old`. A lease stays. Returns its version.
+    ///
+    /// The version continues from that of the old record, so that a late write which expects the old record does
+    /// not replace the new one.
+    pub(super) fn put(&mut self, key: PublicId, old: Option<Place>, write: Write) -> Version {
+        let version = old.map_or(Version::FIRST, |old| self.get(old).version.next());
+        let class = write.class;
+        let stored = Stored {
+            data: write.data,
+            version,
+            expires_at: write.expires_at,
+        };
+        match old {
+            Some(old) if old.class == class => self.of_mut(class).replace(old.position, stored),
+            _ => {
+                if let Some(old) = old {
+                    self.of_mut(old.class).remove(old.position);
+                }
+                self.of_mut(class).add(key, stored);
+            }
+        }
+        version
+    }
+
+    /// Removes the record at `place` and its lease. Returns the change of the counts.
+    pub(super) fn remove(&mut self, place: Place) -> Change {
+        let class = place.class;
+        match self.of_mut(class).remove(place.position) {
+            Some((key, stored)) => {
                 self.end_lease(&key);
-                (version, false)
+                Change::default().minus(class, size(&stored.data))
             }
-            Entry::Vacant(entry) => {
-                entry.insert(stored_as(write, Version::FIRST));
-                (Version::FIRST, true)
-            }
+            None => Change::default(),
         }
     }
 
-    /// Removes the record under `key`. Returns whether one existed, expired or not.
-    pub(super) fn remove(&mut self, key: &PublicId) -> bool {
-        let removed = self.records.swap_remove(key).is_some();
-        self.end_lease(key);
-        removed
+    /// Removes the record under `key` if it is still of this class. Returns the change of the counts.
+    pub(super) fn evict(&mut self, class: RecordClass, key: &PublicId) -> Change {
+        match self.of(class).position(key) {
+            Some(position) => self.remove(Place { class, position }),
+            None => Change::default(),
+        }
     }
 
     pub(super) fn lock(
@@ -94,8 +158,7 @@ impl Table {
         until: Timestamp,
         now: Timestamp,
     ) -> Locked {
-        let record = self.records.get_mut(&key);
-        let Some(stored) = record.filter(|stored| now < stored.expires_at) else {
+        let Some(place) = self.live(&key, now) else {
             return Locked::Gone;
         };
         let of_another = self.leases.get(&key).filter(|lease| lease.owner != owner);
@@ -103,6 +166,7 @@ impl Table {
             if now < lease.until {
                 return Locked::Held;
             }
+            let stored = self.of_mut(place.class).get_mut(place.position);
             stored.version = stored.version.next();
         }
         self.leases.insert(key, Lease { owner, until });
@@ -121,108 +185,70 @@ impl Table {
     }
 
     pub(super) fn end_lease(&mut self, key: &PublicId) {
-        // The map is nearly always empty. The check saves computing the hash.
-        if !self.leases.is_empty() {
-            self.leases.remove(key);
-        }
+        end_lease(&mut self.leases, key);
     }
 
-    /// Checks up to `steps` records, starting where the last call stopped, and removes the expired ones.
-    /// Returns how many it removed.
-    ///
-    /// The sweep runs from the last position to the first. A removal moves the last record into the gap, so
-    /// every record is checked in each round.
-    pub(super) fn sweep_some(&mut self, steps: usize, now: Timestamp) -> usize {
-        let mut removed = 0;
-        for _ in 0..steps.min(self.len()) {
-            if self.swept_down_to == 0 || self.swept_down_to > self.len() {
-                self.swept_down_to = self.len();
-            }
-            self.swept_down_to -= 1;
-            removed += usize::from(self.remove_if_expired(self.swept_down_to, now));
-            if self.records.is_empty() {
-                break;
-            }
+    /// Checks up to `steps` records of each class, starting where the last call stopped, and removes the
+    /// expired ones. Returns the change of the counts.
+    pub(super) fn sweep_some(&mut self, steps: usize, now: Timestamp) -> Change {
+        let Self { records, leases } = self;
+        let mut change = Change::default();
+        for class in CLASSES {
+            let records = &mut records[number(class)];
+            let before = (records.len(), records.bytes());
+            records.sweep_some(steps, now, |key| end_lease(leases, key));
+            note_removal(&mut change, class, before, records);
         }
-        self.shrink();
-        removed
+        change
     }
 
-    /// Removes up to `limit` expired records. Returns how many it removed, and, if it has checked all
+    /// Removes up to `limit` expired records. Returns the change of the counts, and, if it has checked all
     /// records, the earliest expiry of those left.
-    pub(super) fn sweep(&mut self, limit: usize, now: Timestamp) -> (usize, Option<Timestamp>) {
-        let mut removed = 0;
-        let mut earliest = Timestamp::from_millis(u64::MAX);
-        for index in (0..self.len()).rev() {
-            if removed == limit {
-                return (removed, None);
-            }
-            if self.remove_if_expired(index, now) {
-                removed += 1;
-            } else {
-                earliest = earliest.min(self.records[index].expires_at);
-            }
+    pub(super) fn sweep(&mut self, limit: usize, now: Timestamp) -> (Change, Option<Timestamp>) {
+        let Self { records, leases } = self;
+        let mut change = Change::default();
+        let mut earliest = Some(Timestamp::from_millis(u64::MAX));
+        for class in CLASSES {
+            let records = &mut records[number(class)];
+            let before = (records.len(), records.bytes());
+            let left = limit - change.removed();
+            let found = records.sweep(left, now, |key| end_lease(leases, key));
+            earliest = earliest.zip(found).map(|(one, other)| one.min(other));
+            note_removal(&mut change, class, before, records);
         }
-        self.shrink();
-        (removed, Some(earliest))
+        (change, earliest)
     }
 
-    /// Returns the record that expires first among up to `count` records, starting at position `start`.
-    pub(super) fn soonest_of(&self, start: usize, count: usize) -> Option<(PublicId, Timestamp)> {
-        let len = self.len();
-        (0..count.min(len))
-            .filter_map(|step| self.records.get_index((start + step) % len))
-            .map(|(key, stored)| (*key, stored.expires_at))
-            .min_by_key(|(_, expires_at)| *expires_at)
-    }
-
-    fn remove_if_expired(&mut self, index: usize, now: Timestamp) -> bool {
-        let expired = self.records[index].expires_at <= now;
-        if expired && let Some((key, _)) = self.records.swap_remove_index(index) {
-            self.end_lease(&key);
+    /// The change of the counts if all records are removed.
+    pub(super) fn all_removed(&self) -> Change {
+        let mut change = Change::default();
+        for class in CLASSES {
+            let records = self.of(class);
+            change.remove(class, records.len(), records.bytes());
         }
-        expired
-    }
-
-    fn shrink(&mut self) {
-        if self.records.capacity() > SMALL && self.len() < self.records.capacity() / 4 {
-            self.records.shrink_to(self.len() * 2);
-        }
+        change
     }
 }
 
-fn stored_as(write: Write, version: Version) -> Stored {
-    Stored {
-        data: write.data,
-        version,
-        expires_at: write.expires_at,
+fn end_lease(leases: &mut HashMap<PublicId, Lease, KeyHash>, key: &PublicId) {
+    // The map is nearly always empty. The check saves computing the hash.
+    if !leases.is_empty() {
+        leases.remove(key);
     }
 }
 
-/// Uses eight bytes of the key as its hash. A key is a SHA-256 hash already, so nobody can choose keys that
-/// collide, and hashing it again would only cost time.
-#[derive(Default)]
-pub(super) struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        // Not the first bytes: they select the shard, so keys in one table share them.
-        if let Some(bytes) = bytes.get(8..16) {
-            self.0 = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        }
-    }
-
-    fn write_usize(&mut self, _length_of_the_key: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
+/// Adds the records of a class that a sweep has removed.
+fn note_removal(
+    change: &mut Change,
+    class: RecordClass,
+    (records, bytes): (usize, usize),
+    left: &Records,
+) {
+    change.remove(class, records - left.len(), bytes - left.bytes());
 }
 
 #[cfg(test)]
 mod tests {
-    use std::hash::BuildHasher as _;
-
     use super::*;
     use crate::id::SessionId;
 
@@ -230,60 +256,48 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
-    fn filled(expiries: impl IntoIterator<Item = u64>) -> Table {
-        let mut table = Table::default();
-        for expiry in expiries {
-            table.insert(
-                SessionId::random().public(),
-                Write::new("record", at(expiry)),
-            );
-        }
-        table
-    }
-
-    #[test]
-    fn the_hash_is_part_of_the_key() {
-        let mut bytes = [0; 32];
-        bytes[8] = 7;
-        let hash = BuildHasherDefault::<KeyHasher>::default();
-        assert_eq!(hash.hash_one(PublicId::from_bytes(bytes)), 7);
-    }
-
-    #[test]
-    fn a_sweep_in_steps_checks_every_record() {
-        let mut table = filled((0..100).map(|n| if n % 3 == 0 { 10 } else { 1000 }));
-        let mut removed = 0;
-        for _ in 0..table.len().div_ceil(7) {
-            removed += table.sweep_some(7, at(10));
-        }
-        assert_eq!((removed, table.len()), (34, 66));
-        assert_eq!(table.sweep(usize::MAX, at(10)).0, 0);
-    }
-
-    #[test]
-    fn a_full_sweep_respects_its_limit_and_returns_the_earliest_expiry() {
-        let mut table = filled([5, 6, 7, 20, 30]);
-        assert_eq!(table.sweep(2, at(10)), (2, None));
-        assert_eq!(table.sweep(9, at(10)), (1, Some(at(20))));
-        assert_eq!(table.len(), 2);
-    }
-
-    #[test]
-    fn a_table_that_shrinks_releases_memory() {
-        let mut table = filled((0..10_000).map(|n| if n < 10 { 1000 } else { 10 }));
-        let before = table.records.capacity();
-        table.sweep(usize::MAX, at(10));
-        assert_eq!(table.len(), 10);
-        assert!(table.records.capacity() < before / 100);
+    fn put(table: &mut Table, class: RecordClass, expiry: u64) -> PublicId {
+        let key = SessionId::random().public();
+        let write = Write::new("record", at(expiry)).with_class(class);
+        table.put(key, None, write);
+        key
     }
 
     #[test]
     fn leases_end_with_their_records() {
-        let mut table = filled([10]);
-        let key = *table.records.get_index(0).expect("one record").0;
+        let mut table = Table::default();
+        let key = put(&mut table, RecordClass::Established, 10);
         let locked = table.lock(key, LockOwner::new(1), at(1000), at(0));
         assert_eq!(locked, Locked::Acquired);
         table.sweep(usize::MAX, at(10));
         assert!(table.leases.is_empty());
+    }
+
+    #[test]
+    fn a_sweep_covers_every_class_and_respects_its_limit() {
+        let mut table = Table::default();
+        for class in CLASSES {
+            for expiry in [5, 6, 20] {
+                put(&mut table, class, expiry);
+            }
+        }
+        let (change, earliest) = table.sweep(3, at(10));
+        assert_eq!((change.removed(), earliest), (3, None));
+        let (change, earliest) = table.sweep(9, at(10));
+        assert_eq!((change.removed(), earliest), (3, Some(at(20))));
+        assert_eq!(table.all_removed().removed(), 3);
+    }
+
+    #[test]
+    fn a_record_that_changes_its_class_is_stored_once_and_its_version_goes_on() {
+        let mut table = Table::default();
+        let key = put(&mut table, RecordClass::Anonymous, 10);
+        let place = table.live(&key, at(0));
+        let write = Write::new("left", at(10)).with_class(RecordClass::Retired);
+        let version = table.put(key, place, write);
+        assert_eq!(version, Version::FIRST.next());
+        assert_eq!(table.all_removed().removed(), 1);
+        let place = table.live(&key, at(0)).expect("it is stored");
+        assert_eq!(table.get(place).data, "left");
     }
 }

@@ -3,7 +3,10 @@
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnectionInfo};
 
 use super::fault::Fault;
-use crate::store::StoreErrorKind::Misconfigured;
+use crate::store::{
+    StoreErrorKind::Misconfigured,
+    parameters::{Parameters, Parts},
+};
 
 /// The servers that a URL names.
 #[derive(Debug)]
@@ -24,9 +27,10 @@ pub(super) struct Sentinel {
 }
 
 impl Address {
-    /// Parses a URL.
-    pub(super) fn parse(url: &str) -> Result<Self, Fault> {
-        let (scheme, rest) = url.split_once("://").ok_or(NOT_A_URL)?;
+    /// Parses a URL. Returns the servers, and the prefix of the keys if the URL has one.
+    pub(super) fn parse(url: &str) -> Result<(Self, Option<String>), Fault> {
+        let parts = Parts::of(url);
+        let (scheme, rest) = parts.base.split_once("://").ok_or(NOT_A_URL)?;
         let (family, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
         let base = match family {
             "redis" | "valkey" => "redis",
@@ -34,15 +38,30 @@ impl Address {
             "rediss" | "valkeys" => return Err(TLS_IS_OFF),
             _ => return Err(NOT_A_URL),
         };
-        match kind {
-            "" => node(&format!("{base}://{rest}")).map(Self::Server),
-            "unix" if base == "redis" => node(&format!("redis+unix://{rest}")).map(Self::Server),
-            "cluster" => Parts::of(rest).cluster(base).map(Self::Cluster),
-            "sentinel" => Parts::of(rest).sentinel(base).map(Self::Sentinel),
-            _ => Err(NOT_A_URL),
-        }
+        let others: &[&str] = match kind {
+            "" | "cluster" => &["protocol"],
+            "unix" if base == "redis" => &["protocol", "db", "user", "pass"],
+            "sentinel" => &["protocol", "sentinel_username", "sentinel_password"],
+            _ => return Err(NOT_A_URL),
+        };
+        let mut parameters = Parameters::parse(parts.query, &[PREFIX], others)
+            .map_err(|why| Fault::with_text(Misconfigured, why))?;
+        let prefix = parameters.take(PREFIX).map(Into::into);
+        let end = format!("?{}{}", parameters.query(), parts.fragment);
+        let address = match kind {
+            "cluster" => Place::of(rest).cluster(base, &end).map(Self::Cluster),
+            "sentinel" => Place::of(rest)
+                .sentinel(base, &end, parts.fragment)
+                .map(Self::Sentinel),
+            "unix" => node(&format!("redis+unix://{rest}{end}")).map(Self::Server),
+            _ => node(&format!("{base}://{rest}{end}")).map(Self::Server),
+        };
+        Ok((address?, prefix))
     }
 }
+
+/// The parameter with the prefix of the keys.
+const PREFIX: &str = "prefix";
 
 const NOT_A_URL: Fault = Fault::new(Misconfigured, "the URL is not a valid Redis URL");
 const TLS_IS_OFF: Fault = Fault::new(Misconfigured, "TLS needs the Cargo feature `redis-tls`");
@@ -55,60 +74,43 @@ fn node(url: &str) -> Result<ConnectionInfo, Fault> {
     url.into_connection_info().map_err(|_| NOT_A_URL)
 }
 
-/// The part of a URL after the scheme. It can name several hosts, unlike a standard URL.
-struct Parts<'a> {
+/// The part of a URL between the scheme and the parameters. It can name several hosts, unlike a standard URL.
+struct Place<'a> {
     /// User and password including the `@`, or empty.
     user: &'a str,
     hosts: std::str::Split<'a, char>,
     path: &'a str,
-    query: &'a str,
-    /// The fragment including the `#`, or empty.
-    fragment: &'a str,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> Place<'a> {
     fn of(rest: &'a str) -> Self {
-        let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, hosts) = authority.split_at(authority.rfind('@').map_or(0, |at| at + 1));
         Self {
             user,
             hosts: hosts.split(','),
             path,
-            query,
-            fragment,
         }
     }
 
-    fn cluster(self, base: &str) -> Result<Vec<ConnectionInfo>, Fault> {
-        let Self {
-            user,
-            hosts,
-            path,
-            query,
-            fragment,
-        } = self;
+    /// `end` is the end of the URL: the parameters and the fragment.
+    fn cluster(self, base: &str, end: &str) -> Result<Vec<ConnectionInfo>, Fault> {
+        let Self { user, hosts, path } = self;
         hosts
-            .map(|host| node(&format!("{base}://{user}{host}/{path}?{query}{fragment}")))
+            .map(|host| node(&format!("{base}://{user}{host}/{path}{end}")))
             .collect()
     }
 
-    fn sentinel(self, base: &str) -> Result<Sentinel, Fault> {
-        let Self {
-            user,
-            hosts,
-            path,
-            query,
-            fragment,
-        } = self;
+    /// `end` is the end of the URL: the parameters and the fragment.
+    fn sentinel(self, base: &str, end: &str, fragment: &str) -> Result<Sentinel, Fault> {
+        let Self { user, hosts, path } = self;
         let (master, db) = path.split_once('/').unwrap_or((path, ""));
         if master.is_empty() {
             return Err(NO_MASTER);
         }
         // The first host replaces the master's address, which is not known yet.
         let first = hosts.clone().next().unwrap_or_default();
-        let server = format!("{base}://{user}{first}/{db}?{query}{fragment}");
+        let server = format!("{base}://{user}{first}/{db}{end}");
         let options = redis::parse_redis_url(&server).ok_or(NOT_A_URL)?;
         let option = |name: &str| {
             let mut pairs = options.query_pairs();
@@ -147,7 +149,7 @@ mod tests {
     fn parses_the_url_of_one_server() {
         for scheme in ["redis", "valkey"] {
             let url = format!("{scheme}://me:p%40ss@cache.example:7000/3?protocol=resp3");
-            let Ok(Address::Server(info)) = Address::parse(&url) else {
+            let Ok((Address::Server(info), None)) = Address::parse(&url) else {
                 panic!("{url}");
             };
             assert_eq!(*info.addr(), tcp("cache.example", 7000));
@@ -161,7 +163,8 @@ mod tests {
 
     #[test]
     fn parses_the_url_of_a_unix_socket() {
-        let Ok(Address::Server(info)) = Address::parse("redis+unix:///run/redis.sock") else {
+        let Ok((Address::Server(info), None)) = Address::parse("redis+unix:///run/redis.sock")
+        else {
             panic!("the URL is valid");
         };
         assert_eq!(*info.addr(), ConnectionAddr::Unix("/run/redis.sock".into()));
@@ -170,7 +173,7 @@ mod tests {
     #[test]
     fn parses_the_url_of_a_cluster() {
         let url = "redis+cluster://:secret@10.0.0.1:7000,node-2,[::1]:7002";
-        let Ok(Address::Cluster(nodes)) = Address::parse(url) else {
+        let Ok((Address::Cluster(nodes), None)) = Address::parse(url) else {
             panic!("the URL is valid");
         };
         let addresses: Vec<_> = nodes.iter().map(|node| node.addr().clone()).collect();
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn parses_the_url_of_sentinels() {
         let url = "redis+sentinel://app:pw@s1,s2:5000,[::1]/my-master/2?sentinel_password=a%2Fb&protocol=3";
-        let Ok(Address::Sentinel(sentinel)) = Address::parse(url) else {
+        let Ok((Address::Sentinel(sentinel), None)) = Address::parse(url) else {
             panic!("the URL is valid");
         };
         assert_eq!(
@@ -205,6 +208,50 @@ mod tests {
     }
 
     #[test]
+    fn every_url_can_have_a_prefix() {
+        for url in [
+            "redis://host/1?prefix=shop%3A&protocol=resp3",
+            "redis+unix:///run/redis.sock?db=1&prefix=shop:",
+            "redis+cluster://a,b?prefix=shop:",
+            "redis+sentinel://a/master?sentinel_password=x&prefix=shop:",
+        ] {
+            let (_, prefix) = Address::parse(url).expect(url);
+            assert_eq!(prefix.as_deref(), Some("shop:"), "{url}");
+        }
+        let (_, prefix) = Address::parse("redis://host?prefix=").expect("a URL");
+        assert_eq!(prefix.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_refused_by_name() {
+        for (url, known) in [
+            ("redis://host?prefx=secret", "prefix, protocol"),
+            ("redis://host?db=secret&prefx", "prefix, protocol"),
+            ("redis+cluster://host?prefx=secret", "prefix, protocol"),
+            (
+                "redis+unix:///run/redis.sock?prefx=secret",
+                "prefix, protocol, db, user, pass",
+            ),
+            (
+                "redis+sentinel://host/master?prefx=secret",
+                "prefix, protocol, sentinel_username, sentinel_password",
+            ),
+        ] {
+            let error = Address::parse(url).expect_err(url).during("connecting");
+            assert_eq!(error.kind(), Misconfigured, "{url}");
+            let text = format!("{error:?}");
+            let name = if url.contains("host?db") {
+                "db"
+            } else {
+                "prefx"
+            };
+            assert!(text.contains(&format!("`{name}`")), "{text}");
+            assert!(text.contains(known), "{text}");
+            assert!(!text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
     fn an_invalid_url_is_refused_and_not_shown() {
         for url in [
             "",
@@ -218,6 +265,8 @@ mod tests {
             "redis+sentinel://secret.example/",
             "redis+sentinel://secret.example/master/not-a-number",
             "redis://secret.example/not-a-number",
+            "redis://:pass?secret@host",
+            "redis://host?prefix=a&prefix=secret",
         ] {
             let fault = Address::parse(url).expect_err(url);
             let error = fault.during("connecting to Redis");

@@ -7,7 +7,7 @@ use super::{
     command::Command,
     fault::Fault,
     link::Link,
-    source::{CONNECTING, RedisSource},
+    source::{CONNECTING, Opened, RedisSource},
     value,
 };
 use crate::{
@@ -34,23 +34,26 @@ use crate::{
 #[must_use = "the builder does nothing until `connect` is called"]
 pub struct RedisStoreBuilder {
     source: RedisSource,
-    prefix: String,
+    prefix: Option<String>,
     call_timeout: Duration,
 }
+
+const DEFAULT_PREFIX: &str = "poem-session:";
 
 impl RedisStoreBuilder {
     pub(super) fn new(source: RedisSource) -> Self {
         Self {
             source,
-            prefix: "poem-session:".to_owned(),
+            prefix: None,
             call_timeout: Duration::from_secs(3),
         }
     }
 
-    /// Sets the prefix of the store's keys. The default is `poem-session:`. Each application that shares the
-    /// server needs a prefix of its own: it is the store's namespace. It must not be empty or contain braces.
+    /// Sets the prefix of the store's keys. The default is the URL's `prefix` parameter, or else `poem-session:`.
+    /// It is an error to set both. Each application that shares the server needs a prefix of its own: it is the
+    /// store's namespace. It must not be empty or contain braces.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
+        self.prefix = Some(prefix.into());
         self
     }
 
@@ -67,26 +70,35 @@ impl RedisStoreBuilder {
     /// application, this sends nothing.
     ///
     /// # Errors
-    /// [`Misconfigured`] if the URL, the credentials, the prefix or the timeout is invalid, and any error of
-    /// the read.
+    /// [`Misconfigured`] if the URL, the credentials, the prefix or the timeout is invalid or the prefix is set
+    /// twice, and any error of the read.
     ///
     /// [`Misconfigured`]: crate::store::StoreErrorKind::Misconfigured
     pub async fn connect(self) -> Result<RedisStore, StoreError> {
         let refuse = |why| Err(Fault::new(Misconfigured, why).during(CONNECTING));
-        if self.prefix.is_empty() || self.prefix.contains(['{', '}']) {
-            return refuse("the prefix is empty or contains braces");
-        }
         if self.call_timeout.is_zero() {
             return refuse("the call timeout is zero");
         }
-        let (source, connection) = self
+        let Opened {
+            source,
+            connection,
+            prefix,
+        } = self
             .source
             .open(self.call_timeout)
             .map_err(|fault| fault.during(CONNECTING))?;
+        if prefix.is_some() && self.prefix.is_some() {
+            return refuse("both the URL and the builder set a prefix");
+        }
+        let prefix = self.prefix.or(prefix);
+        let prefix = prefix.unwrap_or_else(|| DEFAULT_PREFIX.to_owned());
+        if prefix.is_empty() || prefix.contains(['{', '}']) {
+            return refuse("the prefix is empty or contains braces");
+        }
         let is_connected = connection.is_some();
         let store = RedisStore {
             link: Link::new(source, connection, self.call_timeout),
-            prefix: Arc::from(self.prefix),
+            prefix: Arc::from(prefix),
         };
         if !is_connected {
             let probe = value::key(&store.prefix, PublicId::from_bytes([0; 32]));

@@ -11,7 +11,7 @@ use super::value;
 use crate::{
     clock::Timestamp,
     random,
-    store::{LockOwner, Version, Write},
+    store::{LockOwner, RecordClass, Version, Write},
 };
 
 /// A script and its hash.
@@ -45,6 +45,26 @@ pub(super) enum Lease {
     Ends,
 }
 
+/// Whether a server accepts a write when it is full (`maxmemory` with `noeviction`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenFull {
+    /// Only if the value does not become larger.
+    MayRefuse,
+    /// In any case: the write ends a session or moves it to a new id.
+    Accepts,
+}
+
+impl WhenFull {
+    /// The reaction to a write of a record in place of another one.
+    pub(super) fn of(write: &Write) -> Self {
+        if write.class == RecordClass::Retired {
+            Self::Accepts
+        } else {
+            Self::MayRefuse
+        }
+    }
+}
+
 /// A command on one key.
 pub(super) struct Command {
     cmd: Cmd,
@@ -69,8 +89,14 @@ impl Command {
     }
 
     /// Writes a record if no live one exists. Returns 1, or 0 if one exists.
-    pub(super) fn create(key: &[u8], version: Version, write: &Write, now: Timestamp) -> Self {
-        Self::write(&CREATE, key, version, write, now)
+    pub(super) fn create(
+        key: &[u8],
+        version: Version,
+        write: &Write,
+        when_full: WhenFull,
+        now: Timestamp,
+    ) -> Self {
+        Self::write(&CREATE, key, version, write, when_full, now)
     }
 
     /// Writes the record if its version is `expected`. Returns 1, 0 if no live record exists, or the value
@@ -81,9 +107,10 @@ impl Command {
         version: Version,
         write: &Write,
         lease: Lease,
+        when_full: WhenFull,
         now: Timestamp,
     ) -> Self {
-        let mut command = Self::write(&REPLACE, key, version, write, now);
+        let mut command = Self::write(&REPLACE, key, version, write, when_full, now);
         command.arg(expected.get().to_be_bytes());
         command.arg(match lease {
             Lease::Stays => b"1",
@@ -156,8 +183,8 @@ impl Command {
     }
 
     fn script(script: &'static Script, key: &[u8], now: u64, data: usize) -> Self {
-        // Besides the key, the hash and the data there are seven arguments of at most 24 bytes.
-        let mut cmd = Cmd::with_capacity(10, 7 + script.hash.len() + key.len() + data + 7 * 24);
+        // Besides the key, the hash and the data there are eight arguments of at most 24 bytes.
+        let mut cmd = Cmd::with_capacity(11, 7 + script.hash.len() + key.len() + data + 8 * 24);
         cmd.arg("EVALSHA")
             .arg(&script.hash)
             .arg(1)
@@ -174,12 +201,17 @@ impl Command {
         key: &[u8],
         version: Version,
         write: &Write,
+        when_full: WhenFull,
         now: Timestamp,
     ) -> Self {
         let mut command = Self::script(script, key, now.as_millis(), write.data.len());
         command.arg(value::header(version, write.expires_at));
         command.arg(&*write.data);
         command.cmd.arg(value::ttl(write.expires_at, now));
+        command.arg(match when_full {
+            WhenFull::MayRefuse => b"0",
+            WhenFull::Accepts => b"1",
+        });
         command
     }
 
@@ -197,7 +229,7 @@ mod tests {
     fn a_script_has_the_same_arguments_by_hash_and_by_text() {
         let now = Timestamp::from_millis(5);
         let write = Write::new(&b"\0data\r\n"[..], Timestamp::from_millis(1005));
-        let command = Command::create(b"key", Version::FIRST, &write, now);
+        let command = Command::create(b"key", Version::FIRST, &write, WhenFull::Accepts, now);
         let args = |cmd: &Cmd| -> Vec<Vec<u8>> {
             cmd.args_iter()
                 .map(|arg| match arg {
@@ -213,7 +245,7 @@ mod tests {
         assert_eq!(by_text[1], CREATE.text.as_bytes());
         assert_eq!(by_hash[2..], by_text[2..]);
         assert_eq!(by_hash[2..5], [&b"1"[..], b"key", b"5"]);
-        assert_eq!(by_hash[6..], [&b"\0data\r\n"[..], b"1000"]);
+        assert_eq!(by_hash[6..], [&b"\0data\r\n"[..], b"1000", b"1"]);
         assert!(Command::get(b"key").with_text().is_none());
         assert_eq!(command.key(), b"key");
         assert_eq!(Command::get(b"key").key(), b"key");

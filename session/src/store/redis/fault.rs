@@ -3,7 +3,7 @@
 //! Error texts of the client library can contain addresses, keys and arguments. Only safe parts reach the
 //! caller: the server's error code and the kind of an I/O error.
 
-use std::{error::Error, fmt, io, sync::Arc};
+use std::{borrow::Cow, error::Error, fmt, io, sync::Arc};
 
 use redis::{ErrorKind, RedisError};
 
@@ -22,12 +22,12 @@ pub(super) struct Fault {
 }
 
 /// The cause that the error's source displays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Cause {
     /// The error code of the server: the first word of its reply.
     Server(&'static str),
     Io(io::ErrorKind),
-    Text(&'static str),
+    Text(Cow<'static, str>),
 }
 
 impl fmt::Display for Cause {
@@ -46,7 +46,16 @@ impl Fault {
     pub(super) const fn new(kind: StoreErrorKind, text: &'static str) -> Self {
         Self {
             kind,
-            cause: Cause::Text(text),
+            cause: Cause::Text(Cow::Borrowed(text)),
+            not_executed: false,
+        }
+    }
+
+    /// Creates a fault with a text that contains no secret.
+    pub(super) fn with_text(kind: StoreErrorKind, text: String) -> Self {
+        Self {
+            kind,
+            cause: Cause::Text(Cow::Owned(text)),
             not_executed: false,
         }
     }
@@ -56,7 +65,7 @@ impl Fault {
     /// The value under the key is not a record. It stays unchanged.
     pub(super) const FOREIGN: Self = Self {
         kind: Corrupt,
-        cause: Cause::Text("the value was not written by this store"),
+        cause: Cause::Text(Cow::Borrowed("the value was not written by this store")),
         not_executed: true,
     };
 
@@ -111,7 +120,7 @@ const CODES: [(&str, Remedy, StoreErrorKind); 17] = [
 ];
 
 /// Server errors without a code of their own, by a part of their text.
-const TEXTS: [(&str, Fault); 5] = [
+static TEXTS: [(&str, Fault); 5] = [
     (
         "max number of clients",
         Fault::new(Unavailable, "the server has too many connections"),
@@ -170,7 +179,8 @@ pub(super) fn classify(error: &RedisError, cluster: bool) -> (Remedy, Fault) {
         ErrorKind::Io => {
             let fault = Fault {
                 kind: Unavailable,
-                cause: io_kind(error).map_or(Cause::Text("not connected"), Cause::Io),
+                cause: io_kind(error)
+                    .map_or(Cause::Text(Cow::Borrowed("not connected")), Cause::Io),
                 not_executed: false,
             };
             (Remedy::Lost, fault)

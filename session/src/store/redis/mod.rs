@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 pub use self::{builder::RedisStoreBuilder, source::RedisSource};
 use self::{
-    command::{Command, Lease},
+    command::{Command, Lease, WhenFull},
     fault::Fault,
     link::Link,
     value::{Foreign, key},
@@ -63,14 +63,21 @@ use crate::{clock::Timestamp, id::PublicId};
 ///
 /// Each command uses one key, so that all of them run on a Cluster, also while slots move. Scripts are sent
 /// as hashes (`EVALSHA`), and as text to a server that does not know them. A user of the server needs only
-/// the rights `~poem-session:* +get +getrange +set +setrange +pexpire +unlink +scan +eval +evalsha`; on a
+/// the rights `~poem-session:* +get +getrange +set +setrange +pexpire +pttl +unlink +scan +eval +evalsha`; on a
 /// Cluster also `+ping +asking +cluster|slots`, and behind Sentinel also `+role`.
 ///
 /// # Memory
 /// A session takes its data and about 240 bytes, measured on Redis 7.0 with 20,000 sessions: 340 bytes for
 /// 100 bytes of data, 433 for 200, 657 for 400, 1234 for 1000. Set `maxmemory-policy noeviction`: with any
-/// other policy, a full server signs users out at random. With `noeviction`, a write to a full server fails
-/// with [`Full`](super::StoreErrorKind::Full). Reads continue to work.
+/// other policy, a full server signs users out at random. If the server evicts a tombstone, the session does not
+/// exist again, but a late request with the ended id may begin a new session.
+///
+/// With `noeviction`, a full server refuses new sessions and changes that enlarge a session, with
+/// [`Full`](super::StoreErrorKind::Full). Everything else works: reads, other changes, locks, sign-out, revoke, and
+/// moves to a new id. A full server refuses a script at its first write if that write needs memory, and runs the
+/// whole script otherwise. If the server has refused one of these operations, its script makes a write that needs
+/// no memory first. So these operations may exceed `maxmemory`: a lock by 24 bytes, and a move to a new id by a
+/// tombstone, which expires soon, and by the bytes that it adds to the session.
 ///
 /// # Failures
 /// A call ends within the [call timeout](RedisStoreBuilder::call_timeout), if necessary with an error. All
@@ -114,19 +121,25 @@ impl RedisStore {
     /// Connects by URL with the default settings, and reads once to check the connection.
     ///
     /// - `redis://[[user]:password@]host[:port][/database]`: one server.
-    /// - `redis+unix:///path/to/socket[?db=database]`: one server on this machine, by its Unix socket.
+    /// - `redis+unix:///path/to/socket[?db=database&user=user&pass=password]`: one server on this machine, by its
+    ///   Unix socket.
     /// - `redis+cluster://[[user]:password@]host[:port],host[:port],…`: a Cluster, by some of its nodes.
     /// - `redis+sentinel://[[user]:password@]host[:port],host[:port],…/master[/database]`: the master that
     ///   these sentinels monitor by that name. User and password are the master's. Those of the sentinels are
     ///   given as `?sentinel_username=…&sentinel_password=…`.
     ///
-    /// `rediss`, `rediss+cluster` and `rediss+sentinel` use TLS and check certificates against the system's
-    /// roots. `valkey` and `valkeys` are the same as `redis` and `rediss`. `?protocol=resp3` selects the newer
-    /// protocol. In a user name or password, percent-encode every character that is not a letter or a digit.
+    /// `rediss`, `rediss+cluster` and `rediss+sentinel` use TLS. The server's certificate must be for the host in
+    /// the URL, and from an authority of the system; for another authority, use a [`redis::Client`] as the
+    /// [source](RedisSource). `valkey` and `valkeys` are the same as `redis` and `rediss`.
+    ///
+    /// `?prefix=shop:` sets the prefix of the keys, which is `poem-session:` otherwise. Each application that
+    /// shares the server needs a prefix of its own. `?protocol=resp3` selects the newer protocol. An unknown
+    /// parameter is an error. In a user name or password, percent-encode every character that is not a letter or
+    /// a digit.
     ///
     /// # Errors
-    /// [`Misconfigured`](super::StoreErrorKind::Misconfigured) if the URL is invalid or the server refuses
-    /// the credentials, and any error of the read.
+    /// [`Misconfigured`](super::StoreErrorKind::Misconfigured) if the URL is invalid or has an unknown parameter, or
+    /// if the server's certificate or the credentials are refused; and any error of the read.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::builder(url).connect().await
     }
@@ -182,7 +195,7 @@ impl RedisStore {
         let deadline = self.link.deadline();
         let (from, to) = (self.key(rename.from), self.key(rename.to));
         let version = rename.expected.random_next();
-        let create = Command::create(&to, version, &rename.write, now);
+        let create = Command::create(&to, version, &rename.write, WhenFull::Accepts, now);
         if self.link.call_by(deadline, &create).await?.number()? != 1 {
             return Err(OCCUPIED);
         }
@@ -192,6 +205,7 @@ impl RedisStore {
             version,
             &rename.leave,
             Lease::Ends,
+            WhenFull::Accepts,
             now,
         );
         let replaced = self.put(deadline, leave, version, now).await;
@@ -234,7 +248,8 @@ impl SessionStore for RedisStore {
     fn create(&self, key: PublicId, write: Write, now: Timestamp) -> StoreFuture<'_, Created> {
         Box::pin(async move {
             let version = Version::random_first();
-            let command = Command::create(&self.key(key), version, &write, now);
+            let key = self.key(key);
+            let command = Command::create(&key, version, &write, WhenFull::MayRefuse, now);
             match self.number(command).await {
                 Ok(1) => Ok(Created::Created(version)),
                 Ok(_) => Ok(Created::Exists),
@@ -252,7 +267,8 @@ impl SessionStore for RedisStore {
     ) -> StoreFuture<'_, Replaced> {
         Box::pin(async move {
             let (key, version) = (self.key(key), expected.random_next());
-            let command = Command::replace(&key, expected, version, &write, Lease::Stays, now);
+            let (lease, when_full) = (Lease::Stays, WhenFull::of(&write));
+            let command = Command::replace(&key, expected, version, &write, lease, when_full, now);
             let replaced = self.put(self.link.deadline(), command, version, now).await;
             replaced.map_err(|fault| fault.during("replacing a session in Redis"))
         })

@@ -48,19 +48,36 @@ enum Kind {
 }
 
 impl RedisSource {
-    /// Creates the client for a URL. Returns where to take connections from, and the application's connection
-    /// if there is one.
-    pub(super) fn open(self, timeout: Duration) -> Result<(Source, Option<Connection>), Fault> {
-        match self.0 {
-            Kind::Url(url) => Ok((open_url(&url, timeout)?, None)),
-            Kind::Client(source) => Ok((source, None)),
-            Kind::Connection(connection) => Ok((Source::Application, Some(connection))),
-        }
+    /// Creates the client for a URL.
+    pub(super) fn open(self, timeout: Duration) -> Result<Opened, Fault> {
+        let (source, connection, prefix) = match self.0 {
+            Kind::Url(url) => {
+                let (address, prefix) = Address::parse(&url)?;
+                (open_address(address, timeout)?, None, prefix)
+            }
+            Kind::Client(source) => (source, None, None),
+            Kind::Connection(connection) => (Source::Application, Some(connection), None),
+        };
+        Ok(Opened {
+            source,
+            connection,
+            prefix,
+        })
     }
 }
 
-fn open_url(url: &str, timeout: Duration) -> Result<Source, Fault> {
-    let source = match Address::parse(url)? {
+/// An opened [`RedisSource`].
+pub(super) struct Opened {
+    /// Where to take connections from.
+    pub(super) source: Source,
+    /// The connection of the application.
+    pub(super) connection: Option<Connection>,
+    /// The prefix of the keys that the URL sets.
+    pub(super) prefix: Option<String>,
+}
+
+fn open_address(address: Address, timeout: Duration) -> Result<Source, Fault> {
+    let source = match address {
         Address::Server(info) => {
             prepare_tls(info.addr());
             let info = info.set_tcp_settings(tcp(timeout));
@@ -136,16 +153,11 @@ fn tcp(timeout: Duration) -> TcpSettings {
     tcp
 }
 
-/// Installs the process-wide cryptography provider that `rustls` needs, unless the application has chosen one.
+/// Prepares the process for TLS if the address needs it.
 fn prepare_tls(address: &ConnectionAddr) {
     #[cfg(feature = "redis-tls")]
     if matches!(address, ConnectionAddr::TcpTls { .. }) {
-        use rustls::crypto::{CryptoProvider, ring};
-
-        if CryptoProvider::get_default().is_none() {
-            // This fails if another thread has installed a provider meanwhile, which works as well.
-            let _ = ring::default_provider().install_default();
-        }
+        crate::store::tls::install_provider();
     }
     #[cfg(not(feature = "redis-tls"))]
     let _ = address;

@@ -13,7 +13,8 @@ use crate::store::LONGEST_TIMEOUT;
 #[must_use = "the builder does nothing until the store is opened"]
 pub struct SqlStoreBuilder<DB: SqlDatabase> {
     pub(in crate::store) source: DB::Source,
-    pub(in crate::store) table: TableName,
+    /// The table that the builder sets.
+    pub(in crate::store) table: Option<TableName>,
     pub(in crate::store) max_connections: u32,
     pub(in crate::store) acquire_timeout: Duration,
 }
@@ -22,16 +23,16 @@ impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
     pub(in crate::store) fn new(source: DB::Source) -> Self {
         Self {
             source,
-            table: TableName::default(),
+            table: None,
             max_connections: 10,
             acquire_timeout: Duration::from_secs(3),
         }
     }
 
-    /// Sets the table. The default is `poem_sessions`. Each application that shares the database needs a table
-    /// of its own: it is the store's namespace.
+    /// Sets the table. The default is the URL's `table` parameter, or else `poem_sessions`. It is an error to set
+    /// both. Each application that shares the database needs a table of its own: it is the store's namespace.
     pub fn table(mut self, table: TableName) -> Self {
-        self.table = table;
+        self.table = Some(table);
         self
     }
 

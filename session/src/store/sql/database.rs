@@ -30,6 +30,15 @@ pub trait SqlDatabase: Driver + Sealed {
     #[doc(hidden)]
     const PLACEHOLDERS: Placeholders;
 
+    /// The words about TLS for errors of the connection.
+    #[doc(hidden)]
+    const TLS: TlsWords = TlsWords {
+        feature: "",
+        is_compiled: false,
+        authority: "",
+        off: "",
+    };
+
     /// The kind of the error that a value of another type than its column's causes. If columns are typed, the
     /// whole table is wrong.
     #[doc(hidden)]
@@ -136,6 +145,18 @@ pub enum Written {
     No(Option<Stored>),
     /// Nothing was written. The current record has to be loaded.
     Unknown,
+}
+
+/// The words with which errors explain the settings of TLS.
+pub struct TlsWords {
+    /// The Cargo feature.
+    pub(in crate::store) feature: &'static str,
+    /// Whether the feature is on.
+    pub(in crate::store) is_compiled: bool,
+    /// The parameter of the URL that names the certificate of an authority.
+    pub(in crate::store) authority: &'static str,
+    /// The parameter of the URL that turns TLS off.
+    pub(in crate::store) off: &'static str,
 }
 
 /// The operations of a store, as its errors name them.

@@ -4,10 +4,11 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use sqlx::{
-    ColumnIndex, Database, Decode, Encode, Executor, IntoArguments, Row as _, Type, query::Query,
+    ColumnIndex, Connection as _, Database, Decode, Encode, Execute, Executor, IntoArguments,
+    Row as _, Transaction, Type, database::HasStatementCache, query::Query,
 };
 
-use super::statement::Statement;
+use super::{PoolMode, statement::Statement};
 use crate::{
     clock::Timestamp,
     store::{Stored, Version},
@@ -59,7 +60,7 @@ pub trait Driver: Database {
 
 impl<DB> Driver for DB
 where
-    DB: Database,
+    DB: Database + HasStatementCache,
     DB::Arguments: IntoArguments<DB>,
     for<'c> &'c mut DB::Connection: Executor<'c, Database = DB>,
     for<'v> &'v [u8]: Encode<'v, DB> + Type<DB>,
@@ -67,8 +68,11 @@ where
     for<'v> Vec<u8>: Decode<'v, DB> + Type<DB>,
     usize: ColumnIndex<DB::Row>,
 {
+    /// In transaction mode, the server keeps no prepared statement: it would stay on a connection that the pooler
+    /// gives to another client, which may use the same name.
     fn bind(statement: &Statement, values: &[Value<'_>]) -> Bound<DB> {
-        let query = sqlx::query(statement.sql());
+        let keep = statement.pool_mode() == PoolMode::Session;
+        let query = sqlx::query(statement.sql()).persistent(keep);
         statement
             .places(values)
             .fold(query, |query, value| match value {
@@ -81,7 +85,15 @@ where
         connection: &mut DB::Connection,
         statement: Bound<DB>,
     ) -> DriverFuture<'_, DB::QueryResult> {
-        connection.execute(statement)
+        if is_kept(&statement) {
+            return connection.execute(statement);
+        }
+        Box::pin(async move {
+            let mut transaction = connection.begin().await?;
+            let connection: &mut DB::Connection = &mut transaction;
+            let result = connection.execute(statement).await;
+            end(transaction, result).await
+        })
     }
 
     fn fetch(
@@ -89,14 +101,39 @@ where
         statement: Bound<DB>,
     ) -> DriverFuture<'_, Option<Row>> {
         // All rows are fetched, not only the first: a write may fail to commit after its first row.
-        let rows = connection.fetch_all(statement);
         Box::pin(async move {
-            let rows = rows.await?;
+            let rows = if is_kept(&statement) {
+                connection.fetch_all(statement).await?
+            } else {
+                let mut transaction = connection.begin().await?;
+                let connection: &mut DB::Connection = &mut transaction;
+                let rows = connection.fetch_all(statement).await;
+                end(transaction, rows).await?
+            };
             rows.first()
                 .map(|row| Row::new(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
                 .transpose()
         })
     }
+}
+
+/// Returns whether the server keeps a statement. Otherwise the statement runs in a transaction of its own: only there
+/// does a pooler in transaction mode run it on the connection that has prepared it.
+fn is_kept<DB: Database>(statement: &impl Execute<'static, DB>) -> bool {
+    statement.persistent()
+}
+
+/// Commits a transaction if its statement succeeded. Otherwise rolls it back and returns the statement's error.
+async fn end<DB: Database, T>(
+    transaction: Transaction<'_, DB>,
+    result: sqlx::Result<T>,
+) -> sqlx::Result<T> {
+    match &result {
+        Ok(_) => transaction.commit().await?,
+        // If this fails, the connection is broken, and the pool finds that out.
+        Err(_) => drop(transaction.rollback().await),
+    }
+    result
 }
 
 impl Row {

@@ -14,6 +14,9 @@ pub(in crate::store) fn store_error<DB: SqlDatabase>(
     action: &'static str,
     error: sqlx::Error,
 ) -> StoreError {
+    if let Some(why) = tls_refusal::<DB>(&error) {
+        return misconfigured(action, why);
+    }
     let kind = kind_of::<DB>(&error);
     let failure = StoreError::new(kind, action);
     match (&error, advice(&error)) {
@@ -29,8 +32,34 @@ pub(in crate::store) fn store_error<DB: SqlDatabase>(
     }
 }
 
+/// Explains an error of TLS that lasts until the settings or the certificate change. The texts of the driver may
+/// show the name of the host, and do not say which parameter to set.
+fn tls_refusal<DB: SqlDatabase>(error: &sqlx::Error) -> Option<String> {
+    let words = DB::TLS;
+    match error {
+        sqlx::Error::Tls(_) if words.is_compiled => Some(format!(
+            "{error}; `{}` in the URL connects without TLS, and without protection",
+            words.off
+        )),
+        sqlx::Error::Tls(_) => Some(format!(
+            "{error}; TLS needs the Cargo feature `{}` of poem-session",
+            words.feature
+        )),
+        #[cfg(any(feature = "postgres-tls", feature = "mysql-tls"))]
+        sqlx::Error::Io(error) => crate::store::tls::refused_certificate(error, words.authority),
+        _ => None,
+    }
+}
+
 const NO_TABLE: &str = "`migrate` creates the table";
 const OTHER_TABLE: &str = "the table is not the one that `migrate` creates";
+const LOST_STATEMENT: &str = "another client has changed the connection's prepared statements; behind a pooler in \
+    transaction mode, add `pool_mode=transaction` to the store's URL";
+
+/// The error of connecting to a pooler that cannot be used.
+pub(in crate::store) const POOLER: &str = "a pooler between the store and PostgreSQL, such as PgBouncer in \
+    transaction mode, does not keep prepared statements: add `pool_mode=transaction` to the store's URL, or use \
+    PgBouncer 1.21 or later with `max_prepared_statements` above 0";
 const NO_CONNECTION: &str =
     "no connection within the acquire timeout: all are in use, or the server accepts none";
 
@@ -47,6 +76,7 @@ fn advice(error: &sqlx::Error) -> Option<&'static str> {
     }
     match &*code {
         "42P01" | "42S02" => Some(NO_TABLE),
+        "26000" | "42P05" => Some(LOST_STATEMENT),
         // A column is missing or has another type.
         "42703" | "42804" | "42883" | "42S22" => Some(OTHER_TABLE),
         // The table has a constraint that the store's rows violate.
@@ -119,6 +149,8 @@ pub(in crate::store) fn by_sqlstate(state: &str) -> StoreErrorKind {
         // A value or row that the table refuses; a user that may not connect; a missing database or schema;
         // a missing table, column or privilege.
         Some("22" | "23" | "28" | "3D" | "3F" | "42") => StoreErrorKind::Misconfigured,
+        // A pooler has lost a prepared statement.
+        _ if state == "26000" => StoreErrorKind::Misconfigured,
         // The disk is full.
         _ if state == "53100" => StoreErrorKind::Full,
         // A statement or a wait for a lock was cancelled.
@@ -152,6 +184,9 @@ mod tests {
             ("42P01", Misconfigured),
             ("42501", Misconfigured),
             ("42703", Misconfigured),
+            // A prepared statement that does not exist, or exists already.
+            ("26000", Misconfigured),
+            ("42P05", Misconfigured),
             // A value that is too long for its column; a missing value of a required column.
             ("22001", Misconfigured),
             ("23502", Misconfigured),

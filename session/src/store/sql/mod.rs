@@ -10,6 +10,7 @@ mod database;
 mod driver;
 mod error;
 mod operations;
+mod pool_mode;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 mod server;
 mod statement;
@@ -22,13 +23,15 @@ use sqlx::Pool;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
 pub use self::server::ServerDatabase;
 #[cfg(any(feature = "postgres", feature = "mysql"))]
-pub(super) use self::server::{ServerAddress, release_to_pool};
-pub use self::{builder::SqlStoreBuilder, database::SqlDatabase, table::TableName};
+pub(super) use self::server::{Chosen, ServerAddress, release_to_pool};
+pub use self::{
+    builder::SqlStoreBuilder, database::SqlDatabase, pool_mode::PoolMode, table::TableName,
+};
 pub(super) use self::{
     connection::{Ended, Lent},
-    database::{Actions, Sealed, Written, actions},
+    database::{Actions, Sealed, TlsWords, Written, actions},
     driver::{Driver, Row, Value},
-    error::{by_sqlstate, misconfigured, store_error},
+    error::{POOLER, by_sqlstate, misconfigured, store_error},
     statement::{DATA, Placeholders, Statement, Statements, UPSERT},
     table::quoted,
 };
@@ -47,6 +50,7 @@ pub struct SqlStore<DB: SqlDatabase> {
     /// SQLite file itself.
     pub(super) writer: Pool<DB>,
     pub(super) table: TableName,
+    pub(super) pool_mode: PoolMode,
     pub(super) shared: Statements,
     pub(super) own: DB::Statements,
 }
@@ -54,6 +58,8 @@ pub struct SqlStore<DB: SqlDatabase> {
 impl<DB: SqlDatabase> SqlStore<DB> {
     /// Creates a store that uses the application's connection pool and the table `poem_sessions`. It does not
     /// create the table: see [`migrate`](Self::migrate).
+    ///
+    /// The pool's options choose how the connection is protected. The drivers' own default verifies no certificate.
     ///
     /// The pool's timeouts should be below the sessions' timeout for a store call, so that the error names the
     /// cause. A SQLite file should be in write-ahead mode.
@@ -65,7 +71,7 @@ impl<DB: SqlDatabase> SqlStore<DB> {
     /// [`migrate`](Self::migrate).
     #[must_use]
     pub fn in_table(self, table: TableName) -> Self {
-        Self::on_pools(self.readers, self.writer, table)
+        Self::new(self.readers, self.writer, table, self.pool_mode)
     }
 
     /// Returns the statements that create the table, separated by semicolons, for use in a migration tool.
@@ -110,13 +116,26 @@ assert!(ddl.starts_with(r#"CREATE TABLE IF NOT EXISTS "shop_sessions" ("#));
     }
 
     pub(super) fn on_pools(readers: Pool<DB>, writer: Pool<DB>, table: TableName) -> Self {
+        Self::new(readers, writer, table, PoolMode::Session)
+    }
+
+    pub(super) fn new(
+        readers: Pool<DB>,
+        writer: Pool<DB>,
+        table: TableName,
+        pool_mode: PoolMode,
+    ) -> Self {
         let quoted = table.quoted(DB::QUOTE);
+        let statement = |template: &str| {
+            Statement::new(template, &quoted, DB::PLACEHOLDERS).in_pool_mode(pool_mode)
+        };
         Self {
-            shared: Statements::new(&quoted, DB::PLACEHOLDERS, DB::or_current),
-            own: DB::statements(&|template| Statement::new(template, &quoted, DB::PLACEHOLDERS)),
+            shared: Statements::new(statement, DB::or_current),
+            own: DB::statements(&statement),
             readers,
             writer,
             table,
+            pool_mode,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use super::Value;
+use super::{PoolMode, Value};
 
 /// Creates a record or overwrites an expired one, in databases with `ON CONFLICT` and `RETURNING`.
 ///
@@ -36,6 +36,7 @@ pub struct Statement {
     text: Arc<str>,
     /// The index of the value for each placeholder.
     order: Vec<usize>,
+    pool_mode: PoolMode,
 }
 
 impl Statement {
@@ -64,7 +65,19 @@ impl Statement {
         }
         // The table's name is inserted last, because it may contain any character.
         let text = text.replace("{table}", table).into();
-        Self { text, order }
+        Self {
+            text,
+            order,
+            pool_mode: PoolMode::Session,
+        }
+    }
+
+    pub(in crate::store) fn in_pool_mode(self, pool_mode: PoolMode) -> Self {
+        Self { pool_mode, ..self }
+    }
+
+    pub(in crate::store) fn pool_mode(&self) -> PoolMode {
+        self.pool_mode
     }
 
     /// Returns the text for the driver.
@@ -107,14 +120,12 @@ pub(in crate::store) struct Statements {
 }
 
 impl Statements {
-    /// Creates the statements for the table of this quoted name. `or_current` extends a conditional update so
-    /// that it returns the current record if it writes nothing, in databases that can do so.
+    /// Creates the statements from their templates. `or_current` extends a conditional update so that it returns
+    /// the current record if it writes nothing, in databases that can do so.
     pub(in crate::store) fn new(
-        table: &str,
-        placeholders: Placeholders,
+        statement: impl Fn(&str) -> Statement,
         or_current: fn(&str) -> String,
     ) -> Self {
-        let statement = |template: &str| Statement::new(template, table, placeholders);
         Self {
             columns: statement(
                 "SELECT id, data, version, expires_at, lock_owner, lock_until FROM {table} LIMIT 0",

@@ -39,6 +39,19 @@ impl TableName {
         })
     }
 
+    /// Parses the value of a URL's parameter: `TABLE` or `SCHEMA.TABLE`.
+    pub(in crate::store) fn parse(text: &str) -> Result<Self, StoreError> {
+        match text.split_once('.') {
+            None => Self::new(text),
+            Some((schema, table)) if !table.contains('.') => Self::new(table)?.in_schema(schema),
+            Some(_) => Err(misconfigured(
+                ACTION,
+                "the parameter `table` must be TABLE or SCHEMA.TABLE; for a name that contains a dot, use the \
+                 store's builder",
+            )),
+        }
+    }
+
     /// Adds a schema: for PostgreSQL a schema, for MySQL and MariaDB a database. SQLite has no schemas.
     ///
     /// # Errors
@@ -102,6 +115,17 @@ mod tests {
             table.expect("any characters are allowed").quoted('`'),
             "`c```.`a``b`"
         );
+    }
+
+    #[test]
+    fn a_parameter_names_a_table_and_perhaps_its_schema() {
+        let parsed = |text| TableName::parse(text).expect(text).quoted('"');
+        assert_eq!(parsed("shop sessions"), "\"shop sessions\"");
+        assert_eq!(parsed("app.sessions"), "\"app\".\"sessions\"");
+        for text in ["", ".", "a.", ".b", "a.b.c", "a\0b"] {
+            let error = TableName::parse(text).expect_err(text);
+            assert_eq!(error.kind(), crate::store::StoreErrorKind::Misconfigured);
+        }
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl SqliteStoreBuilder {
         let readers = self
             .sqlite_pool_options()
             .connect_lazy_with(self.connect_options(&path));
-        let store = SqliteStore::on_pools(readers, writer, self.table);
+        let store = SqliteStore::on_pools(readers, writer, self.table.unwrap_or_default());
         store.migrate().await?;
         Ok(store)
     }

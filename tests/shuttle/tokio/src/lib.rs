@@ -1,12 +1,12 @@
 //! The part of Tokio that poem-session uses, with tasks and time that shuttle schedules.
 //!
-//! `sync` is the module of Tokio, which needs no runtime. Tasks belong to shuttle, which decides which of them
-//! runs. Time is counted and never waited for: see [`time`].
+//! `io` and `sync` are the modules of Tokio, which need no runtime. Tasks belong to shuttle, which decides which of
+//! them runs. Time is counted and never waited for: see [`time`].
 
 pub mod runtime;
 pub mod time;
 
-pub use tokio::sync;
+pub use tokio::{io, sync};
 
 pub use self::task::spawn;
 

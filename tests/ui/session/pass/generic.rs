@@ -37,7 +37,7 @@ where
 }
 
 #[session]
-fn extracted<T>(_: T) -> impl IntoResponse
+fn extracted<T>(mut _value: T) -> impl IntoResponse
 where
     T: for<'a> FromRequest<'a> + Send,
 {

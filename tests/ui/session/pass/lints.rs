@@ -35,7 +35,7 @@ async fn not_used() {}
 #[session]
 #[allow(unused_variables, unused_mut)]
 #[expect(unused_assignments)]
-fn lints_of_the_body(mut shop: Shop) {
+fn lints_of_the_body(mut method: poem::http::Method) {
     let mut number = 0;
     number = 1;
 }

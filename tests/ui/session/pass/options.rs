@@ -16,6 +16,12 @@ async fn login(shop: Session<Shop>) -> poem::Result<()> {
 #[session(destroy,)]
 fn logout() {}
 
+#[session(passive)]
+fn poll() {}
+
+#[session(passive, exclusive, or_redirect = "/login")]
+async fn messages(#[key(Shop::USER)] _user: u64) {}
+
 #[session(or_redirect = "/login?next=/account")]
 async fn account(#[key(Shop::USER)] _user: u64) {}
 
@@ -25,5 +31,6 @@ async fn elsewhere(#[key(Shop::USER)] _user: u64, _shop: &mut Shop) {}
 fn main() {
     let _ = poem::Route::new()
         .at("/a", poem::get(none).post(login).put(logout))
-        .at("/b", poem::get(account).post(elsewhere));
+        .at("/b", poem::get(account).post(elsewhere))
+        .at("/c", poem::get(poll).post(messages));
 }

@@ -44,9 +44,10 @@ async fn keys(
     #[key(Shop::USER)] again: Option<u64>,
     #[key(Shop::CART)] cart: Vec<u64>,
     #[key(crate::Auth::NAME)] mut name: Option<String>,
-    #[key(<Shop>::CART)] _: Option<Vec<u64>>,
+    #[key(<Shop>::CART)] mut again_cart: Vec<u64>,
 ) -> String {
     name.get_or_insert_default().push('x');
+    again_cart.clear();
     format!("{user} {again:?} {} {name:?}", cart.len())
 }
 
@@ -62,6 +63,29 @@ async fn references(
     option: Option<Data<&String>>,
 ) -> String {
     format!("{} {number} {}", request.uri().path(), option.is_some())
+}
+
+#[session]
+async fn changed_in_the_handler(
+    mut headers: HeaderMapOf,
+    Shop { mut cart, .. }: Shop,
+    Json(mut number): Json<u64>,
+) -> String {
+    headers.0.clear();
+    cart.clear();
+    number += 1;
+    number.to_string()
+}
+
+struct HeaderMapOf(HeaderMap);
+
+impl<'a> poem::FromRequest<'a> for HeaderMapOf {
+    async fn from_request(
+        request: &'a Request,
+        _: &mut poem::RequestBody,
+    ) -> poem::Result<Self> {
+        Ok(Self(request.headers().clone()))
+    }
 }
 
 #[session]
@@ -84,5 +108,5 @@ fn main() {
     let _ = poem::Route::new()
         .at("/a", poem::get(handle).post(snapshots).put(written_back))
         .at("/b", poem::get(keys).post(references).put(others))
-        .at("/c", poem::get(result_of_a_session));
+        .at("/c", poem::get(result_of_a_session).post(changed_in_the_handler));
 }

@@ -9,4 +9,4 @@ end
 local data = string.sub(value, kind == LEASED and 43 or 19)
 local leased = string.char(0xF5, LEASED) .. version .. string.sub(value, 11, 18)
   .. ARGV[2] .. ARGV[3] .. data
-return answer(redis.pcall('SET', KEYS[1], leased, 'KEEPTTL'), 1)
+return put(leased, nil, true)

@@ -17,6 +17,28 @@ local function answer(reply, good)
   return good
 end
 
+local function set(bytes, ttl)
+  if ttl then return redis.pcall('SET', KEYS[1], bytes, 'PX', ttl) end
+  return redis.pcall('SET', KEYS[1], bytes, 'KEEPTTL')
+end
+
+-- Stores `bytes`, for `ttl` milliseconds or as long as before.
+--
+-- A server that has reached `maxmemory` refuses the first write of a script if it needs memory. Once a script has
+-- made a write that needs none, such as PEXPIRE, the server runs the rest of it, so that it is not executed in
+-- part. So a write that is `essential` is never refused.
+local function put(bytes, ttl, essential)
+  local reply = set(bytes, ttl)
+  if essential and type(reply) == 'table' and reply.err and string.find(reply.err, 'OOM', 1, true) then
+    local rest = tonumber(ttl or redis.pcall('PTTL', KEYS[1]))
+    if rest and rest > 0 then
+      redis.pcall('PEXPIRE', KEYS[1], rest)
+      reply = set(bytes, ttl)
+    end
+  end
+  return answer(reply, 1)
+end
+
 local value = redis.pcall('GET', KEYS[1])
 if type(value) == 'table' then return value end
 

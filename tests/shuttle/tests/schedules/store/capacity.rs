@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
-use poem_session::store::{
-    Created, MemoryStore, OnFull, Rename, SessionStore as _, StoreErrorKind, Version, Write,
+use poem_session::{
+    PublicId,
+    store::{
+        Created, MemoryStore, OnFull, RecordClass, Rename, Replaced, SessionStore as _,
+        StoreErrorKind, Version, Write,
+    },
 };
 use shuttle::future::spawn;
 
@@ -99,9 +103,10 @@ fn the_count_is_the_number_of_records() {
             let (one, two, three) = (store.clone(), store.clone(), store.clone());
             let tasks = [
                 spawn(async move {
-                    let write = || Write::new("moved", after(60));
+                    let write = Write::new("moved", after(60));
+                    let leave = Write::new("left", after(60)).with_class(RecordClass::Retired);
                     let (from, to) = (Key::A.id(), Key::B.id());
-                    let rename = Rename::new(from, Version::FIRST, to, write(), write());
+                    let rename = Rename::new(from, Version::FIRST, to, write, leave);
                     // Every result is possible, also that a record exists under `to` or the store is full.
                     let _any = one.rename(rename, NOW).await;
                 }),
@@ -133,6 +138,87 @@ fn a_clear_gives_every_place_back() {
         create_all(&store, &[Key::BesideA, Key::B]).await;
         clearing.await.expect("a task").expect("memory");
         assert!(!is_there(&store, Key::A).await);
+        is_counted(&store).await;
+    });
+}
+
+/// The store is full of two sessions. One moves and the other ends, while a visitor begins a third one. The move
+/// and the end need no place of a session, and the end frees one.
+///
+/// Conformance 5.14
+#[test]
+fn moves_and_ends_in_a_full_store_succeed_beside_a_new_session() {
+    explore(|| async {
+        let store = store(2, OnFull::Refuse);
+        assert!(create(&store, Key::A).await);
+        assert!(create(&store, Key::BesideA).await);
+        let (one, two) = (store.clone(), store.clone());
+        let left = || Write::new("left", after(60)).with_class(RecordClass::Retired);
+        let to = PublicId::from_bytes([5; 32]);
+        let moving = spawn(async move {
+            let write = Write::new("moved", after(60));
+            let rename = Rename::new(Key::A.id(), Version::FIRST, to, write, left());
+            one.rename(rename, NOW).await
+        });
+        let ending = spawn(async move {
+            let key = Key::BesideA.id();
+            two.replace(key, Version::FIRST, left(), NOW).await
+        });
+        let created = create(&store, Key::B).await;
+        for done in [moving, ending] {
+            let done = done.await.expect("a task");
+            assert!(matches!(done, Ok(Replaced::Replaced(_))), "{done:?}");
+        }
+        let moved = store.load(to, NOW).await.expect("memory");
+        assert_eq!(
+            moved.map(|stored| stored.data).as_deref(),
+            Some(&b"moved"[..])
+        );
+        assert_eq!(is_there(&store, Key::B).await, created);
+        // One of the two tombstones has given way to the other.
+        let left = [
+            is_there(&store, Key::A).await,
+            is_there(&store, Key::BesideA).await,
+        ];
+        assert_ne!(left[0], left[1]);
+        assert_eq!(store.len(), 2 + usize::from(created));
+    });
+}
+
+/// Two visitors begin a session at once in a store of two sessions, one of which is established.
+///
+/// Conformance 5.16
+#[test]
+fn new_anonymous_sessions_never_evict_established_ones() {
+    explore(|| async {
+        let store = store(2, OnFull::EvictSoonest);
+        assert!(create(&store, Key::A).await);
+        let tasks = [Key::BesideA, Key::B].map(|key| {
+            let store = store.clone();
+            spawn(async move {
+                let write = Write::new("record", after(90)).with_class(RecordClass::Anonymous);
+                store.create(key.id(), write, NOW).await
+            })
+        });
+        for task in tasks {
+            let created = task.await.expect("a task");
+            assert!(matches!(created, Ok(Created::Created(_))), "{created:?}");
+        }
+        assert!(is_there(&store, Key::A).await);
+        is_counted(&store).await;
+    });
+}
+
+/// The bytes suffice for two records of the three.
+///
+/// Conformance 5.16
+#[test]
+fn of_three_new_records_two_fit_into_the_bytes() {
+    explore(|| async {
+        let builder = MemoryStore::builder().max_bytes(2 * 206);
+        let store = Arc::new(builder.build());
+        assert_eq!(create_all(&store, &Key::ALL).await, 2);
+        assert_eq!(store.bytes(), 2 * 206);
         is_counted(&store).await;
     });
 }

@@ -24,8 +24,10 @@ async fn is_counted(store: &MemoryStore) {
         held += usize::from(stored.is_some());
     }
     assert_eq!(store.len(), held, "records counted, and records held");
-    assert!(held <= store.capacity(), "{held} records held");
+    // One tombstone or forward fits beside the sessions of a small store.
+    assert!(held <= store.capacity() + 1, "{held} records held");
     let swept = store.delete_expired(usize::MAX, after(1000)).await;
     let swept = swept.expect("memory");
     assert_eq!((swept, store.len()), (held, 0), "swept, and left");
+    assert_eq!(store.bytes(), 0, "bytes counted in an empty store");
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use poem_session::{
     clock::Timestamp,
     store::{
-        Created, LockOwner,
+        LockOwner,
         Locked::{Acquired, Held},
-        MemoryStore, Replaced, SessionStore as _, Version, Write,
+        MemoryStore, SessionStore as _, Version, Write,
     },
 };
 use shuttle::{
@@ -17,7 +17,7 @@ use shuttle::{
 };
 
 use super::{
-    call::{Call, Key, NOW, PAST, Reply, after},
+    call::{Call, Key, NOW, PAST, after},
     history::{Event, Model, is_explained},
     is_counted,
 };
@@ -202,66 +202,6 @@ fn random_calls_of_three_tasks_are_linearizable() {
         let start = start(before(), before(), before());
         let tasks = (0..3).map(|_| vec![any_call(), any_call(), any_call()]);
         check(start, tasks.collect()).await;
-    });
-}
-
-/// Conformance 6.1
-#[test]
-fn of_parallel_creates_under_one_key_one_succeeds() {
-    explore(|| async {
-        let (store, _) = prepare(start(one_of(&[Nothing, Expired]), Nothing, Nothing)).await;
-        let tasks = ["one", "two", "three"].map(|data| {
-            let store = Arc::clone(&store);
-            spawn(async move { (data, Call::Create(Key::A, data).run(&store).await) })
-        });
-        let mut winners = Vec::new();
-        for task in tasks {
-            let (data, reply) = task.await.expect("a task");
-            if reply != Reply::Created(Created::Exists) {
-                winners.push(data);
-            }
-        }
-        let held = store.load(Key::A.id(), NOW).await.expect("memory");
-        let held = held.map(|stored| stored.data);
-        assert_eq!(winners.len(), 1, "{winners:?} won");
-        assert_eq!(held.as_deref(), Some(winners[0].as_bytes()));
-        assert_eq!(store.len(), 1);
-    });
-}
-
-/// Conformance 6.3
-#[test]
-fn as_many_replaces_succeed_as_versions_move_on() {
-    const TASKS: u64 = 3;
-    const WINS: u64 = 2;
-    explore(|| async {
-        let (store, _) = prepare(start(Live, Nothing, Nothing)).await;
-        let tasks = (0..TASKS).map(|_| {
-            let store = Arc::clone(&store);
-            spawn(async move {
-                let mut versions = vec![Version::FIRST];
-                let mut expected = Version::FIRST;
-                while versions.len() <= usize::try_from(WINS).expect("few") {
-                    let write = Write::new("more", after(60));
-                    match store.replace(Key::A.id(), expected, write, NOW).await {
-                        Ok(Replaced::Replaced(version)) => {
-                            versions.push(version);
-                            expected = version;
-                        }
-                        Ok(Replaced::Conflict(current)) => expected = current.version,
-                        other => panic!("a replace answered {other:?}"),
-                    }
-                }
-                versions.split_off(1)
-            })
-        });
-        let mut versions = Vec::new();
-        for task in tasks.collect::<Vec<_>>() {
-            versions.extend(task.await.expect("a task"));
-        }
-        versions.sort();
-        let moved = (2..=1 + TASKS * WINS).map(Version::new);
-        assert_eq!(versions, moved.collect::<Vec<_>>());
     });
 }
 

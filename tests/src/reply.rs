@@ -1,14 +1,11 @@
-//! Responses of the application.
+//! Responses to the visitors of an application.
 
 use std::time::Duration;
 
 use cookie::Cookie;
-use poem::{
-    Response,
-    http::{HeaderMap, StatusCode, header},
-};
+use poem::http::{HeaderMap, StatusCode, header};
 
-/// A response.
+/// A whole response.
 #[derive(Debug)]
 pub struct Reply {
     /// The status.
@@ -20,16 +17,10 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub(super) async fn read(mut response: Response) -> Self {
-        Self {
-            status: response.status(),
-            headers: response.headers().clone(),
-            body: response
-                .take_body()
-                .into_string()
-                .await
-                .expect("the body is text"),
-        }
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        let value = serde_json::from_str(&self.body);
+        value.unwrap_or_else(|error| panic!("no JSON, {error}: {}", self.body))
     }
 
     /// The only header of this name.
@@ -76,7 +67,7 @@ impl Reply {
 }
 
 /// The cookies that a response with these headers sets.
-pub(super) fn cookies_in(headers: &HeaderMap) -> Vec<Cookie<'static>> {
+pub(crate) fn cookies_in(headers: &HeaderMap) -> Vec<Cookie<'static>> {
     let set = headers.get_all(header::SET_COOKIE).iter();
     set.map(|value| {
         let text = value.to_str().expect("a cookie is text").to_owned();

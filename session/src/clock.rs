@@ -10,9 +10,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The longest wait: 24 days. Drivers and the kernel count milliseconds in a signed number of 32 bits, and a time
-/// limit that is added to the current time must not overflow.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(0x7FFF_FFFF);
+/// The longest wait: thirty years. The end of a longer one overflows on some platforms.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_hours(30 * 365 * 24);
 
 /// A moment, in milliseconds since the Unix epoch (UTC, leap seconds not counted).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

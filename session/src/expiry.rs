@@ -7,7 +7,9 @@ use crate::{clock::Timestamp, record::Term};
 /// How often the use of a session is written to the store while nobody changes it.
 ///
 /// A read of a session counts as use and moves its idle timeout. A write at every read would double the load
-/// of the store, so these writes are throttled: a session may expire early by at most the interval.
+/// of the store, so these writes are throttled: a session may expire early by at most the interval. A response
+/// does not wait for a write that takes long: see
+/// [`SessionConfig::store_timeout`](crate::SessionConfig::store_timeout).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum TouchPolicy {

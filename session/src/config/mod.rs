@@ -84,6 +84,10 @@ pub struct SessionConfig {
     pub max_keys: usize,
     /// The time limit of one call of the store. Default 5 seconds. A whole save, its waits for other requests of
     /// the session included, ends within twice this time.
+    ///
+    /// A response waits for a tenth of this time at most for a write that its handler has not asked for: the use of
+    /// a session that was only read, and the lock for the rotation of an id. The use is then written without the
+    /// response, which does not renew the cookie.
     #[serde(deserialize_with = "duration")]
     pub store_timeout: Duration,
     /// How often a save is attempted while other requests change the same session. Default 256.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     engine::{
         ActiveSession, Engine, Via, deadline::Deadline, keyed::Front, lease, resolve, rotate,
-        updates::rerun_updates,
+        touch, updates::rerun_updates,
     },
     error::{Chain, LoadError, SaveError},
     finish::Finish,
@@ -17,7 +17,7 @@ use crate::{
 
 /// Saves the session. The save goes on if its caller is dropped, as when a client disconnects.
 pub(crate) async fn save(session: &Arc<ActiveSession>) -> Result<(), SaveError> {
-    {
+    let touched = {
         let engine = session.engine();
         let mut lifecycle = session.lifecycle();
         if lifecycle.take_discarded() {
@@ -28,12 +28,16 @@ pub(crate) async fn save(session: &Arc<ActiveSession>) -> Result<(), SaveError> 
             session.leases().saved();
             return Ok(());
         }
+        lifecycle.touched_only(engine.rules(), engine.now())
+    };
+    if let Some(key) = touched {
+        return Box::pin(touch::touch(session, key)).await;
     }
     let session = Arc::clone(session);
     Finish::new(async move { commit(&session).await }).await
 }
 
-async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
+pub(super) async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
     let engine = session.engine();
     let deadline = engine.save_deadline();
     let waiting = "waiting for another save of the session";
@@ -50,7 +54,15 @@ async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
         rerun_updates(session)?;
         if engine.rules().rotates() && permit.is_none() {
             let wanted = Box::pin(rotate::permit(session));
-            permit = deadline.bound("locking a session", wanted).await?;
+            match deadline.bound("locking a session", wanted).await? {
+                Ok(granted) => permit = granted,
+                // A later request rotates the id. If this one has only read the session, it waits for nothing else.
+                Err(rotate::Late) if session.lifecycle().has_work() => {}
+                Err(rotate::Late) => {
+                    session.leases().saved();
+                    return Ok(());
+                }
+            }
         }
         lease = lease::check(session)?.or(lease);
         let may_rotate = permit.as_ref().is_some_and(rotate::Permit::is_valid);

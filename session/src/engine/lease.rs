@@ -12,12 +12,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::{task::JoinHandle, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
-    clock::Timestamp,
+    clock::{LONGEST_WAIT, Timestamp},
     engine::{ActiveSession, Engine, keyed::Front},
     error::{Chain, LoadError, LockError, SaveError},
+    finish::Finish,
     id::PublicId,
     store::{LockOwner, Locked, StoreError},
     threads::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -78,21 +82,24 @@ impl Leases {
 
 /// A lease that this process holds and renews until it is dropped.
 pub(super) struct Lease {
-    claim: Claim,
+    /// Shared with the renewal, so that the lease is released after a renewal that is under way: one that arrived
+    /// later would take the lease again, for nobody.
+    claim: Arc<Claim>,
     /// Until when this process surely holds it, in milliseconds since the Unix epoch.
     until: Arc<AtomicU64>,
-    renewal: JoinHandle<()>,
+    /// Dropped with the lease, which ends the renewal.
+    _renewing: oneshot::Sender<()>,
 }
 
 impl Lease {
     fn begin(claim: Claim, until: Timestamp) -> Self {
-        let until = Arc::new(AtomicU64::new(until.as_millis()));
-        let engine = Arc::clone(&claim.engine);
-        let renewal = renew(engine, claim.key, claim.owner, Arc::clone(&until));
+        let (claim, until) = (Arc::new(claim), Arc::new(AtomicU64::new(until.as_millis())));
+        let (renewing, given_up) = oneshot::channel();
+        tokio::spawn(renew(Arc::clone(&claim), Arc::clone(&until), given_up));
         Self {
             claim,
             until,
-            renewal: tokio::spawn(renewal),
+            _renewing: renewing,
         }
     }
 
@@ -110,22 +117,13 @@ impl Lease {
     /// # Errors
     /// [`SaveError::LeaseLost`] if another request holds it, or the session has ended.
     pub(super) async fn confirm(&self) -> Result<(), SaveError> {
-        let Claim {
-            engine, key, owner, ..
-        } = &self.claim;
-        let (locked, until) = request_lease(engine, *key, *owner).await?;
+        let (locked, until) = request_lease(&self.claim).await?;
         if locked != Locked::Acquired || self.has_expired() {
             self.until.store(0, Ordering::Release);
             return Err(SaveError::LeaseLost);
         }
         self.until.store(until.as_millis(), Ordering::Release);
         Ok(())
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.renewal.abort();
     }
 }
 
@@ -139,8 +137,8 @@ impl BriefLease {
     /// Takes the lease if nobody holds it or waits for it.
     pub(super) async fn try_acquire(engine: &Arc<Engine>, key: PublicId) -> Option<Self> {
         let front = engine.lock_queues.try_front(key)?;
-        let mut claim = Claim::new(engine, key, front);
-        match claim.acquire().await {
+        let (claim, asked) = Claim::new(engine, key, front).acquire().await;
+        match asked {
             Ok((Locked::Acquired, until)) => Some(Self { claim, until }),
             Ok((Locked::Held | Locked::Gone, _)) => None,
             Err(error) => {
@@ -196,13 +194,21 @@ impl Claim {
         self.in_doubt.store(in_doubt, Ordering::Release);
     }
 
-    /// Asks for the lease. Returns until when it would be held.
-    async fn acquire(&mut self) -> Result<(Locked, Timestamp), StoreError> {
-        // If this is cancelled or fails, the store may have granted the lease.
-        self.may_hold = true;
-        let (locked, until) = request_lease(&self.engine, self.key, self.owner).await?;
-        self.may_hold = locked == Locked::Acquired;
-        Ok((locked, until))
+    /// Asks for the lease. Returns the claim, and until when the lease would be held.
+    ///
+    /// If the caller is dropped, the call goes on, and the claim is dropped after it. A call that arrived after the
+    /// lease was released would take it for nobody.
+    async fn acquire(mut self) -> (Self, Result<(Locked, Timestamp), StoreError>) {
+        let ask = async move {
+            // If this fails, the store may have granted the lease.
+            self.may_hold = true;
+            let asked = request_lease(&self).await;
+            if let Ok((locked, _)) = &asked {
+                self.may_hold = *locked == Locked::Acquired;
+            }
+            (self, asked)
+        };
+        Finish::new(ask).await
     }
 }
 
@@ -301,7 +307,9 @@ async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError
     let mut claim = Claim::new(engine, key, front);
     let mut pause = Duration::from_millis(2);
     loop {
-        let (locked, until) = claim.acquire().await.map_err(LoadError::from)?;
+        let asked;
+        (claim, asked) = claim.acquire().await;
+        let (locked, until) = asked.map_err(LoadError::from)?;
         match locked {
             Locked::Acquired => return Ok(Lease::begin(claim, until)),
             Locked::Gone => return Err(LockError::Ended),
@@ -331,24 +339,21 @@ pub(super) fn check(session: &ActiveSession) -> Result<Option<Arc<Lease>>, SaveE
 }
 
 /// Asks the store for the lease, or for more of it. Returns until when it would be held.
-async fn request_lease(
-    engine: &Engine,
-    key: PublicId,
-    owner: LockOwner,
-) -> Result<(Locked, Timestamp), StoreError> {
+async fn request_lease(claim: &Claim) -> Result<(Locked, Timestamp), StoreError> {
+    let engine = &claim.engine;
     let now = engine.now();
     let until = now.saturating_add(engine.patience.lock_lease);
-    let lock = engine.store.lock(key, owner, until, now);
+    let lock = engine.store.lock(claim.key, claim.owner, until, now);
     let locked = engine.limited("locking a session", lock).await?;
     Ok((locked, until))
 }
 
-/// Renews a lease for as long as that succeeds, three times in its length.
-async fn renew(engine: Arc<Engine>, key: PublicId, owner: LockOwner, until: Arc<AtomicU64>) {
-    let interval = engine.patience.lock_lease / 3;
+/// Renews a lease three times in its length, for as long as that succeeds and the lease is not given up.
+async fn renew(claim: Arc<Claim>, until: Arc<AtomicU64>, mut given_up: oneshot::Receiver<()>) {
+    let engine = &claim.engine;
+    let interval = (engine.patience.lock_lease / 3).min(LONGEST_WAIT);
     let mut next = Instant::now() + interval;
-    loop {
-        tokio::time::sleep_until(next).await;
+    while timeout_at(next, &mut given_up).await.is_err() {
         next += interval;
         let held_until = Timestamp::from_millis(until.load(Ordering::Acquire));
         // Once it has expired, another process may have held it, so it must not be renewed.
@@ -356,7 +361,7 @@ async fn renew(engine: Arc<Engine>, key: PublicId, owner: LockOwner, until: Arc<
         if has_expired() {
             return;
         }
-        match request_lease(&engine, key, owner).await {
+        match request_lease(&claim).await {
             Ok((Locked::Acquired, longer)) if !has_expired() => {
                 until.store(longer.as_millis(), Ordering::Release);
             }
@@ -366,7 +371,7 @@ async fn renew(engine: Arc<Engine>, key: PublicId, owner: LockOwner, until: Arc<
                 return;
             }
             Err(error) => {
-                tracing::warn!(session = ?key, error = %Chain(&error), "could not renew the lock of a session");
+                tracing::warn!(session = ?claim.key, error = %Chain(&error), "could not renew the lock of a session");
             }
         }
     }

@@ -10,6 +10,7 @@ mod keyed;
 mod lease;
 mod resolve;
 mod rotate;
+mod touch;
 mod updates;
 mod watch;
 
@@ -29,7 +30,7 @@ use self::{
     keyed::{KeyedQueues, KeyedWaiters},
 };
 use crate::{
-    clock::{Clock, Timestamp},
+    clock::{Clock, LONGEST_WAIT, Timestamp},
     config::SessionConfig,
     id::PublicId,
     lifecycle::{IdGenerator, Rules},
@@ -46,6 +47,8 @@ pub(crate) struct Engine {
     lock_queues: KeyedQueues,
     /// The requests of this process that have met another one in saving a session.
     save_queues: KeyedQueues,
+    /// The requests of this process that touch a session. Nobody waits here.
+    touches: KeyedQueues,
     /// The tasks of this process that wait for the end of a session.
     waiters: KeyedWaiters,
 }
@@ -80,6 +83,7 @@ impl Engine {
             },
             lock_queues: KeyedQueues::default(),
             save_queues: KeyedQueues::default(),
+            touches: KeyedQueues::default(),
             waiters: KeyedWaiters::default(),
         }
     }
@@ -120,8 +124,14 @@ impl Engine {
         reply.unwrap_or_else(|| Err(StoreError::new(StoreErrorKind::TimedOut, action)))
     }
 
+    /// How long a response waits for a write that the handler has not asked for.
+    fn touch_patience(&self) -> Duration {
+        self.patience.store_timeout / 10
+    }
+
     /// The deadline of a save that begins now.
     fn save_deadline(&self) -> Deadline {
-        Deadline::new(self.patience.store_timeout.saturating_mul(2))
+        let limit = self.patience.store_timeout.saturating_mul(2);
+        Deadline::new(limit.min(LONGEST_WAIT))
     }
 }

@@ -7,6 +7,7 @@
 use crate::{
     engine::{
         ActiveSession,
+        deadline::within,
         lease::{BriefLease, Claim},
     },
     lifecycle::Phase,
@@ -44,25 +45,35 @@ impl Permit {
     }
 }
 
+/// The store has not replied soon. The rotation must not hold the response back.
+pub(super) struct Late;
+
 /// The permit to rotate the id, if it is due and the lock is free.
-pub(super) async fn permit(session: &ActiveSession) -> Option<Permit> {
+///
+/// # Errors
+/// [`Late`] if the store does not reply soon.
+pub(super) async fn permit(session: &ActiveSession) -> Result<Option<Permit>, Late> {
     let engine = session.engine();
     let key = {
         let lifecycle = session.lifecycle();
         if !lifecycle.wants_rotation(engine.rules(), engine.now()) {
-            return None;
+            return Ok(None);
         }
-        let key = lifecycle.stored_key()?;
+        let Some(key) = lifecycle.stored_key() else {
+            return Ok(None);
+        };
         let leases = session.leases();
         if lifecycle.phase() == Phase::Finishing && leases.is_held_by_request_only() {
-            return Some(Permit::Held);
+            return Ok(Some(Permit::Held));
         }
         if !leases.is_free() {
-            return None;
+            return Ok(None);
         }
         key
     };
-    BriefLease::try_acquire(engine, key)
+    let lease = BriefLease::try_acquire(engine, key);
+    let lease = within(|| engine.touch_patience(), lease)
         .await
-        .map(Permit::Locked)
+        .ok_or(Late)?;
+    Ok(lease.map(Permit::Locked))
 }

@@ -34,6 +34,12 @@ impl Lifecycle {
         }
     }
 
+    /// The key of the stored session if a save would only write the use of the session.
+    pub(crate) fn touched_only(&self, rules: &Rules, now: Timestamp) -> Option<PublicId> {
+        let has_more = self.has_work() || self.is_rotation_due(rules, now);
+        self.stored_key().filter(|_| !has_more)
+    }
+
     /// Whether the schedule is to rotate the id.
     pub(crate) fn wants_rotation(&self, rules: &Rules, now: Timestamp) -> bool {
         self.intent == Intent::Keep && self.is_rotation_due(rules, now)

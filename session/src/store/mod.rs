@@ -174,6 +174,16 @@ use crate::{clock::Timestamp, id::PublicId, random};
 /// read, so that it takes no memory in the application.
 pub const MAX_RECORD: usize = 8 * 1024 * 1024;
 
+/// The longest timeout of a store's calls: 24 days. Drivers and the kernel count milliseconds in a signed number of
+/// 32 bits.
+#[cfg(any(
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "redis"
+))]
+const LONGEST_TIMEOUT: std::time::Duration = std::time::Duration::from_millis(0x7FFF_FFFF);
+
 /// The boxed future that a store's methods return, so that the store can be chosen at run time.
 /// Create it with `Box::pin(async move { … })`.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

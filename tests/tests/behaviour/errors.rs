@@ -8,6 +8,8 @@ use poem_session::{
     store::{MemoryStore, StoreError, StoreErrorKind},
 };
 
+use tokio::time::Instant;
+
 use crate::support::{App, End, Logs, Op, Reply, SECRET_OF_STORE, Scripted, Shop, settings};
 
 /// A handler for each call of the store.
@@ -89,22 +91,85 @@ async fn store_timeout_limits_calls_outside_of_requests() {
 /// Conformance 1.5, 5.11
 #[tokio::test(start_paused = true)]
 async fn a_read_succeeds_without_a_cookie_if_the_touch_fails() {
-    for fault in [
-        |app: &App| app.store.fail(&[Op::Touch]),
-        |app: &App| {
-            app.store.hang(&[Op::Touch]);
-        },
-    ] {
-        let app = App::new();
-        let alice = app.sign_in().await;
-        app.pass(Duration::from_mins(10));
-        fault(&app);
-        let logs = Logs::capture();
+    let app = App::new();
+    let alice = app.sign_in().await;
+    app.pass(Duration::from_mins(10));
+    app.store.fail(&[Op::Touch]);
+    let logs = Logs::capture();
+    let reply = alice.act(|s| Ok(format!("{:?}", s.user()?))).await;
+    assert_eq!((reply.body.as_str(), reply.cookie()), ("Some(7)", None));
+    let text = logs.text();
+    assert!(text.contains("could not touch a session"), "{text}");
+}
+
+/// The limits of a read whose touch, or whose rotation of the id, hangs: a tenth of `store_timeout` each.
+const SOON: Duration = Duration::from_millis(500);
+
+/// Conformance 1.5, 2.13, 5.11
+#[tokio::test(start_paused = true)]
+async fn a_touch_that_hangs_does_not_hold_responses_back() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    app.pass(Duration::from_mins(10));
+    app.store.hang(&[Op::Touch]);
+    app.store.calls();
+    let logs = Logs::capture();
+    let began = Instant::now();
+    for _ in 0..3 {
         let reply = alice.act(|s| Ok(format!("{:?}", s.user()?))).await;
         assert_eq!((reply.body.as_str(), reply.cookie()), ("Some(7)", None));
-        let text = logs.text();
-        assert!(text.contains("could not touch a session"), "{text}");
     }
+    assert!(began.elapsed() <= SOON, "{:?}", began.elapsed());
+    // The first request's touch is still under way.
+    let calls = app.store.calls();
+    assert_eq!(calls, [Op::Load, Op::Touch, Op::Load, Op::Load]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let text = logs.text();
+    assert!(text.contains("could not touch a session"), "{text}");
+
+    app.store.heal();
+    let reply = alice.act(|s| Ok(format!("{:?}", s.user()?))).await;
+    assert_eq!(reply.max_age(), Some(Duration::from_mins(30)));
+}
+
+/// Conformance 1.5
+#[tokio::test(start_paused = true)]
+async fn a_touch_that_takes_long_is_written_after_the_response() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    app.pass(Duration::from_mins(10));
+    let id = alice.signed_id();
+    let expires_at = || async { app.store.record(&id, app.now()).await.map(|r| r.expires_at) };
+    let before = expires_at().await;
+    let touch = app.store.pause(Op::Touch);
+    let reply = alice.act(|s| Ok(format!("{:?}", s.user()?))).await;
+    assert_eq!((reply.body.as_str(), reply.cookie()), ("Some(7)", None));
+    assert_eq!(expires_at().await, before);
+    touch.release();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(
+        expires_at().await,
+        Some(app.now().saturating_add(Duration::from_mins(30)))
+    );
+}
+
+/// Conformance 2.7, 2.13, 5.11
+#[tokio::test(start_paused = true)]
+async fn a_rotation_that_hangs_does_not_hold_a_read_back() {
+    let app = App::with(|builder| builder.rotate_every(Duration::from_mins(15)));
+    let alice = app.sign_in().await;
+    app.pass(Duration::from_mins(15));
+    app.store.hang(&[Op::Lock, Op::Touch]);
+    let began = Instant::now();
+    let reply = alice.act(|s| Ok(format!("{:?}", s.user()?))).await;
+    assert_eq!((reply.body.as_str(), reply.cookie()), ("Some(7)", None));
+    assert!(began.elapsed() <= SOON, "{:?}", began.elapsed());
+    app.store.heal();
+    // The lease may have been granted, and is released.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let old = alice.signed_id();
+    assert_eq!(alice.user().await, Some(7));
+    assert_ne!(alice.signed_id(), old, "the id is rotated later");
 }
 
 /// Conformance 1.11, 5.11

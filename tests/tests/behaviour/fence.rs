@@ -1,4 +1,4 @@
-//! Writes that a holder of a lock has sent, and that arrive when another holder has the lock.
+//! Calls that a holder of a lock has sent, and that arrive when another holder has the lock, or nobody.
 
 use std::time::Duration;
 
@@ -220,4 +220,47 @@ async fn a_lock_dropped_during_a_write_is_released_after_the_write() {
     first.await.expect("no panic").expect("the store works");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(take().await.ok(), Some(Locked::Acquired));
+}
+
+/// A renewal that arrives after the release would take the lease again, for nobody.
+///
+/// Conformance 2.6, 2.12
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_given_up_during_its_renewal_is_released_after_it() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    let (session, lock) = hold(&app, &alice).await;
+    let mut renewal = app.store.pause(Op::Lock);
+    renewal.arrived().await;
+    app.store.calls();
+    drop((session, lock));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(app.store.calls(), [], "the renewal is still under way");
+    renewal.release();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(app.store.calls(), [Op::Unlock]);
+    let other = app.redeployed(settings);
+    drop(hold(&other, &alice.at(&other)).await);
+}
+
+/// Conformance 2.6, 2.12
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_a_dropped_request_has_asked_for_is_released_after_the_reply() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    let mut asked = app.store.pause(Op::Lock);
+    let waiting = {
+        let (app, alice) = (app.clone(), alice.clone());
+        tokio::spawn(async move { drop(hold(&app, &alice).await) })
+    };
+    asked.arrived().await;
+    app.store.calls();
+    waiting.abort();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(app.store.calls(), [], "the call is still under way");
+    asked.release();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(app.store.calls(), [Op::Unlock]);
+    let other = app.redeployed(settings);
+    drop(hold(&other, &alice.at(&other)).await);
 }

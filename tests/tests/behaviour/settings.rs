@@ -117,7 +117,12 @@ async fn the_longest_duration_works_in_every_setting() {
         });
         session.set_idle_timeout(MAX);
         session.set_user(8).expect("it fits");
-        session.save().await.expect("the store works");
+        let mut save = app.store.pause(Op::Replace);
+        let (saved, ()) = tokio::join!(session.save(), async {
+            save.arrived().await;
+            save.release();
+        });
+        saved.expect("the store works");
         drop(locked.expect("nobody holds it"));
         let watch = app.open(&alice).await;
         let ended = tokio::spawn(async move { watch.ended().await });

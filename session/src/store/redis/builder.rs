@@ -11,9 +11,8 @@ use super::{
     value,
 };
 use crate::{
-    clock::LONGEST_WAIT,
     id::PublicId,
-    store::{StoreError, StoreErrorKind::Misconfigured},
+    store::{LONGEST_TIMEOUT, StoreError, StoreErrorKind::Misconfigured},
 };
 
 /// Settings of a [`RedisStore`]: see [`RedisStore::builder`].
@@ -63,7 +62,7 @@ impl RedisStoreBuilder {
     ///
     /// It should be below the sessions' timeout for a store call, so that the error names the cause.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.call_timeout = timeout.min(LONGEST_WAIT);
+        self.call_timeout = timeout.min(LONGEST_TIMEOUT);
         self
     }
 

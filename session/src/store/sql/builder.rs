@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use sqlx::pool::PoolOptions;
 
 use super::{SqlDatabase, TableName};
-use crate::clock::LONGEST_WAIT;
+use crate::store::LONGEST_TIMEOUT;
 
 /// Settings of a SQL store: see `SqliteStore::builder`, `PostgresStore::builder` and `MySqlStore::builder`.
 ///
@@ -52,7 +52,7 @@ impl<DB: SqlDatabase> SqlStoreBuilder<DB> {
     /// A statement whose caller has gone, as when a client disconnects, may take as long before its connection is
     /// closed. Otherwise each disconnected client would cost a connection.
     pub fn acquire_timeout(mut self, timeout: Duration) -> Self {
-        self.acquire_timeout = timeout.min(LONGEST_WAIT);
+        self.acquire_timeout = timeout.min(LONGEST_TIMEOUT);
         self
     }
 

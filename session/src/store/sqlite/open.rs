@@ -14,12 +14,9 @@ use sqlx::{
 };
 
 use super::{SqliteStore, SqliteStoreBuilder};
-use crate::{
-    clock::LONGEST_WAIT,
-    store::{
-        StoreError, StoreErrorKind,
-        sql::{SqlDatabase as _, misconfigured, store_error},
-    },
+use crate::store::{
+    LONGEST_TIMEOUT, StoreError, StoreErrorKind,
+    sql::{SqlDatabase as _, misconfigured, store_error},
 };
 
 const ACTION: &str = Sqlite::ACTIONS.open;
@@ -84,7 +81,7 @@ impl SqliteStore {
 impl SqliteStoreBuilder {
     /// Sets how long a write waits for a write of another process. The default is 3 seconds, the longest 24 days.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.source.busy_timeout = timeout.min(LONGEST_WAIT);
+        self.source.busy_timeout = timeout.min(LONGEST_TIMEOUT);
         self
     }
 

@@ -3,7 +3,7 @@
 mod pooler;
 
 use sqlx::{
-    Postgres,
+    Connection as _, Executor as _, PgConnection, Postgres,
     error::DatabaseError,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgSslMode},
@@ -12,7 +12,7 @@ use sqlx::{
 use super::{
     StoreError, StoreErrorKind,
     sql::{
-        Actions, Chosen, DATA, Driver as _, Ended, Placeholders, PoolMode, Row, Sealed,
+        Actions, Chosen, DATA, Driver as _, Ended, Lent, Placeholders, PoolMode, Row, Sealed,
         ServerAddress, ServerDatabase, SqlDatabase, SqlStore, SqlStoreBuilder, Statement,
         TableName, TlsWords, UPSERT, Value, Written, actions, by_sqlstate, quoted, release_to_pool,
     },
@@ -91,6 +91,7 @@ pub struct PostgresStatements {
     upsert: Statement,
     rename: Statement,
     sweep: Statement,
+    lock_table: Statement,
 }
 
 /// The advisory lock that is held while a table is created, so that concurrent processes create it one after
@@ -130,6 +131,7 @@ impl SqlDatabase for Postgres {
                  SELECT id FROM {table} \
                  WHERE expires_at <= LEAST($1, (extract(epoch FROM now()) * 1000)::bigint) \
                  ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED))"),
+            lock_table: new("LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE"),
         }
     }
 
@@ -210,6 +212,21 @@ CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at);
     async fn rename(store: &PostgresStore, values: &[Value<'_>]) -> sqlx::Result<Written> {
         let row = store.fetch_written(&store.own.rename, values).await?;
         Ok(written(row))
+    }
+
+    /// A deletion does not see a record that a rename writes at the same time, so it waits for the writes of others.
+    async fn clear(store: &PostgresStore) -> sqlx::Result<()> {
+        let mut lent = Lent::take(&store.writer).await?;
+        let cleared = async {
+            let mut transaction = lent.get().begin().await?;
+            for statement in [&store.own.lock_table, &store.shared.clear] {
+                let connection: &mut PgConnection = &mut transaction;
+                connection.execute(Self::bind(statement, &[])).await?;
+            }
+            transaction.commit().await
+        };
+        let cleared = cleared.await;
+        lent.release(cleared)
     }
 
     async fn sweep(store: &PostgresStore, limit: i64, now: i64) -> sqlx::Result<u64> {

@@ -22,6 +22,7 @@ crate::on_servers!(
     a_replace_and_a_rename_wait_for_another_write,
     a_sweep_does_not_wait_for_another_sweep,
     a_call_that_a_deadlock_undid_is_repeated,
+    clear_removes_a_session_that_is_moving,
 );
 
 const CHANGE: &str = "UPDATE poem_sessions SET version = version + 1";
@@ -119,6 +120,34 @@ async fn a_sweep_does_not_wait_for_another_sweep(home: Home) {
     other.run("ROLLBACK").await;
     let swept = store.delete_expired(100, now()).await;
     assert_eq!(swept.expect("a result"), 1);
+}
+
+/// Another client moves a session, as a rename does, and commits while `clear` waits for it.
+///
+/// Conformance 1.27, 6.7
+async fn clear_removes_a_session_that_is_moving(home: Home) {
+    let store = home.open().await;
+    let client = Client::connect(&home).await;
+    let old = key();
+    let created = store.create(old, write("moving"), now()).await;
+    created.expect("a result");
+    let other = Client::begin(&home).await;
+    let new = client.literal(&[7; 32]);
+    other
+        .run(format!(
+            "INSERT INTO poem_sessions (id, data, version, expires_at) \
+             SELECT {new}, data, version, expires_at FROM poem_sessions"
+        ))
+        .await;
+    other.run_on(old, CHANGE).await;
+    let clear = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.clear().await })
+    };
+    somebody_waits(&client, &clear).await;
+    other.run("COMMIT").await;
+    clear.await.expect("a call that ends").expect("it waits");
+    assert_eq!(client.records().await, 0);
 }
 
 async fn a_call_that_a_deadlock_undid_is_repeated(home: Home) {

@@ -124,6 +124,12 @@ pub trait SqlDatabase: Driver + Sealed {
         values: &[Value<'_>],
     ) -> impl Future<Output = sqlx::Result<Written>> + Send;
 
+    /// Deletes all records, those of a rename that is under way included.
+    #[doc(hidden)]
+    fn clear(store: &SqlStore<Self>) -> impl Future<Output = sqlx::Result<()>> + Send {
+        async { store.execute(&store.shared.clear, &[]).await.map(drop) }
+    }
+
     /// Deletes up to `limit` records that have expired by `now` and by the database's clock, and returns their
     /// number.
     #[doc(hidden)]

@@ -105,9 +105,8 @@ impl<DB: SqlDatabase> SessionStore for SqlStore<DB> {
 
     fn clear(&self) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            let cleared = self.execute(&self.shared.clear, &[]).await;
-            cleared
-                .map(drop)
+            DB::clear(self)
+                .await
                 .map_err(|error| store_error::<DB>(DB::ACTIONS.clear, error))
         })
     }

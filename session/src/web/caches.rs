@@ -32,7 +32,12 @@ impl Vary {
         if names.iter().any(|name| name == "*") {
             names = vec!["*".into()];
         }
-        let all = (!names.is_empty()).then(|| list(&names));
+        let all = match names.as_slice() {
+            [] => None,
+            // By far the most usual list, without a reference count that all requests share.
+            [cookie] if cookie == "Cookie" => Some(HeaderValue::from_static("Cookie")),
+            names => Some(list(names)),
+        };
         Self { names, all }
     }
 

@@ -4,7 +4,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use poem::{
-    EndpointExt, Response, Result, Route, error::ResponseError, get, http::StatusCode, web::Path,
+    Endpoint, EndpointExt, FromRequest, Request, Response, Result, Route, error::ResponseError,
+    get, http::StatusCode, web::Path,
 };
 use poem_session::{
     CookieConfig, ExtractError, IdSource, RequestError, Session, SessionData, SessionsBuilder,
@@ -181,6 +182,35 @@ async fn one_middleware_twice_with_another_one_between_is_one_session() {
     twice.store.calls();
     assert_eq!(alice.get("/nested/read").await.body, "2 Some(\"dark\")");
     assert_eq!(twice.store.calls(), [Op::Load]);
+}
+
+/// Conformance 1.30, 1.3, 5.8
+#[tokio::test]
+async fn what_is_set_between_a_middleware_and_itself_is_in_one_session() {
+    let twice = App::new();
+    let app = Route::new()
+        .at("/", get(refuse))
+        .with(twice.sessions.clone())
+        .around(|endpoint, req: Request| async move {
+            let shop = Session::<Shop>::from_request_without_body(&req).await?;
+            shop.set_user(7)?;
+            Ok(endpoint.get_response(req).await)
+        })
+        .with(twice.sessions.clone());
+    let alice = serve_all(app);
+    for visits in [1, 2] {
+        let reply = alice.get("/").await;
+        assert_eq!(reply.cookies().len(), 1, "{reply:?}");
+        let id = alice.cookie("__Host-id").expect("a session");
+        let id = id.parse().expect("an id");
+        let opened = twice.sessions.open::<Shop>(&id).await;
+        let session = opened.expect("it lives");
+        assert_eq!(
+            (session.user(), session.visits()),
+            (Ok(Some(7)), Ok(visits))
+        );
+    }
+    assert_eq!(twice.store.sessions(twice.now()).await.len(), 1);
 }
 
 /// Conformance 1.30, 1.23

@@ -19,7 +19,7 @@ use crate::random;
 pub struct Version(u64);
 
 impl Version {
-    /// The version that [`create`](SessionStore::create) assigns in a store that counts: 1.
+    /// The version that [`create`](super::SessionStore::create) assigns in a store that counts: 1.
     pub const FIRST: Self = Self(1);
 
     /// Returns a version for the first write of a record: a random one from 1 to 2³².

@@ -35,7 +35,7 @@ impl Options {
         self
     }
 
-    /// Logs every statement, for [`Monitor`](crate::monitor::Monitor). Redis does not need this.
+    /// Logs every statement, for [`monitor`](crate::monitor). Redis does not need this.
     #[must_use]
     pub fn log_statements(mut self) -> Self {
         self.log_statements = true;

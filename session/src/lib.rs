@@ -254,6 +254,7 @@
 //! | sessions in memory | 1,048,576 | [`capacity`](store::MemoryStoreBuilder::capacity) | a new session is refused with 503, or another one is evicted ([`OnFull`](store::OnFull)) |
 //! | bytes of all sessions in memory | 512 MiB | [`max_bytes`](store::MemoryStoreBuilder::max_bytes) | the same, also for a change that enlarges a session |
 //! | a call of the store | 5 s | [`store_timeout`](SessionConfig::store_timeout) | 503 |
+//! | a save, waiting included | 10 s | twice [`store_timeout`](SessionConfig::store_timeout) | 503 |
 //! | attempts of a save | 256 | [`max_save_attempts`](SessionConfig::max_save_attempts) | [`SaveError::Contended`], 503 |
 //! | waiting for a lock | 10 s | [`lock_timeout`](SessionConfig::lock_timeout) | [`LockError::TimedOut`], 503 |
 //! | a lock whose holder has crashed | 15 s | [`lock_lease`](SessionConfig::lock_lease) | the lease expires; the holder can no longer write ([`SaveError::LeaseLost`], 409) |

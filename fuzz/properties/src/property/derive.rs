@@ -5,6 +5,7 @@ use quote::quote;
 use syn::{Data, DeriveInput, Type};
 
 pub(crate) fn check(input: &[u8]) {
+    forget_texts();
     let Some(tokens) = tokens(input) else { return };
     let Ok(item) = syn::parse2::<DeriveInput>(tokens) else {
         return;
@@ -28,6 +29,11 @@ pub(crate) fn tokens(text: &[u8]) -> Option<TokenStream> {
         return None;
     }
     std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Forgets the texts that this thread has parsed, so that the memory of an input does not depend on the ones before.
+pub(crate) fn forget_texts() {
+    proc_macro2::extra::invalidate_current_thread_spans();
 }
 
 /// Whether a type can be used wherever a type is needed.

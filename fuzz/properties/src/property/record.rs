@@ -42,7 +42,10 @@ async fn site(input: &[u8]) -> Site {
         Seen::of(&session)?;
         Ok(session.update_visits(|visits| *visits = visits.wrapping_add(1))?)
     });
-    let site = Site::with(handler, |builder| builder.max_session_size(1 << 20));
+    let site = Site::with(handler, |builder| {
+        // A record without `$created` is as old as the epoch.
+        builder.max_session_size(1 << 20).no_absolute_timeout()
+    });
     let site = site.expect("the settings are valid");
     site.plant(alice(), input.to_vec()).await;
     let bob = b"\x82\xa8$created\x00\xa8own.note\xa3Bob".as_slice();

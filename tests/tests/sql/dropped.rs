@@ -60,6 +60,8 @@ async fn look(guest: &Browser, requests: usize) {
 async fn dropped_requests_cost_no_connection(home: Home) {
     let proxy = Proxy::start(home.server().address()).await;
     let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
+    // The pool has kept one connection. PostgreSQL's store has looked for a pooler with another one.
+    let closed = proxy.accepted() - 1;
     let app = App::in_store(Arc::clone(&store) as _, PATIENCE);
     let guest = app.sign_in().await;
     let mut dropped = 0;
@@ -84,7 +86,7 @@ async fn dropped_requests_cost_no_connection(home: Home) {
         proxy.pass().await;
     }
     look(&guest, 4 * POOL).await;
-    let opened = proxy.accepted();
+    let opened = proxy.accepted() - closed;
     assert!(opened <= POOL, "{opened} connections were opened");
     goes_on(&guest).await;
 }
@@ -93,6 +95,8 @@ async fn dropped_requests_cost_no_connection(home: Home) {
 async fn a_request_that_is_dropped_while_it_connects_costs_no_connection(home: Home) {
     let proxy = Proxy::start(home.server().address()).await;
     let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
+    // The pool has kept one connection. PostgreSQL's store has looked for a pooler with another one.
+    let closed = proxy.accepted() - 1;
     let app = App::in_store(Arc::clone(&store) as _, PATIENCE);
     let guest = app.sign_in().await;
     proxy.hold().await;
@@ -112,7 +116,7 @@ async fn a_request_that_is_dropped_while_it_connects_costs_no_connection(home: H
         proxy.pass().await;
     };
     tokio::join!(looks, pass);
-    let opened = proxy.accepted();
+    let opened = proxy.accepted() - closed;
     assert!(opened <= POOL, "{opened} connections were opened");
 }
 

@@ -14,7 +14,6 @@
 mod client;
 mod op;
 mod origin;
-mod passive;
 mod refusal;
 mod rules;
 mod save;

@@ -1,6 +1,6 @@
 //! [`Refusal`]: the reason why a request must not begin a session.
 
-use crate::{error::SaveError, lifecycle::Lifecycle};
+use crate::error::SaveError;
 
 /// The reason why a request that presents no live session is not given one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,17 +17,5 @@ impl From<Refusal> for SaveError {
             Refusal::CrossSite => Self::CrossSite,
             Refusal::Preflight => Self::Preflight,
         }
-    }
-}
-
-impl Lifecycle {
-    /// From now on, the request must not begin a session.
-    pub(crate) fn refuse_new(&mut self, refusal: Refusal) {
-        self.refusal = Some(refusal);
-    }
-
-    /// Why the request must not begin a session.
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
-        self.refusal
     }
 }

@@ -12,7 +12,8 @@ use crate::{
     field::Field,
     id::{PublicId, SessionId},
     lifecycle::{
-        Covers, Intent, Lifecycle, Loaded, Phase, Reply, Resolution, Rules, Transition, WriteOp,
+        Covers, Intent, Lifecycle, Loaded, Phase, Refusal, Reply, Resolution, Rules, Transition,
+        WriteOp,
         op::{Draft, On, OpKind},
         origin::{Base, Origin},
     },
@@ -437,5 +438,46 @@ impl Lifecycle {
             self.intent = Intent::Keep;
             self.next_id = None;
         }
+    }
+}
+
+/// Requests that do not count as use of the session, or must not begin one.
+impl Lifecycle {
+    /// From now on, the request does not count as use of the session. Flash values that were read are restored.
+    pub(crate) fn set_passive(&mut self) {
+        if !self.passive {
+            self.passive = true;
+            self.changes.restore_flash();
+        }
+    }
+
+    /// Whether the request does not count as use of the session.
+    pub(crate) fn is_passive(&self) -> bool {
+        self.passive
+    }
+
+    /// The expiry to write for the use of a session that has not changed, if one is to be written.
+    pub(super) fn touch_due(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
+        let base = self.base().filter(|_| !self.passive)?;
+        let term = base.record().term();
+        rules.expiry.touch_due(term, base.expires_at(), now)
+    }
+
+    /// The expiry after a use of the session now, or the one before it if the request does not count as use.
+    pub(super) fn unless_passive(&self, used: Timestamp) -> Timestamp {
+        match self.base() {
+            Some(base) if self.passive => used.min(base.expires_at()),
+            _ => used,
+        }
+    }
+
+    /// From now on, the request must not begin a session.
+    pub(crate) fn refuse_new(&mut self, refusal: Refusal) {
+        self.refusal = Some(refusal);
+    }
+
+    /// Why the request must not begin a session.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.refusal
     }
 }

@@ -160,6 +160,10 @@ pub struct TlsWords {
     /// Whether the feature is on.
     pub(in crate::store) is_compiled: bool,
     /// The parameter of the URL that names the certificate of an authority.
+    #[cfg_attr(
+        not(any(feature = "postgres-tls", feature = "mysql-tls")),
+        allow(dead_code, reason = "only errors of TLS name it")
+    )]
     pub(in crate::store) authority: &'static str,
     /// The parameter of the URL that turns TLS off.
     pub(in crate::store) off: &'static str,

@@ -354,26 +354,29 @@ async fn a_session_that_is_gone_at_the_lock_causes_no_further_store_call() {
 }
 
 /// Conformance 2.12
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_lock_whose_guard_is_dropped_with_unsaved_changes_lasts_until_they_are_saved() {
-    let app = App::new();
+    let hour = Duration::from_hours(1);
+    let app = App::with(|builder| builder.store_timeout(hour).lock_lease(hour * 2));
     let alice = app.sign_in().await;
-    let requests = (0..50).map(|_| {
-        let alice = alice.clone();
-        tokio::spawn(async move {
-            let add = |session: Session<Shop>| async move {
-                let _lock = session.lock().await?;
-                let visits = session.visits()?;
-                tokio::task::yield_now().await;
-                Ok(session.set_visits(visits + 1)?)
-            };
-            alice.visit(add).await
+    let mut save = app.store.pause(Op::Replace);
+    let tab = alice.clone();
+    let adding = tokio::spawn(async move {
+        tab.visit(|session| async move {
+            let _lock = session.lock().await?;
+            let visits = session.visits()?;
+            Ok(session.set_visits(visits + 1)?)
         })
+        .await
     });
-    for reply in requests.collect::<Vec<_>>() {
-        assert_eq!(reply.await.expect("no panic").status, 200);
-    }
-    assert_eq!(alice.visits().await, 50);
+    save.arrived().await;
+    let other = app.open(&alice).await;
+    let error = other.lock().await.expect_err("the changes are not saved");
+    assert!(matches!(error, LockError::TimedOut { .. }), "{error}");
+    save.release();
+    assert_eq!(adding.await.expect("no panic").status, 200);
+    let _lock = other.lock().await.expect("the changes are saved");
+    assert_eq!(other.visits(), Ok(1));
 }
 
 /// Conformance 2.12

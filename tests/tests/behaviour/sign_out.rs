@@ -1,10 +1,13 @@
 //! Two sign-outs of one session, and a sign-out of a session that has changed elsewhere.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use poem::{FromRequest, Route, endpoint};
 use poem_session::{ReloadError, SaveError, Session};
 
-use crate::support::{App, ENDS, End, Op, Shop, settings};
+use tokio::sync::Notify;
+
+use crate::support::{App, ENDS, End, Op, Scripted, Shop, settings};
 
 /// Conformance 1.9, 1.10, 2.3, 2.4, 5.4
 #[tokio::test]
@@ -156,13 +159,14 @@ async fn ended_returns_at_once_after_an_end_in_this_process() {
 async fn ended_returns_at_once_when_all_sessions_are_removed_or_the_session_expires() {
     let hour = Duration::from_hours(1);
     for expires in [false, true] {
-        let app = App::with(|builder| settings(builder).end_poll_interval(hour));
+        let idle = if expires { hour / 2 } else { hour * 12 };
+        let app = App::with(|builder| builder.end_poll_interval(hour).idle_timeout(idle));
         let alice = app.sign_in().await;
         let session = app.open(&alice).await;
         let waiting = tokio::spawn(async move { session.ended().await });
         tokio::time::sleep(Duration::from_secs(1)).await;
         if expires {
-            app.pass(Duration::from_mins(30));
+            app.pass(idle);
         } else {
             app.sessions.clear().await.expect("the store works");
         }
@@ -191,22 +195,31 @@ async fn reload_reports_that_the_session_has_ended() {
 #[tokio::test]
 async fn a_request_that_began_before_its_session_ended_is_refused_for_as_long_as_it_runs() {
     for end in ENDS {
-        let app = App::new();
+        let (began, uploaded) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let upload = {
+            let (began, uploaded) = (Arc::clone(&began), Arc::clone(&uploaded));
+            endpoint::make(move |req| {
+                let (began, uploaded) = (Arc::clone(&began), Arc::clone(&uploaded));
+                async move {
+                    began.notify_one();
+                    uploaded.notified().await;
+                    let shop = Session::<Shop>::from_request_without_body(&req).await?;
+                    Ok::<_, poem::Error>(shop.set_user(8)?)
+                }
+            })
+        };
+        let app = App::serving(
+            Route::new().at("/", Scripted).at("/upload", upload),
+            settings,
+        );
         let alice = app.sign_in().await;
-        let mut load = app.store.pause(Op::Load);
         let slow = alice.fork();
-        let upload = tokio::spawn(async move { slow.act(|s| Ok(s.set_user(8)?)).await });
-        load.arrived().await;
-        let leaving = app
-            .sessions
-            .open::<Shop>(&alice.signed_id())
-            .await
-            .expect("it lives");
-        end(&leaving);
-        leaving.save().await.expect("the store works");
+        let uploading = tokio::spawn(async move { slow.get("/upload").await });
+        began.notified().await;
+        alice.does(end).await;
         app.pass(Duration::from_hours(23));
-        load.release();
-        let reply = upload.await.expect("no panic");
+        uploaded.notify_one();
+        let reply = uploading.await.expect("no panic");
         assert_eq!((reply.status.as_u16(), reply.cookie()), (409, None));
     }
 }

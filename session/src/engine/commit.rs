@@ -254,8 +254,16 @@ async fn merge(
 ) -> Result<Transition, SaveError> {
     match resolve::resolve(session.engine(), key, current, Via::EarlierLoad).await {
         Ok(newer) => {
-            if let (Some(lease), Resolution::Live(_)) = (lease, &newer) {
-                lease.confirm().await?;
+            if let (Some(lease), Resolution::Live(_)) = (lease, &newer)
+                && let Err(error) = lease.confirm().await
+            {
+                // A request that has only read the session leaves the rotation of its id to another one.
+                let has_work = session.lifecycle().has_work();
+                return if has_work {
+                    Err(error)
+                } else {
+                    Ok(Transition::Saved { left: None })
+                };
             }
             let merged = session.lifecycle().merge(newer, covers);
             warn_if_refused(Some(key), merged)

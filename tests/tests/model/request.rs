@@ -36,6 +36,8 @@ pub(crate) struct Request {
     pub(crate) was_live: bool,
     is_new: bool,
     pub(crate) view: View,
+    /// Whether there was something to write when a save met a newer record.
+    had_work: bool,
     /// The key that the record which a save has met forwards to.
     forward: Option<PublicId>,
     pub(crate) pending: Pending,
@@ -114,6 +116,7 @@ impl Request {
             was_live: false,
             is_new: true,
             view: id.map_or(View::Nothing, |_| View::Unasked),
+            had_work: false,
             forward: None,
             pending: Pending::default(),
             client: Client::new(id.map(|id| id.public())),
@@ -220,8 +223,12 @@ impl Request {
         self.client.is_left_alone();
         match call {
             Call::Touch(_) => {}
-            // A request that cannot lock the session leaves the rotation to another.
-            Call::Lock(_) if self.stage == Stage::Saving => {}
+            // A request that cannot lock the session leaves the rotation to another. One that cannot find out whether
+            // it still holds its lock must not merge.
+            Call::Lock(key) if self.stage == Stage::Saving => {
+                let is_held = self.lock.as_ref().is_some_and(|lock| lock.key == key);
+                self.failed = is_held && self.had_work;
+            }
             Call::Load(key) if self.is_confirming(key) => {
                 self.client.confirms(key, false);
                 self.client.replied();
@@ -270,6 +277,7 @@ impl Request {
             self.client.is_reminded_of(key);
         }
         if self.stage == Stage::Saving {
+            self.had_work = self.has_work();
             match &view {
                 View::Live { .. } => {
                     if self.client.is_owed(key) {

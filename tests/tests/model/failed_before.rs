@@ -124,3 +124,12 @@ fn a_later_save_does_not_confirm_the_id_that_another_request_has_rotated() {
         Step(0), Pass(5), Finish(1), Finish(0),
     }
 }
+
+/// An exclusive request has only read the session, and is to rotate its id. Its lock was taken over, and the store fails
+/// when it asks whether it still holds the lock.
+#[test]
+fn a_request_that_has_only_read_a_session_does_not_fail_with_its_lock() {
+    play! {
+        visit(0, [Set(A, 1)]), Finish(0), exclusive(0), exclusive(1), HoldUp(1), Step(0), HoldUp(0), Step(0), Fail(0),
+    }
+}

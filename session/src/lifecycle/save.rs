@@ -66,6 +66,7 @@ impl Lifecycle {
         now: Timestamp,
         may_rotate: bool,
     ) -> Result<Option<WriteOp>, SaveError> {
+        self.check_doubt()?;
         let covers = Covers {
             latest: self.changes.latest(),
             intent: self.intent,
@@ -282,11 +283,7 @@ impl Lifecycle {
         match newer {
             Resolution::Live(newer) => {
                 self.advance(newer);
-                let in_doubt = self.may_have_written(covers);
                 self.changes.rebase();
-                if in_doubt {
-                    return Err(SaveError::InDoubt);
-                }
                 Ok(Transition::Retry)
             }
             Resolution::Ended(EndReason::Destroyed)
@@ -322,34 +319,47 @@ impl Lifecycle {
     /// # Errors
     /// [`SaveError::Ended`] if it has ended since.
     pub(crate) fn settle(&mut self, found: Resolution) -> Result<Transition, SaveError> {
-        let version = match &found {
-            Resolution::Live(loaded) => loaded.version(),
-            Resolution::Ended(_) => Version::new(0),
-            Resolution::Missing => {
-                // The write may still arrive, so the key must not be used again.
-                (self.in_doubt, self.next_id) = (None, None);
-                return Ok(Transition::Retry);
+        match (found, self.in_doubt.take()) {
+            (Resolution::Live(newer), Some(op)) => {
+                let saved = self.apply(*op, Reply::Written(newer.version()))?;
+                // Another request may have changed the session since.
+                self.advance(newer);
+                Ok(saved)
             }
-        };
-        let Some(op) = self.in_doubt.take() else {
-            return Ok(Transition::Retry);
-        };
-        let saved = self.apply(*op, Reply::Written(version))?;
-        // Another request may have changed the session since.
-        match found {
-            Resolution::Live(newer) => self.advance(newer),
-            Resolution::Ended(_) | Resolution::Missing => return self.refuse_all(),
+            (Resolution::Ended(reason), Some(op)) => {
+                self.done(op.covers);
+                self.found_ended(reason);
+                Err(SaveError::Ended)
+            }
+            (_, _) => {
+                // The write may still arrive, so the key must not be used again.
+                self.next_id = None;
+                Ok(Transition::Retry)
+            }
         }
-        Ok(saved)
     }
 
-    /// Whether an earlier save may have written the newer record that this one has met.
-    fn may_have_written(&mut self, covers: Covers) -> bool {
-        let in_doubt = self.in_doubt.take();
-        in_doubt.is_some_and(|op| {
-            self.changes.saved(op.covers.latest);
-            op.covers.latest <= covers.latest
-        })
+    /// Checks that the record cannot contain the updates already.
+    ///
+    /// # Errors
+    /// [`SaveError::InDoubt`] if an earlier save of them failed, and the record has another version since. Drops
+    /// them.
+    fn check_doubt(&mut self) -> Result<(), SaveError> {
+        let (Some(op), Some(base)) = (&self.in_doubt, self.base()) else {
+            return Ok(());
+        };
+        let OpKind::Replace { on, .. } = op.kind else {
+            return Ok(());
+        };
+        let latest = op.covers.latest;
+        let is_same = (on.key, on.version) == (base.key(), base.version());
+        if is_same || !self.changes.have_updates(latest) {
+            return Ok(());
+        }
+        self.in_doubt = None;
+        self.changes.saved(latest);
+        self.changes.rebase();
+        Err(SaveError::InDoubt)
     }
 
     /// The draft is stored.
@@ -415,10 +425,6 @@ impl Lifecycle {
             self.done(covers);
             return Ok(Transition::Saved { left: None });
         }
-        self.refuse_all()
-    }
-
-    fn refuse_all(&mut self) -> Result<Transition, SaveError> {
         self.found_ended(EndReason::Replaced);
         Err(SaveError::Ended)
     }

@@ -2,52 +2,71 @@
 
 use poem_session::{SaveError, Session};
 
+use poem_session_tests::application::Probe;
+
 use crate::support::{App, Op, Shop, count};
 
-/// Conformance 2.11
-#[tokio::test]
-async fn an_update_whose_write_was_executed_is_not_made_twice() {
-    let app = App::new();
-    let alice = app.sign_in().await;
-    let store = app.store.clone();
-    let reply = alice
-        .visit(|session| async move {
-            count(&session);
-            store.lose_reply(&[Op::Replace]);
-            session.save().await.expect_err("the reply is lost");
-            store.heal();
-            let error = session.save().await.expect_err("it may be stored");
-            assert!(matches!(error, SaveError::InDoubt), "{error}");
-            assert_eq!(
-                session.visits()?,
-                1,
-                "the session has the values of the store"
-            );
-            count(&session);
-            Ok(())
-        })
-        .await;
-    assert_eq!(reply.status, 200);
-    assert_eq!(alice.visits().await, 2);
+/// Counts, and saves early without a reply of the store. The write is executed or not.
+async fn count_in_doubt(session: &Session<Shop>, store: &Probe, is_executed: bool) {
+    count(session);
+    if is_executed {
+        store.lose_reply(&[Op::Replace]);
+    } else {
+        store.fail(&[Op::Replace]);
+    }
+    session.save().await.expect_err("no reply");
+    store.heal();
 }
 
 /// Conformance 2.11
 #[tokio::test]
-async fn an_update_whose_write_was_not_executed_is_made_once() {
-    let app = App::new();
-    let alice = app.sign_in().await;
-    let store = app.store.clone();
-    let reply = alice
-        .visit(|session| async move {
-            count(&session);
-            store.fail(&[Op::Replace]);
-            session.save().await.expect_err("the store fails");
-            store.heal();
-            Ok(session.save().await?)
-        })
-        .await;
-    assert_eq!(reply.status, 200);
-    assert_eq!(alice.visits().await, 1);
+async fn an_update_is_not_made_twice_whether_its_write_was_executed_or_not() {
+    for is_executed in [true, false] {
+        for reloads in [true, false] {
+            let app = App::new();
+            let alice = app.sign_in().await;
+            let store = app.store.clone();
+            let reply = alice
+                .visit(move |session| async move {
+                    count_in_doubt(&session, &store, is_executed).await;
+                    if reloads {
+                        session.reload().await?;
+                    }
+                    let repeated = session.save().await;
+                    let is_in_doubt = matches!(repeated, Err(SaveError::InDoubt));
+                    assert_eq!(is_in_doubt, is_executed, "{repeated:?}");
+                    assert_eq!(
+                        session.visits()?,
+                        1,
+                        "the session has the value of the store"
+                    );
+                    count(&session);
+                    Ok(())
+                })
+                .await;
+            assert_eq!(reply.status, 200);
+            assert_eq!(alice.visits().await, 2);
+        }
+    }
+}
+
+/// Conformance 2.11, 5.4
+#[tokio::test]
+async fn a_user_can_sign_out_after_a_save_whose_outcome_is_unknown() {
+    for is_executed in [true, false] {
+        let app = App::new();
+        let alice = app.sign_in().await;
+        let store = app.store.clone();
+        let reply = alice
+            .visit(move |session| async move {
+                count_in_doubt(&session, &store, is_executed).await;
+                session.destroy();
+                Ok(())
+            })
+            .await;
+        assert_eq!((reply.status.as_u16(), alice.id()), (200, None));
+        assert!(app.store.sessions(app.now()).await.is_empty());
+    }
 }
 
 /// Conformance 2.11, 1.11

@@ -64,7 +64,10 @@ fn updates_are_not_repeated_on_a_record_that_may_contain_them() {
     session.write_failed(op);
     add(&mut session, 10);
     let merged = save_after(&mut session, &rules, live(&[(COUNT, 2)], 2));
-    assert!(matches!(merged, Err(SaveError::InDoubt)));
+    assert!(matches!(merged, Ok(Transition::Retry)));
+    rerun(&mut session);
+    let refused = session.plan(&rules, NOW, false);
+    assert!(matches!(refused, Err(SaveError::InDoubt)), "{refused:?}");
     // The update that was made after the failed save is not in doubt.
     rerun(&mut session);
     let op = plan(&mut session, &rules, NOW).unwrap();
@@ -91,5 +94,36 @@ fn a_value_that_was_set_is_set_again() {
     session.write_failed(op);
     let merged = save_after(&mut session, &rules, live(&[(A, 2)], 2));
     assert!(matches!(merged, Ok(Transition::Retry)));
+    assert!(plan(&mut session, &rules, NOW).is_none());
+}
+
+#[test]
+fn a_session_can_be_ended_although_an_earlier_save_is_in_doubt() {
+    let (mut session, rules) = (loaded(&[(COUNT, 1)]), rules());
+    add(&mut session, 1);
+    let op = plan(&mut session, &rules, NOW).unwrap();
+    session.write_failed(op);
+    session.destroy();
+    let merged = save_after(&mut session, &rules, live(&[(COUNT, 2)], 2));
+    assert!(matches!(merged, Ok(Transition::Retry)), "{merged:?}");
+    let op = plan(&mut session, &rules, NOW).unwrap();
+    assert!(matches!(op.kind, op::OpKind::End { .. }));
+}
+
+#[test]
+fn updates_are_not_repeated_after_a_reload_either() {
+    let (mut session, rules) = (loaded(&[(COUNT, 1)]), rules());
+    add(&mut session, 1);
+    let op = plan(&mut session, &rules, NOW).unwrap();
+    session.write_failed(op);
+    session.reloaded(live(&[(COUNT, 2)], 2));
+    rerun(&mut session);
+    let refused = session.plan(&rules, NOW, false);
+    assert!(matches!(refused, Err(SaveError::InDoubt)), "{refused:?}");
+    assert_eq!(
+        session.value(COUNT),
+        Some(bytes(2)),
+        "the value of the store"
+    );
     assert!(plan(&mut session, &rules, NOW).is_none());
 }

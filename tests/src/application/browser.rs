@@ -107,6 +107,14 @@ impl Browser {
         self.ask(|s| Ok(s.user()?)).await
     }
 
+    /// The user of the session that this request presents.
+    pub async fn user_by(&self, request: Request) -> Option<u64> {
+        let read = |s: &Session<Shop>| Ok(s.user()?.unwrap_or_default().to_string());
+        let reply = self.act_by(request, read).await;
+        let user = reply.body.parse().expect("the handler returns a number");
+        Some(user).filter(|user| *user != 0)
+    }
+
     /// The cart of this visitor's session.
     pub async fn cart(&self) -> Vec<String> {
         self.ask(|s| Ok(s.cart()?)).await

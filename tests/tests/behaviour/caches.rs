@@ -1,19 +1,15 @@
-//! What caches are told about a response: `Vary`, and `Cache-Control` beside an id.
+//! The headers by which caches treat a response: `Vary`, and `Cache-Control` beside an id.
 
 use std::sync::{Arc, Mutex};
 
 use poem::{
-    EndpointExt, Response, Result, Route,
-    error::{NotFoundError, ResponseError},
-    get,
-    http::StatusCode,
-    web::Path,
+    EndpointExt, Response, Result, Route, error::NotFoundError, get, http::StatusCode, web::Path,
 };
 use poem_session::{
     CookieConfig, IdSource, Session, SessionId, Sessions, session, store::MemoryStore,
 };
 
-use crate::support::{App, Op, Prefs, Reply, Scripted, Shop, serve_all};
+use crate::support::{App, Op, Prefs, Refused, Reply, Scripted, Shop, serve_all};
 
 #[session]
 async fn plain() -> &'static str {
@@ -271,24 +267,6 @@ async fn a_response_with_an_id_in_a_header_is_stored_by_no_shared_cache() {
     let id = reply.header("x-session").expect("a new session");
     assert!(id.parse::<SessionId>().is_ok());
     assert_eq!(reply.header("cache-control"), Some("no-store"));
-}
-
-/// An error of an application.
-#[derive(Debug)]
-struct Refused(StatusCode);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("it is refused")
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl ResponseError for Refused {
-    fn status(&self) -> StatusCode {
-        self.0
-    }
 }
 
 #[session]

@@ -52,13 +52,6 @@ fn by_header(id: &str) -> Request {
     with_header("x-session", id)
 }
 
-async fn user(app: &App, request: Request) -> Option<u64> {
-    let read = |s: &Session<Shop>| Ok(s.user()?.unwrap_or_default().to_string());
-    let reply = app.browser().act_by(request, read).await;
-    let user = reply.body.parse().expect("the handler returns a number");
-    Some(user).filter(|user| *user != 0)
-}
-
 /// Sends a request whose handler uses the session and returns its id.
 async fn act(app: &App, request: Request, act: fn(&Session<Shop>)) -> Reply {
     let handler = move |session: &Session<Shop>| {
@@ -112,9 +105,17 @@ async fn a_session_from_every_source_is_read_changed_and_ended() {
         let name = format!("{source:?}");
         let app = app(source);
         let id = session_in(&app).await;
-        assert_eq!(user(&app, request(&id)).await, Some(7), "{name}");
-        assert_eq!(user(&app, request(&random_id())).await, None, "{name}");
-        assert_eq!(user(&app, request("short")).await, None, "{name}");
+        assert_eq!(app.browser().user_by(request(&id)).await, Some(7), "{name}");
+        assert_eq!(
+            app.browser().user_by(request(&random_id())).await,
+            None,
+            "{name}"
+        );
+        assert_eq!(
+            app.browser().user_by(request("short")).await,
+            None,
+            "{name}"
+        );
         change(&app, request(&id)).await;
         let parsed = id.parse().expect("an id");
         let session = app.sessions.open::<Shop>(&parsed).await.expect("it lives");
@@ -143,10 +144,10 @@ async fn an_id_from_a_header_is_updated_and_cleared_in_that_header() {
         assert_eq!(reply.header("x-session"), None);
         assert_eq!(reply.header("cache-control"), None);
     }
-    assert_eq!(user(&app, by_header(new)).await, Some(7));
+    assert_eq!(app.browser().user_by(by_header(new)).await, Some(7));
     let ended = act(&app, by_header(new), Session::destroy).await;
     assert_eq!(ended.header("x-session"), Some(""));
-    assert_eq!(user(&app, by_header(new)).await, None);
+    assert_eq!(app.browser().user_by(by_header(new)).await, None);
 }
 
 /// Conformance 1.18
@@ -163,7 +164,7 @@ async fn the_new_id_of_an_early_save_is_sent_after_later_saves() {
         };
         let reply = app.browser().visit_by(request, handler).await;
         let id = reply.header("x-session").expect("a new id");
-        assert_eq!(user(&app, by_header(id)).await, Some(8));
+        assert_eq!(app.browser().user_by(by_header(id)).await, Some(8));
     }
 }
 
@@ -183,12 +184,12 @@ async fn the_first_source_with_a_live_id_is_used() {
         format!("/?sid=short&sid={id}"),
         format!("/?sid={id}&sid={unknown}"),
     ] {
-        assert_eq!(user(&app, get(&path)).await, Some(7), "{path}");
+        assert_eq!(app.browser().user_by(get(&path)).await, Some(7), "{path}");
     }
     for query in ["short", &unknown] {
         let mut both = by_header(&id);
         *both.uri_mut() = format!("/?sid={query}").parse().expect("a URI");
-        assert_eq!(user(&app, both).await, Some(7), "{query}");
+        assert_eq!(app.browser().user_by(both).await, Some(7), "{query}");
     }
 }
 
@@ -246,7 +247,11 @@ async fn an_unknown_id_from_a_read_only_source_is_not_used_and_removes_no_cookie
         let reply = change(&app, request(&planted)).await;
         let cookie = reply.cookie().expect("a new session");
         assert_ne!(cookie.value(), planted, "{name}");
-        assert_eq!(user(&app, request(&planted)).await, None, "{name}");
+        assert_eq!(
+            app.browser().user_by(request(&planted)).await,
+            None,
+            "{name}"
+        );
         let reply = act(&app, request(&planted), Session::destroy).await;
         let found = (reply.status.as_u16(), reply.cookie());
         assert_eq!(found, (200, None), "{name}");
@@ -261,7 +266,7 @@ async fn an_authorization_header_must_have_the_exact_form() {
     for good in ["Session ID", "session ID", "SESSION ID"] {
         let value = good.replace("ID", &id);
         let request = with_header("authorization", &value);
-        assert_eq!(user(&app, request).await, Some(7), "{good}");
+        assert_eq!(app.browser().user_by(request).await, Some(7), "{good}");
     }
     for bad in [
         "Session  ID",
@@ -280,14 +285,18 @@ async fn an_authorization_header_must_have_the_exact_form() {
     ] {
         let value = bad.replace("ID", &id);
         let request = with_header("authorization", &value);
-        assert_eq!(user(&app, request).await, None, "{bad}");
+        assert_eq!(app.browser().user_by(request).await, None, "{bad}");
     }
     for second in ["Session ID", "Basic eDp5"] {
         let mut request = with_header("authorization", &format!("Session {id}"));
         let second = second.replace("ID", &id);
         let second = second.parse().expect("a header value");
         request.headers_mut().append(header::AUTHORIZATION, second);
-        assert_eq!(user(&app, request).await, None, "there are two headers");
+        assert_eq!(
+            app.browser().user_by(request).await,
+            None,
+            "there are two headers"
+        );
     }
 }
 
@@ -345,7 +354,7 @@ async fn an_id_in_a_form_does_not_precede_an_id_from_an_earlier_source() {
         let id = session_in(&app).await;
         let path = format!("/s/{id}?sid={id}");
         let request = form_request(&path, &format!("sid={}", random_id()));
-        assert_eq!(user(&app, request).await, Some(7), "{name}");
+        assert_eq!(app.browser().user_by(request).await, Some(7), "{name}");
     }
 }
 
@@ -371,10 +380,13 @@ async fn only_small_bodies_with_the_type_of_a_form_are_searched_for_an_id() {
     let length = claims_less.headers_mut();
     length.insert(header::CONTENT_LENGTH, 10.into());
     for large in [form_request("/", &large), claims_less] {
-        assert_eq!(user(&app, large).await, None);
+        assert_eq!(app.browser().user_by(large).await, None);
     }
     let small = format!("filler={}&sid={id}", "x".repeat(60 * 1024));
-    assert_eq!(user(&app, form_request("/", &small)).await, Some(7));
+    assert_eq!(
+        app.browser().user_by(form_request("/", &small)).await,
+        Some(7)
+    );
 
     let form = || form_request("/", &format!("sid={id}"));
     let typed = |kind: &'static str| {
@@ -397,7 +409,7 @@ async fn only_small_bodies_with_the_type_of_a_form_are_searched_for_an_id() {
             Some(7),
         ),
     ] {
-        assert_eq!(user(&app, request).await, found);
+        assert_eq!(app.browser().user_by(request).await, found);
     }
 }
 
@@ -420,6 +432,6 @@ async fn an_id_in_the_url_is_ignored_by_default() {
     let id = session_in(&app).await;
     for name in ["id", "__Host-id", "sid", "session"] {
         let path = format!("/?{name}={id}");
-        assert_eq!(user(&app, get(&path)).await, None);
+        assert_eq!(app.browser().user_by(get(&path)).await, None);
     }
 }

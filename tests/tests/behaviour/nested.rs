@@ -4,15 +4,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use poem::{
-    Endpoint, EndpointExt, FromRequest, Request, Response, Result, Route, error::ResponseError,
-    get, http::StatusCode, web::Path,
+    Endpoint, EndpointExt, FromRequest, Request, Response, Result, Route, get, http::StatusCode,
+    web::Path,
 };
 use poem_session::{
     CookieConfig, ExtractError, IdSource, RequestError, Session, SessionData, SessionsBuilder,
     session,
 };
 
-use crate::support::{App, Browser, Logs, Op, Prefs, Reply, Shop, serve_all};
+use crate::support::{App, Browser, Logs, Op, Prefs, Refused, Reply, Shop, serve_all};
 
 /// Changes both sessions, gives the inner one a new id, and responds with this status.
 #[session]
@@ -323,28 +323,10 @@ async fn a_middleware_that_is_skipped_may_have_the_carrier_of_another_one() {
     assert_eq!(reply.body, "0 None");
 }
 
-/// An error of the application.
-#[derive(Debug)]
-struct Refused;
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("it is refused")
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl ResponseError for Refused {
-    fn status(&self) -> StatusCode {
-        StatusCode::UNPROCESSABLE_ENTITY
-    }
-}
-
 #[session]
 async fn refuse(shop: Session<Shop>) -> Result<()> {
     shop.update_visits(|visits| *visits += 1)?;
-    Err(Refused.into())
+    Err(Refused(StatusCode::UNPROCESSABLE_ENTITY).into())
 }
 
 /// Conformance 1.16

@@ -57,14 +57,6 @@ fn in_header(id: &SessionId) -> (&'static str, String) {
     ("x-session", id.expose().to_owned())
 }
 
-/// Sends a request whose handler returns the user of the session.
-async fn user(app: &App, request: Request) -> Option<u64> {
-    let read = |s: &Session<Shop>| Ok(s.user()?.unwrap_or_default().to_string());
-    let reply = app.browser().act_by(request, read).await;
-    let user = reply.body.parse().expect("the handler returns a number");
-    Some(user).filter(|user| *user != 0)
-}
-
 /// Sends a request whose handler uses the session.
 async fn act(app: &App, request: Request, act: fn(&Session<Shop>)) -> Reply {
     app.browser().does_by(request, act).await
@@ -93,11 +85,15 @@ async fn the_first_live_one_of_several_cookies_is_used_in_any_order() {
         (vec![other, unknown, live], Some(8)),
         (vec![unknown, ended], None),
     ] {
-        assert_eq!(user(&app, with_cookies(&ids)).await, found, "{ids:?}");
+        assert_eq!(
+            app.browser().user_by(with_cookies(&ids)).await,
+            found,
+            "{ids:?}"
+        );
     }
     // In headers of their own, as HTTP/2 allows.
     let split = with_headers([cookie(&ended), cookie(&live)]);
-    assert_eq!(user(&app, split).await, Some(7));
+    assert_eq!(app.browser().user_by(split).await, Some(7));
 }
 
 /// Conformance 1.34
@@ -124,7 +120,10 @@ async fn a_change_by_the_second_cookie_is_saved_in_its_session() {
     .await;
     let new = moved.cookie().expect("a new id");
     let new: SessionId = new.value().parse().expect("an id");
-    assert_eq!(user(&app, with_cookies(&[live, new])).await, Some(7));
+    assert_eq!(
+        app.browser().user_by(with_cookies(&[live, new])).await,
+        Some(7)
+    );
     let ended = act(&app, with_cookies(&[live, new]), Session::destroy).await;
     assert_eq!(ended.cookie().expect("it is cleared").value(), "");
     assert!(!app.exists(&new).await);
@@ -146,13 +145,22 @@ async fn the_store_is_loaded_once_for_each_id_that_is_tried_and_at_most_four_tim
         (dead.to_vec(), None, 4),
     ] {
         app.store.calls();
-        assert_eq!(user(&app, with_cookies(&ids)).await, found, "{ids:?}");
+        assert_eq!(
+            app.browser().user_by(with_cookies(&ids)).await,
+            found,
+            "{ids:?}"
+        );
         assert_eq!(app.store.calls(), vec![Op::Load; loads], "{ids:?}");
     }
     // A malformed id is not one of the four.
     let malformed = format!("{COOKIE}=short; ").repeat(9);
     let value = format!("{malformed}{COOKIE}={}", live.expose());
-    assert_eq!(user(&app, with_headers([("cookie", value)])).await, Some(7));
+    assert_eq!(
+        app.browser()
+            .user_by(with_headers([("cookie", value)]))
+            .await,
+        Some(7)
+    );
 }
 
 /// Conformance 1.34, 1.18, 1.19
@@ -162,7 +170,7 @@ async fn a_dead_cookie_does_not_hide_a_live_id_in_a_later_source() {
     for dead in [random_id(), ended_id(&app).await] {
         let live = session_of(&app, 7).await;
         let request = || with_headers([cookie(&dead), bearer(&live)]);
-        assert_eq!(user(&app, request()).await, Some(7));
+        assert_eq!(app.browser().user_by(request()).await, Some(7));
         // The id that counts is in a read-only source, and is not copied to the cookie.
         let handlers: [fn(&Session<Shop>); 3] = [
             |s| s.set_visits(1).expect("it fits"),
@@ -178,7 +186,7 @@ async fn a_dead_cookie_does_not_hide_a_live_id_in_a_later_source() {
     }
     let live = session_of(&app, 7).await;
     let both = with_headers([cookie(&live), bearer(&session_of(&app, 8).await)]);
-    assert_eq!(user(&app, both).await, Some(7));
+    assert_eq!(app.browser().user_by(both).await, Some(7));
 }
 
 /// Conformance 1.34, 1.18
@@ -258,18 +266,21 @@ async fn each_id_of_a_repeated_header_parameter_or_field_is_tried() {
     let header = app_with(IdSource::Header("X-Session".into()));
     let live = session_of(&header, 7).await;
     let twice = with_headers([in_header(&random_id()), in_header(&live)]);
-    assert_eq!(user(&header, twice).await, Some(7));
+    assert_eq!(header.browser().user_by(twice).await, Some(7));
 
     let query = app_with(IdSource::Query("sid".into()));
     let live = session_of(&query, 7).await;
     let path = format!("/?sid={}&sid={}", random_id().expose(), live.expose());
-    assert_eq!(user(&query, request(Method::GET, &path)).await, Some(7));
+    assert_eq!(
+        query.browser().user_by(request(Method::GET, &path)).await,
+        Some(7)
+    );
 
     let form = app_with(IdSource::Form("sid".into()));
     let live = session_of(&form, 7).await;
     let fields = format!("sid={}&sid={}", random_id().expose(), live.expose());
     let posted = crate::support::form_request("/", &fields);
-    assert_eq!(user(&form, posted).await, Some(7));
+    assert_eq!(form.browser().user_by(posted).await, Some(7));
 
     // A repeated `Authorization` header is no credential (RFC 9110, section 11.6.2).
     let scheme = app_with(bearer_source());
@@ -283,7 +294,7 @@ async fn each_id_of_a_repeated_header_parameter_or_field_is_tried() {
             .count(),
         2
     );
-    assert_eq!(user(&scheme, twice).await, None);
+    assert_eq!(scheme.browser().user_by(twice).await, None);
 }
 
 fn app_with(source: IdSource) -> App {

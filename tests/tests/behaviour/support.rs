@@ -3,6 +3,10 @@
 mod logs;
 mod socket;
 
+use std::{error::Error, fmt};
+
+use poem::{error::ResponseError, http::StatusCode};
+
 pub(crate) use poem_session_tests::{
     PATIENCE,
     application::{
@@ -14,3 +18,21 @@ pub(crate) use poem_session_tests::{
 };
 
 pub(crate) use self::{logs::Logs, socket::Served};
+
+/// An error of the application, with this status.
+#[derive(Debug)]
+pub(crate) struct Refused(pub(crate) StatusCode);
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is refused")
+    }
+}
+
+impl Error for Refused {}
+
+impl ResponseError for Refused {
+    fn status(&self) -> StatusCode {
+        self.0
+    }
+}

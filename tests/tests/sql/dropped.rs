@@ -56,18 +56,50 @@ async fn look(guest: &Browser, requests: usize) {
     looks.join_all().await;
 }
 
+/// An application that reaches its database through a proxy.
+struct Behind {
+    proxy: Proxy,
+    store: Arc<dyn SessionStore>,
+    guest: Browser,
+    /// The connections that were opened and closed before the first request.
+    closed: usize,
+}
+
+impl Behind {
+    async fn new(home: &Home) -> Self {
+        let proxy = Proxy::start(home.server().address()).await;
+        let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
+        // The pool has kept one connection. PostgreSQL's store has looked for a pooler with another one.
+        let closed = proxy.accepted() - 1;
+        let app = App::in_store(Arc::clone(&store) as _, PATIENCE);
+        Self {
+            guest: app.sign_in().await,
+            proxy,
+            store,
+            closed,
+        }
+    }
+
+    /// Checks that the pool has opened no connection in place of a lost one.
+    fn assert_no_connection_is_lost(&self) {
+        let opened = self.proxy.accepted() - self.closed;
+        assert!(opened <= POOL, "{opened} connections were opened");
+    }
+}
+
 /// Conformance 5.11, 5.18
 async fn dropped_requests_cost_no_connection(home: Home) {
-    let proxy = Proxy::start(home.server().address()).await;
-    let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
-    // The pool has kept one connection. PostgreSQL's store has looked for a pooler with another one.
-    let closed = proxy.accepted() - 1;
-    let app = App::in_store(Arc::clone(&store) as _, PATIENCE);
-    let guest = app.sign_in().await;
+    let behind = Behind::new(&home).await;
+    let Behind {
+        proxy,
+        store,
+        guest,
+        ..
+    } = &behind;
     let mut dropped = 0;
     while dropped < REQUESTS {
         // The pool has all its connections, and each of them is free.
-        look(&guest, 4 * POOL).await;
+        look(guest, 4 * POOL).await;
         proxy.stall().await;
         let mut requests = JoinSet::new();
         for number in 0..POOL {
@@ -77,7 +109,7 @@ async fn dropped_requests_cost_no_connection(home: Home) {
                     guest.user().await;
                 });
             } else {
-                requests.spawn(call(Arc::clone(&store), dropped + number));
+                requests.spawn(call(Arc::clone(store), dropped + number));
             }
         }
         proxy.holds(POOL).await;
@@ -85,20 +117,15 @@ async fn dropped_requests_cost_no_connection(home: Home) {
         requests.shutdown().await;
         proxy.pass().await;
     }
-    look(&guest, 4 * POOL).await;
-    let opened = proxy.accepted() - closed;
-    assert!(opened <= POOL, "{opened} connections were opened");
-    goes_on(&guest).await;
+    look(guest, 4 * POOL).await;
+    behind.assert_no_connection_is_lost();
+    goes_on(guest).await;
 }
 
 /// Conformance 5.11, 5.18
 async fn a_request_that_is_dropped_while_it_connects_costs_no_connection(home: Home) {
-    let proxy = Proxy::start(home.server().address()).await;
-    let store = home.open_at(&proxy.url(&home.url), PATIENCE).await;
-    // The pool has kept one connection. PostgreSQL's store has looked for a pooler with another one.
-    let closed = proxy.accepted() - 1;
-    let app = App::in_store(Arc::clone(&store) as _, PATIENCE);
-    let guest = app.sign_in().await;
+    let behind = Behind::new(&home).await;
+    let Behind { proxy, guest, .. } = &behind;
     proxy.hold().await;
     let mut requests = JoinSet::new();
     for _ in 0..REQUESTS {
@@ -109,15 +136,14 @@ async fn a_request_that_is_dropped_while_it_connects_costs_no_connection(home: H
     }
     proxy.accepts(POOL).await;
     requests.shutdown().await;
-    let looks = look(&guest, 4 * POOL);
+    let looks = look(guest, 4 * POOL);
     let pass = async {
         // The pool opens another connection if it has lost one.
         tokio::time::sleep(Duration::from_millis(500)).await;
         proxy.pass().await;
     };
     tokio::join!(looks, pass);
-    let opened = proxy.accepted() - closed;
-    assert!(opened <= POOL, "{opened} connections were opened");
+    behind.assert_no_connection_is_lost();
 }
 
 /// Another client locks a record. Dropped calls wait for it on all connections, and then the pool replaces them.

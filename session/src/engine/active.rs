@@ -26,8 +26,6 @@ pub(crate) struct ActiveSession {
     /// Held while the session is being locked, so that tasks of one request share one lease.
     locking: tokio::sync::Mutex<()>,
     lifecycle: Mutex<Lifecycle>,
-    /// The id that the application has read last, to send it to the client by itself.
-    read_id: Mutex<Option<SessionId>>,
     leases: Mutex<Leases>,
 }
 
@@ -39,7 +37,6 @@ impl ActiveSession {
             saving: tokio::sync::Mutex::new(()),
             locking: tokio::sync::Mutex::new(()),
             lifecycle: Mutex::default(),
-            read_id: Mutex::default(),
             leases: Mutex::default(),
         }
     }
@@ -145,14 +142,7 @@ impl ActiveSession {
     }
 
     pub(crate) fn id(&self) -> SessionId {
-        let id = self.lifecycle().id(self.engine.rules());
-        *self.read_id.lock() = Some(id);
-        id
-    }
-
-    /// Whether the application has read this id, so that it can send it to the client by itself.
-    pub(crate) fn has_read(&self, id: &SessionId) -> bool {
-        self.read_id.lock().as_ref() == Some(id)
+        self.lifecycle().read_id(self.engine.rules())
     }
 
     pub(crate) fn public_id(&self) -> PublicId {

@@ -11,30 +11,32 @@ use crate::{
     error::{Chain, LoadError, SaveError},
     finish::Finish,
     id::PublicId,
-    lifecycle::{Call, Covers, Reply, Resolution, Transition, WriteOp},
+    lifecycle::{Call, Covers, Due, Reply, Resolution, Transition, WriteOp},
     store::{Created, Rename, Replaced, StoreError, StoreErrorKind, Stored},
 };
 
 /// Saves the session. The save goes on if its caller is dropped, as when a client disconnects.
 pub(crate) async fn save(session: &Arc<ActiveSession>) -> Result<(), SaveError> {
-    let touched = {
+    let due = {
         let engine = session.engine();
         let mut lifecycle = session.lifecycle();
         if lifecycle.take_discarded() {
             return Err(SaveError::Discarded);
         }
-        if !lifecycle.needs_save(engine.rules(), engine.now()) {
-            drop(lifecycle);
-            session.leases().saved();
-            return Ok(());
-        }
-        lifecycle.touched_only(engine.rules(), engine.now())
+        let is_saving = session.saving().try_lock().is_err();
+        lifecycle.due(engine.rules(), engine.now(), is_saving)
     };
-    if let Some(key) = touched {
-        return Box::pin(touch::touch(session, key)).await;
+    match due {
+        Due::Nothing => {
+            session.leases().saved();
+            Ok(())
+        }
+        Due::Touch(key) => Box::pin(touch::touch(session, key)).await,
+        Due::Save => {
+            let session = Arc::clone(session);
+            Finish::new(async move { commit(&session).await }).await
+        }
     }
-    let session = Arc::clone(session);
-    Finish::new(async move { commit(&session).await }).await
 }
 
 pub(super) async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
@@ -72,29 +74,8 @@ pub(super) async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
             return Ok(());
         };
         let is_move = op.is_move();
-        // If the write fails, it may still arrive later.
-        let claims = [
-            lease.as_deref().map(lease::Lease::claim),
-            permit.as_ref().and_then(rotate::Permit::claim),
-        ];
-        let claims = claims.map(|claim| claim.filter(|_| !op.is_touch()));
-        let set_in_doubt = |in_doubt| {
-            for claim in claims.iter().flatten() {
-                claim.set_in_doubt(in_doubt);
-            }
-        };
-        set_in_doubt(true);
-        let mut transition = write(session, op, &deadline).await?;
-        set_in_doubt(false);
-        if let Transition::Conflict {
-            key,
-            current,
-            covers,
-        } = transition
-        {
-            let merge = Box::pin(merge(session, lease.as_deref(), key, current, covers));
-            transition = deadline.bound(MERGING, merge).await??;
-        }
+        let transition =
+            write_and_merge(session, op, lease.as_deref(), permit.as_ref(), &deadline).await?;
         if let Transition::Saved { left } = transition {
             if let Some(key) = left {
                 engine.announce_end(key);
@@ -108,6 +89,41 @@ pub(super) async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
     }
     let attempts = engine.max_save_attempts();
     Err(SaveError::Contended { attempts })
+}
+
+/// Carries out one write, and merges if another request wrote first. If the write fails, the leases that the request
+/// holds are in doubt: the write may still arrive.
+async fn write_and_merge(
+    session: &ActiveSession,
+    op: WriteOp,
+    lease: Option<&lease::Lease>,
+    permit: Option<&rotate::Permit>,
+    deadline: &Deadline,
+) -> Result<Transition, SaveError> {
+    let claims = [
+        lease.map(lease::Lease::claim),
+        permit.and_then(rotate::Permit::claim),
+    ];
+    let claims = claims.map(|claim| claim.filter(|_| !op.is_touch()));
+    let set_in_doubt = |in_doubt| {
+        for claim in claims.iter().flatten() {
+            claim.set_in_doubt(in_doubt);
+        }
+    };
+    set_in_doubt(true);
+    let transition = write(session, op, deadline).await?;
+    set_in_doubt(false);
+    match transition {
+        Transition::Conflict {
+            key,
+            current,
+            covers,
+        } => {
+            let merge = Box::pin(merge(session, lease, key, current, covers));
+            deadline.bound(MERGING, merge).await?
+        }
+        transition => Ok(transition),
+    }
 }
 
 /// Finds out whether an earlier save that failed has stored a new record.

@@ -23,6 +23,7 @@ use crate::{
     error::{Chain, LoadError, LockError, SaveError},
     finish::Finish,
     id::PublicId,
+    record::EndReason,
     store::{LockOwner, Locked, StoreError},
     threads::atomic::{AtomicBool, AtomicU64, Ordering},
 };
@@ -55,7 +56,7 @@ impl fmt::Debug for SessionLock {
 /// The locks of one active session.
 #[derive(Default)]
 pub(super) struct Leases {
-    /// The lease, while somebody holds it. A request that has lost it must not write.
+    /// The lease, while it is held. A request that has lost it must not write.
     current: Weak<Lease>,
     /// The lease that is held until the end of the request.
     for_request: Option<Arc<Lease>>,
@@ -82,8 +83,8 @@ impl Leases {
 
 /// A lease that this process holds and renews until it is dropped.
 pub(super) struct Lease {
-    /// Shared with the renewal, so that the lease is released after a renewal that is under way: one that arrived
-    /// later would take the lease again, for nobody.
+    /// Shared with the renewal, so that the lease is released after a renewal that is under way. A renewal that
+    /// arrived after the release would take the lease again, and no request would hold it.
     claim: Arc<Claim>,
     /// Until when this process surely holds it, in milliseconds since the Unix epoch.
     until: Arc<AtomicU64>,
@@ -196,8 +197,8 @@ impl Claim {
 
     /// Asks for the lease. Returns the claim, and until when the lease would be held.
     ///
-    /// If the caller is dropped, the call goes on, and the claim is dropped after it. A call that arrived after the
-    /// lease was released would take it for nobody.
+    /// If the caller is dropped, the call continues, and the claim is dropped after it. A call that arrived after
+    /// the release would take the lease, and no request would hold it.
     async fn acquire(mut self) -> (Self, Result<(Locked, Timestamp), StoreError>) {
         let ask = async move {
             // If this fails, the store may have granted the lease.
@@ -289,7 +290,7 @@ async fn acquire_in_turn(session: &ActiveSession) -> Result<Option<Arc<Lease>>, 
         }
         let acquired = acquire(session.engine(), key).await;
         if let Err(LockError::Ended) = acquired {
-            session.lifecycle().found_gone();
+            session.lifecycle().found_ended(EndReason::Destroyed);
         }
         let lease = Arc::new(acquired?);
         session.leases().current = Arc::downgrade(&lease);

@@ -91,18 +91,20 @@ pub(crate) async fn resolve(
     mut stored: Stored,
     via: Via,
 ) -> Result<Resolution, LoadError> {
-    // The id of `key`.
+    // The id of `key`, if the forwards so far could be read.
     let mut id = match via {
         Via::PresentedId(presented) => Some(presented.id()),
         Via::EarlierLoad | Via::Revocation => None,
     };
+    let presented_key = key;
     for _ in 0..MAX_FORWARDS {
         let has_passed =
             |until| matches!(via, Via::PresentedId(presented) if presented.began_at() >= until);
         let record = RecordKind::parse(stored.data);
         let to = match record.map_err(|_| LoadError::Corrupt { session: key })? {
             RecordKind::Live(record) => {
-                let loaded = Loaded::new(id, key, record, stored.version, stored.expires_at);
+                let newer_id = id.filter(|_| key != presented_key);
+                let loaded = Loaded::new(newer_id, key, record, stored.version, stored.expires_at);
                 return Ok(Resolution::Live(loaded));
             }
             RecordKind::Ended(tombstone) if has_passed(tombstone.until) => {

@@ -31,7 +31,7 @@ use self::{
 };
 pub(crate) use self::{
     client::Presented,
-    op::{Call, Covers, Reply, Transition, WriteOp},
+    op::{Call, Covers, Due, Reply, Transition, WriteOp},
     origin::{Loaded, Resolution},
     refusal::Refusal,
     rules::{IdGenerator, Rules},
@@ -69,6 +69,8 @@ pub(crate) struct Lifecycle {
     /// The write of an earlier save that failed, and that may have been executed all the same.
     in_doubt: Option<Box<WriteOp>>,
     client: Client,
+    /// The id that the application has read last, which it may send to the client by itself.
+    read_id: Option<SessionId>,
     phase: Phase,
 }
 
@@ -141,11 +143,22 @@ impl Lifecycle {
     }
 
     /// The id that the client will hold once the session is saved.
-    pub(crate) fn id(&mut self, rules: &Rules) -> SessionId {
+    fn id(&mut self, rules: &Rules) -> SessionId {
         match (&self.origin, self.intent) {
             (Origin::Stored(base), Intent::Keep) => base.id(),
             _ => self.new_id(rules),
         }
+    }
+
+    /// Reads the [`id`](Self::id) for the application.
+    pub(crate) fn read_id(&mut self, rules: &Rules) -> SessionId {
+        let id = self.id(rules);
+        *self.read_id.insert(id)
+    }
+
+    /// Whether the application has read this id.
+    pub(crate) fn has_read(&self, id: &SessionId) -> bool {
+        self.read_id.as_ref() == Some(id)
     }
 
     /// The id for the next record that needs a new one. The same id until that record is stored.
@@ -236,13 +249,13 @@ impl Lifecycle {
         let live = matches!(resolution, Resolution::Live(_));
         self.client.present(presented, live);
         self.origin = match resolution {
-            Resolution::Live(loaded) => Origin::Stored(match loaded.id {
-                Some(id) if loaded.key != id_key => {
+            Resolution::Live(mut loaded) => Origin::Stored(match loaded.newer_id.take() {
+                Some(id) => {
                     // The id was rotated, and the response that sent the newer one may be lost.
-                    self.client.repeat_id(id, loaded.expires_at);
-                    Base::new(id, loaded.key, loaded)
+                    self.client.repeat_id(*id, loaded.expires_at);
+                    Base::new(*id, loaded.key, loaded)
                 }
-                _ => Base::new(presented.id(), id_key, loaded),
+                None => Base::new(presented.id(), id_key, loaded),
             }),
             Resolution::Ended(reason) => Origin::Ended(reason),
             Resolution::Missing => Origin::New,
@@ -270,13 +283,8 @@ impl Lifecycle {
         }
     }
 
-    /// Notes that the session is no longer stored.
-    pub(crate) fn found_gone(&mut self) {
-        self.found_ended(EndReason::Destroyed);
-    }
-
     /// Notes that the session has ended elsewhere. The client may have a newer id than the one of a pending update.
-    pub(super) fn found_ended(&mut self, reason: EndReason) {
+    pub(crate) fn found_ended(&mut self, reason: EndReason) {
         self.origin = Origin::Ended(reason);
         self.client.drop_update();
     }

@@ -8,6 +8,16 @@ use crate::{
     store::{RecordClass, Stored, Version, Write},
 };
 
+/// The work of a save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    Nothing,
+    /// To write the use of the session that is stored under this key.
+    Touch(PublicId),
+    /// To save changes, to leave the session, or to rotate its id.
+    Save,
+}
+
 /// One call of the store, and what it brings about in the session.
 #[derive(Debug)]
 pub(crate) struct WriteOp {

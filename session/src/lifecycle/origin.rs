@@ -37,8 +37,8 @@ pub(super) struct Base {
 /// A live session as the store returned it.
 #[derive(Debug, Clone)]
 pub(crate) struct Loaded {
-    /// The id of `key`, if it is known.
-    pub(super) id: Option<SessionId>,
+    /// The id of `key`, if the request has presented an older one and can read this one. Boxed, because it is rare.
+    pub(super) newer_id: Option<Box<SessionId>>,
     pub(super) key: PublicId,
     pub(super) record: Record,
     pub(super) version: Version,
@@ -48,14 +48,14 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// The session of `record`, which is stored under `key`.
     pub(crate) fn new(
-        id: Option<SessionId>,
+        newer_id: Option<SessionId>,
         key: PublicId,
         record: Record,
         version: Version,
         expires_at: Timestamp,
     ) -> Self {
         Self {
-            id,
+            newer_id: newer_id.map(Box::new),
             key,
             record,
             version,

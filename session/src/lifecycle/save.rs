@@ -12,8 +12,8 @@ use crate::{
     field::Field,
     id::{PublicId, SessionId},
     lifecycle::{
-        Covers, Intent, Lifecycle, Loaded, Phase, Refusal, Reply, Resolution, Rules, Transition,
-        WriteOp,
+        Covers, Due, Intent, Lifecycle, Loaded, Phase, Refusal, Reply, Resolution, Rules,
+        Transition, WriteOp,
         op::{Draft, On, OpKind},
         origin::{Base, Origin},
     },
@@ -22,23 +22,19 @@ use crate::{
 };
 
 impl Lifecycle {
-    /// Whether a save may have something to do. Builds no record.
-    pub(crate) fn needs_save(&self, rules: &Rules, now: Timestamp) -> bool {
-        if !self.changes.is_empty() || self.intent != Intent::Keep {
-            return true;
+    /// The work of a save that begins now. Builds no record.
+    ///
+    /// If another save `is_saving`, the stored values may be others after it, so changes without effect are work too.
+    pub(crate) fn due(&mut self, rules: &Rules, now: Timestamp, is_saving: bool) -> Due {
+        let has_work = self.has_work() || is_saving && !self.changes.is_empty();
+        if has_work || self.is_rotation_due(rules, now) {
+            return Due::Save;
         }
-        match &self.origin {
-            Origin::Stored(_) => {
-                self.touch_due(rules, now).is_some() || self.is_rotation_due(rules, now)
-            }
-            Origin::New | Origin::Ended(_) => false,
+        self.changes.saved(self.changes.latest());
+        match (&self.origin, self.touch_due(rules, now)) {
+            (Origin::Stored(base), Some(_)) => Due::Touch(base.key()),
+            _ => Due::Nothing,
         }
-    }
-
-    /// The key of the stored session if a save would only write the use of the session.
-    pub(crate) fn touched_only(&self, rules: &Rules, now: Timestamp) -> Option<PublicId> {
-        let has_more = self.has_work() || self.is_rotation_due(rules, now);
-        self.stored_key().filter(|_| !has_more)
     }
 
     /// Whether the schedule is to rotate the id.
@@ -370,7 +366,7 @@ impl Lifecycle {
             _ => None,
         };
         let loaded = Loaded {
-            id: Some(draft.id),
+            newer_id: None,
             key: draft.key,
             record: draft.record,
             version,

@@ -243,7 +243,7 @@ impl RequestGuard {
         let update = update.and_then(|update| {
             let carrier = manager.carriers().for_update(used, &update);
             if carrier.is_none() {
-                warn_if_untold(active, &update);
+                warn_if_unsent(active, &update);
             }
             Some((update, carrier?))
         });
@@ -257,16 +257,16 @@ impl RequestGuard {
 
 /// Warns if no carrier sends the client the id of a session that has begun or moved, and the handler does not send
 /// it either: nobody can use the session.
-fn warn_if_untold(active: &ActiveSession, update: &ClientUpdate) {
+fn warn_if_unsent(active: &ActiveSession, update: &ClientUpdate) {
     if let ClientUpdate::SetId {
         id, refresh: false, ..
     } = update
-        && !active.has_read(id)
+        && !active.lifecycle().has_read(id)
     {
         tracing::warn!(
             session = ?id.public(),
-            "a session has a new id that its client is not told: the request has its id from a read-only source, and the \
-             handler has not read the new one by `Session::id` to return it"
+            "no response sends the new id of a session: the request has its id from a read-only source, and the handler has \
+             not read the new one by `Session::id` to return it"
         );
     }
 }

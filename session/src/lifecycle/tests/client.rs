@@ -21,7 +21,7 @@ fn a_new_session_is_created_under_the_id_that_was_announced() {
         refresh: false,
     };
     assert_eq!(session.take_update(), Some(expected));
-    assert!(!session.needs_save(&rules, NOW));
+    assert_eq!(session.due(&rules, NOW, false), Due::Nothing);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn record(values: &[(Field, u8)]) -> Record {
 
 fn stored(record: &Record, version: u64) -> Loaded {
     Loaded {
-        id: Some(known_id()),
+        newer_id: None,
         key: known_key(),
         record: record.clone(),
         version: Version::new(version),
@@ -84,7 +84,7 @@ fn known_key() -> PublicId {
 /// The session after another request has rotated its id. `id` is the new one if the request can read it.
 fn rotated(values: &[(Field, u8)], id: Option<SessionId>) -> Resolution {
     Resolution::Live(Loaded {
-        id,
+        newer_id: id.map(Box::new),
         key: rotated_id().public(),
         ..stored(&record(values), 5)
     })

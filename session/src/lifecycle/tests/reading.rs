@@ -37,7 +37,10 @@ fn a_session_that_another_request_ended_has_ended() {
         (loaded(&[]), false),
         (saved(Lifecycle::destroy), false),
         (load(Resolution::Ended(EndReason::Replaced)), true),
-        (saved(Lifecycle::found_gone), true),
+        (
+            saved(|session| session.found_ended(EndReason::Destroyed)),
+            true,
+        ),
     ] {
         assert_eq!(session.has_ended(), has_ended);
     }

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_visitor_who_changes_nothing_is_not_stored() {
     let mut session = Lifecycle::default();
-    assert!(!session.needs_save(&rules(), NOW));
+    assert_eq!(session.due(&rules(), NOW, false), Due::Nothing);
     assert!(plan(&mut session, &rules(), NOW).is_none());
     assert_eq!(session.take_update(), None);
     assert!(session.is_new());
@@ -26,10 +26,10 @@ fn an_id_that_exists_already_is_replaced() {
 fn a_change_back_to_the_stored_value_is_not_written() {
     let mut session = loaded(&[(A, 1)]);
     set(&mut session, A, 2);
-    assert!(session.needs_save(&rules(), NOW));
+    assert_eq!(session.due(&rules(), NOW, false), Due::Save);
     set(&mut session, A, 1);
     assert!(plan(&mut session, &rules(), NOW).is_none());
-    assert!(!session.needs_save(&rules(), NOW));
+    assert_eq!(session.due(&rules(), NOW, false), Due::Nothing);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn discarded_changes_are_reported_once() {
     set(&mut session, A, 2);
     session.regenerate();
     session.abandon();
-    assert!(!session.needs_save(&rules(), NOW));
+    assert_eq!(session.due(&rules(), NOW, false), Due::Nothing);
     assert!(session.take_discarded());
     assert!(!session.take_discarded());
 }
@@ -96,18 +96,32 @@ fn a_session_is_new_unless_a_live_one_was_presented_and_kept() {
 }
 
 #[test]
-fn an_unchanged_session_is_saved_if_a_touch_or_a_rotation_is_due() {
+fn an_unchanged_session_is_touched_or_rotated_when_that_is_due() {
     let due = |last_use: u64, now| {
         let used = Loaded {
             expires_at: later(last_use + 30),
             ..stored(&record(&[]), 1)
         };
-        load(Resolution::Live(used)).needs_save(&rules(), later(now))
+        load(Resolution::Live(used)).due(&rules(), later(now), false)
     };
-    assert!(!due(0, 2));
-    assert!(due(0, 3), "a touch");
-    assert!(!due(9, 9));
-    assert!(due(9, 10), "a rotation");
+    assert_eq!(due(0, 2), Due::Nothing);
+    assert_eq!(due(0, 3), Due::Touch(known_key()));
+    assert_eq!(due(9, 9), Due::Nothing);
+    assert_eq!(due(9, 10), Due::Save, "a rotation");
+}
+
+#[test]
+fn a_change_without_effect_is_saved_if_another_save_may_give_it_one() {
+    for now in [NOW, later(5)] {
+        let mut session = loaded(&[(A, 1)]);
+        set(&mut session, A, 1);
+        assert_eq!(session.due(&rules(), now, true), Due::Save);
+        assert_ne!(session.due(&rules(), now, false), Due::Save);
+        assert!(
+            session.changes.is_empty(),
+            "it comes before the changes of others"
+        );
+    }
 }
 
 #[test]
@@ -137,7 +151,7 @@ fn a_value_over_a_limit_is_refused_and_changes_nothing() {
         let is_too_large = matches!(refused, Err(SetError::ValueTooLarge { key: "ns.a", .. }));
         assert!(is_too_large, "{refused:?}");
     }
-    assert!(!session.needs_save(&rules, NOW));
+    assert_eq!(session.due(&rules, NOW, false), Due::Nothing);
 }
 
 #[test]

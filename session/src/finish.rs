@@ -1,4 +1,4 @@
-//! [`Finish`]: work that goes on if its caller is dropped.
+//! [`Finish`]: work that continues if its caller is dropped.
 
 use std::{
     future::Future,
@@ -22,7 +22,7 @@ impl<F: Future<Output: Send> + Send + 'static> Finish<F> {
         Self::until(work, None)
     }
 
-    /// Work that goes on until `end` at most once its caller is gone.
+    /// Work that continues until `end` at most if its caller is dropped.
     pub(crate) fn until(work: F, end: Option<Instant>) -> Self {
         let work = Some(Box::pin(work));
         Self { work, end }

@@ -1,4 +1,4 @@
-//! [`Keyed`]: one value for each session that somebody uses at the moment.
+//! [`Keyed`]: one value for each session that is in use.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use tokio::sync::{Notify, OwnedMutexGuard};
 
 use crate::id::PublicId;
 
-/// A value for each key, for as long as somebody holds it.
+/// A value for each key, for as long as a reference to it exists.
 #[derive(Default)]
 pub(super) struct Keyed<T>(Mutex<HashMap<PublicId, Weak<T>>>);
 

@@ -1,7 +1,7 @@
 //! Touches a session: writes its use to the store.
 //!
 //! The handler has only read the session, so nothing is lost without the touch. A store that does not reply soon
-//! must not hold the response back. The touch goes on then, and the response does not renew the cookie.
+//! must not hold the response back: the touch continues without it, and the response does not renew the cookie.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! What a browser, or the proxy in front, says about a request: whether it is a prefetch or a preflight, whether
-//! another site sends it, and whether it came over plain HTTP.
+//! Reads the headers by which browsers and proxies describe a request: whether it is a prefetch or a preflight,
+//! whether another site sends it, and whether the client used plain HTTP.
 
 use poem::{
     Request,

@@ -103,7 +103,7 @@ fn rotation_without_a_carrier_for_the_new_id_is_refused() {
     };
     let bearer = || IdSource::Authorization("Bearer".into());
     let query = || IdSource::Query("sid".into());
-    let error = build(vec![bearer(), query()]).expect_err("nobody is told the new id");
+    let error = build(vec![bearer(), query()]).expect_err("no response sends the new id");
     assert!(matches!(
         error,
         BuildError::Contradiction {

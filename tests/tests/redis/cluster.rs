@@ -128,7 +128,7 @@ async fn a_client_that_reads_from_replicas_loads_sessions_from_primaries() {
         .build()
         .expect("valid addresses");
     let mut connection = client.get_async_connection().await.expect("a cluster");
-    // What the application itself reads from replicas.
+    // The application reads from replicas itself.
     for _ in 0..20 {
         let read = redis::cmd("STRLEN").arg("some key").to_owned();
         let read: u64 = read.query_async(&mut connection).await.expect("a reply");

@@ -273,7 +273,7 @@ fn subtract(taken: &AtomicUsize, less: usize) {
     }
 }
 
-/// What a write adds, taken before it is carried out. Dropping it gives that back.
+/// The records and bytes that a write will add. They count already. Dropping the reservation gives them back.
 #[must_use = "the write is not counted until `commit` is called"]
 pub(super) struct Reservation<'a> {
     budget: &'a Budget,

@@ -12,9 +12,9 @@ use serde::Deserialize;
 ///
 /// A new id is sent back only in a cookie or a header: the one whose id was used. All other sources are read-only,
 /// and an id from a read-only source is never put into a cookie or a header. A handler that begins or regenerates a
-/// session whose client has its id from a read-only source must return the new id by itself, from
-/// [`Session::id`](crate::Session::id), as in the body of a response to a sign-in. If the handler does not read it,
-/// a warning is logged, because nobody can use the session. With read-only sources alone,
+/// session whose client has its id from a read-only source must return the new id itself,
+/// for example in the body of the response to a sign-in: [`Session::id`](crate::Session::id). If the handler does
+/// not read it, a warning is logged, because nobody can use the session. With read-only sources alone,
 /// [`rotate_every`](crate::SessionConfig::rotate_every) is refused when the sessions are built.
 ///
 /// From a serde source: `"cookie"`, `{ "header" = "X-Session-Id" }`, `{ "chain" = ["cookie", …] }`.

@@ -20,7 +20,8 @@ use crate::{
 /// The settings that are plain data. They can be loaded from any serde source and passed to
 /// [`SessionsBuilder::config`](crate::SessionsBuilder::config).
 ///
-/// Durations are texts such as `"30m"`, `"12h"` or `"1d 6h"`; `"none"` turns a limit off that can be. Unknown names are refused.
+/// Durations are texts such as `"30m"`, `"12h"` or `"1d 6h"`. `"none"` turns the absolute timeout or the
+/// rotation off. Unknown names are refused.
 ///
 /// ```
 /// # use poem_session::{SessionConfig, Sessions, store::MemoryStore};
@@ -115,8 +116,8 @@ pub struct SessionConfig {
     #[serde(deserialize_with = "duration")]
     pub lock_timeout: Duration,
     /// How long a session stays locked after the process that holds the lock has crashed. Default 15 seconds, at
-    /// least one and a half times [`store_timeout`](Self::store_timeout). A running holder renews its lease each third of this
-    /// time, so the clocks of the servers may differ by half of it.
+    /// least one and a half times [`store_timeout`](Self::store_timeout). A running holder renews its lease each third
+    /// of this time, so the clocks of the servers may differ by half of it.
     #[serde(deserialize_with = "duration")]
     pub lock_lease: Duration,
     /// How often [`Session::ended`](crate::Session::ended) asks the store whether another process has ended

@@ -31,8 +31,10 @@
 //! | processes that can share the store | one | those of one machine | any number | any number | any number |
 //!
 //! The clocks of application servers should agree to well below the idle timeout: a server whose clock is
-//! ahead expires sessions early, for its own requests. It does not remove them for the other servers. A write that returned an error may still have been executed, if the
-//! connection broke before the response arrived. It was then executed completely.
+//! ahead expires sessions early, for its own requests. It does not remove them for the other servers.
+//!
+//! A write that returned an error may still have been executed, if the connection broke before the response
+//! arrived. It was then executed completely.
 //!
 //! # Store calls per request
 //! | | memory | SQLite | PostgreSQL | MySQL, MariaDB | Redis, Valkey |

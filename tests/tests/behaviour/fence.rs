@@ -222,7 +222,7 @@ async fn a_lock_dropped_during_a_write_is_released_after_the_write() {
     assert_eq!(take().await.ok(), Some(Locked::Acquired));
 }
 
-/// A renewal that arrives after the release would take the lease again, for nobody.
+/// A renewal that arrives after the release would take the lease again, and nothing would release it.
 ///
 /// Conformance 2.6, 2.12
 #[tokio::test(start_paused = true)]

@@ -214,6 +214,8 @@ fn an_empty_file_sets_the_defaults_and_a_mistake_in_a_file_is_an_error() {
         r#"{ "idle_timout": "20m" }"#,
         r#"{ "idle_timeout": "soon" }"#,
         r#"{ "idle_timeout": 20 }"#,
+        r#"{ "idle_timeout": "none" }"#,
+        r#"{ "absolute_timeout": "never" }"#,
         r#"{ "cookie": { "htttp_only": true } }"#,
         r#"{ "cookie": { "same_site": "sometimes" } }"#,
         r#"{ "id_source": ["cokie"] }"#,
@@ -225,4 +227,18 @@ fn an_empty_file_sets_the_defaults_and_a_mistake_in_a_file_is_an_error() {
     }
     let built = app(r#"{ "idle_timeout": "2h", "absolute_timeout": "1h" }"#);
     assert!(matches!(built, Err(BuildError::Contradiction { .. })));
+}
+
+/// Some formats, such as TOML, have no `null`.
+///
+/// Conformance 1.17
+#[test]
+fn a_file_turns_a_limit_off() {
+    for off in [r#""none""#, "null"] {
+        let config = config(&format!(
+            r#"{{ "absolute_timeout": {off}, "rotate_every": {off} }}"#
+        ));
+        assert_eq!(config.absolute_timeout, None, "{off}");
+        assert_eq!(config.rotate_every, None, "{off}");
+    }
 }

@@ -41,19 +41,26 @@ impl Expiry {
             .map_or(idle_end, |deadline| idle_end.min(deadline))
     }
 
-    fn idle(&self, term: Term) -> Duration {
+    /// When a stored session expires by the rules of today. They may be stricter than those of the time when its
+    /// expiry `stored` was computed, with the idle timeout `timeout`.
+    ///
+    /// The last use follows from the two. Close to the absolute timeout, the expiry does not move, so the last use
+    /// may be later than that. The session then expires too early, never too late.
+    pub(crate) fn of_stored(&self, term: Term, timeout: Duration, stored: Timestamp) -> Timestamp {
+        let last_use = stored.saturating_sub(timeout).max(term.created_at);
+        stored.min(self.expires_at(term, last_use))
+    }
+
+    /// The idle timeout of a session.
+    pub(crate) fn idle(&self, term: Term) -> Duration {
         let idle = term.idle.unwrap_or(self.idle);
-        if term.flash_only {
+        let idle = if term.flash_only {
             idle.min(self.flash)
         } else {
             idle
-        }
-    }
-
-    /// Whether the absolute timeout has passed. Checked when a session is loaded, so that an absolute timeout
-    /// that is turned on later also applies to sessions that exist. The store enforces the idle timeout.
-    pub(crate) fn is_past_deadline(&self, term: Term, now: Timestamp) -> bool {
-        self.deadline(term).is_some_and(|deadline| deadline <= now)
+        };
+        // As precise as a record stores it.
+        Duration::from_millis(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX))
     }
 
     fn deadline(&self, term: Term) -> Option<Timestamp> {
@@ -112,8 +119,24 @@ mod tests {
         assert_eq!(RULES.expires_at(term(None), at(10)), at(40));
         assert_eq!(RULES.expires_at(term(None), at(45)), at(60));
         assert_eq!(RULES.expires_at(term(Some(MINUTE)), at(10)), at(11));
-        assert!(!RULES.is_past_deadline(term(None), at(59)));
-        assert!(RULES.is_past_deadline(term(None), at(60)));
+    }
+
+    #[test]
+    fn a_stored_session_expires_by_the_stricter_of_two_rules() {
+        let used_at_20 = |timeout: u64| {
+            let stored = at(20 + timeout).min(at(90));
+            RULES.of_stored(term(None), Duration::from_mins(timeout), stored)
+        };
+        assert_eq!(used_at_20(30), at(50), "the rules are the same");
+        assert_eq!(used_at_20(10), at(30), "the idle timeout was shorter");
+        assert_eq!(used_at_20(60), at(50), "the idle timeout was longer");
+        let used_at_50 = RULES.of_stored(term(None), RULES.idle, at(80));
+        assert_eq!(used_at_50, at(60), "there was no absolute timeout");
+        let own = RULES.of_stored(term(Some(MINUTE)), MINUTE, at(21));
+        assert_eq!(own, at(21), "the session has its own");
+        // With an idle timeout that never passes, the last use is not known.
+        let unlimited = RULES.of_stored(term(None), Duration::MAX, at(90));
+        assert_eq!(unlimited, at(30));
     }
 
     #[test]
@@ -134,7 +157,11 @@ mod tests {
             absolute: None,
             ..RULES
         };
-        assert!(!rules.is_past_deadline(term(None), Timestamp::from_millis(u64::MAX)));
+        let years = at(100 * 365 * 24 * 60);
+        assert_eq!(
+            rules.expires_at(term(None), years),
+            years.saturating_add(RULES.idle)
+        );
     }
 
     #[test]

@@ -197,7 +197,8 @@
 //! **Expiry.** A session expires at the earlier of its last use plus the idle timeout and its creation plus the
 //! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading counts as use, and
 //! is written at most once in a tenth of the idle timeout ([`TouchPolicy`]). A session that has held nothing but
-//! flash values, as after a sign-in that failed, expires earlier ([`SessionConfig::flash_timeout`]).
+//! flash values, as after a sign-in that failed, expires earlier ([`SessionConfig::flash_timeout`]). If an
+//! application is started with shorter timeouts, they apply to existing sessions as well.
 //!
 //! **Passive requests.** A poll or a prefetch shows no page to the visitor, so it does not count as use: the expiry
 //! does not move, and a flash value that it reads stays for the next page. Its other changes are saved. The

@@ -91,7 +91,9 @@ impl Limits {
         let size_of = |field: Field| record::NUMBER_SIZE + field.name().len();
         let created = base.is_empty().then_some(record::CREATED);
         let rotated = self.with_rotation.then_some(record::ROTATED);
-        let numbers: usize = created.into_iter().chain(rotated).map(size_of).sum();
+        let timeout = base.timeout_entry().is_none().then_some(record::TIMEOUT);
+        let numbers = created.into_iter().chain(rotated).chain(timeout);
+        let numbers: usize = numbers.map(size_of).sum();
         let has_class = base.standing() != Standing::Anonymous;
         numbers + if has_class { 0 } else { record::CLASS_SIZE }
     }
@@ -149,17 +151,25 @@ mod tests {
 
     #[test]
     fn a_value_that_fits_where_it_is_set_can_be_saved() {
-        let created = record::number(u64::MAX);
+        let limits = Limits {
+            max_session_size: 80,
+            ..LIMITS
+        };
+        let number = record::number(u64::MAX);
         let class = Standing::Established.encoded();
-        let own = [(record::CREATED, Some(&created)), (record::CLASS, class)];
-        let base = Record::empty().with(own);
+        let base = Record::empty().with([
+            (record::CREATED, Some(&number)),
+            (record::TIMEOUT, Some(&number)),
+            (record::CLASS, class),
+        ]);
         for len in 0..50 {
             let value = text(len);
             let next = base.with([(A, Some(&value))]);
-            let fits = value.len() <= LIMITS.max_value_size && next.bytes().len() <= 60;
-            assert_eq!(check(&base, A, &value).is_ok(), fits, "{len}");
+            let fits = value.len() <= limits.max_value_size && next.bytes().len() <= 80;
+            let checked = limits.check_set(&base, std::iter::empty(), A, &value);
+            assert_eq!(checked.is_ok(), fits, "{len}");
             if fits {
-                assert!(LIMITS.check_record(&next, &base).is_ok(), "{len}");
+                assert!(limits.check_record(&next, &base).is_ok(), "{len}");
             }
         }
     }
@@ -172,8 +182,9 @@ mod tests {
             ..LIMITS
         };
         let check = |len| limits.check_set(Record::empty(), std::iter::empty(), A, &text(len));
-        // 100 bytes, less the header of the map, `$created`, `$class`, and the headers of `ns.a` and its text.
-        let most = 100 - 1 - (record::NUMBER_SIZE + 8) - record::CLASS_SIZE - 5 - 2;
+        // 100 bytes, less the header of the map, `$created`, `$timeout`, `$class`, and the headers of `ns.a` and its
+        // text.
+        let most = 100 - 1 - 2 * (record::NUMBER_SIZE + 8) - record::CLASS_SIZE - 5 - 2;
         assert_eq!(check(most), Ok(()));
         let (key, limit) = (A.name(), 100);
         let size = 101;
@@ -197,7 +208,9 @@ mod tests {
     #[test]
     fn a_session_over_the_limit_may_shrink() {
         let (large, small, one) = (text(90), text(80), text(1));
-        let base = Record::empty().with([(A, Some(&large)), (B, Some(&one))]);
+        let timeout = record::number(1);
+        let timeout = (record::TIMEOUT, Some(&timeout));
+        let base = Record::empty().with([(A, Some(&large)), (B, Some(&one)), timeout]);
         for changes in [[(A, Some(&small))], [(B, None)], [(B, Some(&one))]] {
             let next = base.with(changes);
             assert!(LIMITS.check_record(&next, &base).is_ok(), "{changes:?}");

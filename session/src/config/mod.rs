@@ -38,7 +38,8 @@ use crate::{
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SessionConfig {
-    /// How long a session lives without being used. Default 30 minutes.
+    /// How long a session lives without being used. Default 30 minutes. A shorter timeout also applies to existing
+    /// sessions. A longer one applies to a session from its next use on.
     ///
     /// OWASP Session Management Cheat Sheet, "Idle Timeout": 2–5 minutes for high-value applications, 15–30
     /// for low-risk ones.

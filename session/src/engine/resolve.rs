@@ -81,7 +81,7 @@ pub(super) async fn load(
         return Ok(Resolution::Missing);
     };
     let resolution = resolve(engine, key, stored, via).await?;
-    Ok(resolution.within_deadline(&engine.rules, now))
+    Ok(resolution.unless_expired(now))
 }
 
 /// The session that the record under `key` belongs to: its own, or the one that it is forwarded to.
@@ -104,7 +104,8 @@ pub(crate) async fn resolve(
         let to = match record.map_err(|_| LoadError::Corrupt { session: key })? {
             RecordKind::Live(record) => {
                 let newer_id = id.filter(|_| key != presented_key);
-                let loaded = Loaded::new(newer_id, key, record, stored.version, stored.expires_at);
+                let (version, expiry) = (stored.version, stored.expires_at);
+                let loaded = Loaded::new(newer_id, key, record, version, expiry, &engine.rules);
                 return Ok(Resolution::Live(loaded));
             }
             RecordKind::Ended(tombstone) if has_passed(tombstone.until) => {

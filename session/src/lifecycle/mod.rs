@@ -227,13 +227,18 @@ impl Lifecycle {
         if !self.has_work() {
             return Some(self.touch_due(rules, now).unwrap_or(base.expires_at()));
         }
+        let term = self.changed_term(term);
+        Some(self.unless_passive(rules.expiry.expires_at(term, now)))
+    }
+
+    /// The term of the session with the changes so far. `term` is that of the stored record.
+    fn changed_term(&self, term: Term) -> Term {
         let idle = self.value(record::IDLE);
-        let term = Term {
+        Term {
             idle: idle.as_deref().and_then(record::duration),
             flash_only: self.standing() == Standing::FlashOnly,
             ..term
-        };
-        Some(self.unless_passive(rules.expiry.expires_at(term, now)))
+        }
     }
 }
 
@@ -376,9 +381,8 @@ impl Lifecycle {
         timeout: Duration,
         rules: &Rules,
     ) -> Result<(), SetError> {
-        let timeout = timeout.max(Duration::from_secs(1));
-        let millis = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        self.put(record::IDLE, Some(record::number(millis)), rules)
+        let timeout = record::number_of_millis(timeout.max(Duration::from_secs(1)));
+        self.put(record::IDLE, Some(timeout), rules)
     }
 
     pub(crate) fn regenerate(&mut self) {

@@ -33,6 +33,8 @@ pub(super) enum OpKind {
     Replace { on: On, draft: Draft },
     /// Moves the expiry only.
     Touch { on: On, expires_at: Timestamp },
+    /// Moves the expiry of a record that was stored under another idle timeout, and stores the timeout with it.
+    Renew { on: On, draft: Draft },
     /// Stores a session under a new key and leaves a tombstone or a forward under the old one.
     Move { on: On, draft: Draft, leave: Write },
     /// Leaves a tombstone in place of the session.
@@ -129,7 +131,7 @@ impl WriteOp {
                 key: draft.key,
                 write: draft.write(),
             },
-            OpKind::Replace { on, draft } => Call::Replace {
+            OpKind::Replace { on, draft } | OpKind::Renew { on, draft } => Call::Replace {
                 key: on.key,
                 version: on.version,
                 write: draft.write(),
@@ -174,7 +176,7 @@ impl WriteOp {
         match self.kind {
             OpKind::Create(_) => "creating a session",
             OpKind::Replace { .. } => "saving a session",
-            OpKind::Touch { .. } => "touching a session",
+            OpKind::Touch { .. } | OpKind::Renew { .. } => "touching a session",
             OpKind::Move { .. } => "moving a session to a new id",
             OpKind::End { .. } => "ending a session",
         }
@@ -186,6 +188,7 @@ impl WriteOp {
             OpKind::Create(_) => None,
             OpKind::Replace { on, .. }
             | OpKind::Touch { on, .. }
+            | OpKind::Renew { on, .. }
             | OpKind::Move { on, .. }
             | OpKind::End { on, .. } => Some(on.key),
         }
@@ -193,7 +196,7 @@ impl WriteOp {
 
     /// Whether the write only moves the expiry, so that nothing is lost if it fails.
     pub(crate) fn is_touch(&self) -> bool {
-        matches!(self.kind, OpKind::Touch { .. })
+        matches!(self.kind, OpKind::Touch { .. } | OpKind::Renew { .. })
     }
 
     /// Whether the write stores the session under a new key.

@@ -42,24 +42,27 @@ pub(crate) struct Loaded {
     pub(super) key: PublicId,
     pub(super) record: Record,
     pub(super) version: Version,
+    /// When the session expires by the rules of today.
     pub(super) expires_at: Timestamp,
 }
 
 impl Loaded {
-    /// The session of `record`, which is stored under `key`.
+    /// The session of `record`, which is stored under `key` and expires at `stored_expiry` if not earlier.
     pub(crate) fn new(
         newer_id: Option<SessionId>,
         key: PublicId,
         record: Record,
         version: Version,
-        expires_at: Timestamp,
+        stored_expiry: Timestamp,
+        rules: &Rules,
     ) -> Self {
+        let (term, timeout) = (record.term(), record.timeout());
         Self {
             newer_id: newer_id.map(Box::new),
             key,
+            expires_at: rules.expiry.of_stored(term, timeout, stored_expiry),
             record,
             version,
-            expires_at,
         }
     }
 
@@ -90,12 +93,10 @@ pub(crate) enum Resolution {
 }
 
 impl Resolution {
-    /// The same, or missing if the absolute timeout of the session has passed.
-    pub(crate) fn within_deadline(self, rules: &Rules, now: Timestamp) -> Self {
+    /// The same, or missing if the session has expired by the rules of today.
+    pub(crate) fn unless_expired(self, now: Timestamp) -> Self {
         match self {
-            Self::Live(loaded) if rules.expiry.is_past_deadline(loaded.record.term(), now) => {
-                Self::Missing
-            }
+            Self::Live(loaded) if loaded.expires_at <= now => Self::Missing,
             resolution => resolution,
         }
     }

@@ -124,11 +124,22 @@ impl Lifecycle {
         if self.intent == Intent::Keep && !covers.rotates {
             // An id that an earlier attempt to rotate has drawn.
             self.next_id = None;
-            if self.changes.is_empty() {
-                return Ok(self.touch(on, rules, now));
+            let is_touch = self.changes.is_empty();
+            if is_touch {
+                let Some(expires_at) = self.touch_due(rules, now) else {
+                    return Ok(None);
+                };
+                let record = self.record();
+                if record.timeout() == rules.expiry.idle(record.term()) {
+                    return Ok(Some(OpKind::Touch { on, expires_at }));
+                }
             }
             let draft = self.draft(false, rules, now)?;
-            return Ok(Some(OpKind::Replace { on, draft }));
+            return Ok(Some(if is_touch {
+                OpKind::Renew { on, draft }
+            } else {
+                OpKind::Replace { on, draft }
+            }));
         }
         let draft = self.draft(covers.rotates, rules, now)?;
         let leave = match (self.intent, rules.rotation) {
@@ -147,11 +158,6 @@ impl Lifecycle {
             return Ok(Some(OpKind::End { on, tombstone }));
         }
         Ok(Some(OpKind::Move { on, draft, leave }))
-    }
-
-    fn touch(&self, on: On, rules: &Rules, now: Timestamp) -> Option<OpKind> {
-        let expires_at = self.touch_due(rules, now)?;
-        Some(OpKind::Touch { on, expires_at })
     }
 
     /// The session has ended elsewhere: succeeds if there is nothing to save.
@@ -173,10 +179,15 @@ impl Lifecycle {
         let is_created = base.is_empty();
         let gets_new_id = rotates || rules.rotates() && self.intent == Intent::Regenerate;
         let standing = self.standing();
+        let term = self.changed_term(base.term());
+        let timeout = record::timeout_entry(rules.expiry.idle(term), term.idle);
+        let encoded_timeout = timeout.map(record::number_of_millis);
         let own = [
             is_created.then_some((record::CREATED, Some(&moment))),
             (gets_new_id && !is_created).then_some((record::ROTATED, Some(&moment))),
             (standing != base.standing()).then_some((record::CLASS, standing.encoded())),
+            (timeout != base.timeout_entry())
+                .then_some((record::TIMEOUT, encoded_timeout.as_ref())),
         ];
         let record = base.with(own.into_iter().flatten().chain(self.changes.values()));
         rules.limits.check_record(&record, base)?;
@@ -237,7 +248,10 @@ impl Lifecycle {
                     covers,
                 })
             }
-            (OpKind::Create(draft) | OpKind::Replace { draft, .. }, Reply::Written(version)) => {
+            (
+                OpKind::Create(draft) | OpKind::Replace { draft, .. } | OpKind::Renew { draft, .. },
+                Reply::Written(version),
+            ) => {
                 self.now_stored(draft, version, covers);
                 Ok(Transition::Saved { left: None })
             }
@@ -249,13 +263,14 @@ impl Lifecycle {
             // If the record is gone, it has ended already, as the handler asked.
             (OpKind::End { on, .. }, _) => {
                 self.ended(covers);
-                let left = Some(on.key);
-                Ok(Transition::Saved { left })
+                Ok(Transition::Saved { left: Some(on.key) })
             }
-            (OpKind::Touch { expires_at, .. }, reply) => {
-                if let Reply::Written(_) = reply {
-                    self.touched(expires_at);
-                }
+            (OpKind::Touch { expires_at, .. }, Reply::Written(_)) => {
+                self.touched(expires_at);
+                Ok(Transition::Saved { left: None })
+            }
+            // Another request has written, and so noted its use.
+            (OpKind::Touch { .. } | OpKind::Renew { .. }, _) => {
                 Ok(Transition::Saved { left: None })
             }
             (OpKind::Create(_), _) => {

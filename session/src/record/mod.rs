@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | `$created` | unsigned integer | when the session was created, in milliseconds since the Unix epoch |
 //! | `$idle` | unsigned integer | the session's own idle timeout, in milliseconds |
+//! | `$timeout` | unsigned integer | the idle timeout that the stored expiry was computed with, in milliseconds; absent: that of `$idle`, or else 30 minutes |
 //! | `$rotated` | unsigned integer | when the session last got a new id, in milliseconds since the Unix epoch |
 //! | `$class` | unsigned integer | 0: the session has held nothing but flash values; 1: a handler has given it a new id since it has data; absent: neither |
 //! | `$ended` | `true` or `false` | a tombstone: the session was destroyed (`true`), or its client has another one now (`false`) |
@@ -35,12 +36,17 @@ use crate::{
 
 pub(crate) const CREATED: Field = Field::new("$created");
 pub(crate) const IDLE: Field = Field::new("$idle");
+pub(crate) const TIMEOUT: Field = Field::new("$timeout");
 pub(crate) const ROTATED: Field = Field::new("$rotated");
 pub(crate) const CLASS: Field = Field::new("$class");
 const ENDED: Field = Field::new("$ended");
 const MOVED: Field = Field::new("$moved");
 const UNTIL: Field = Field::new("$until");
 const SEALED: Field = Field::new("$sealed");
+
+/// The idle timeout of a record that has neither `$idle` nor `$timeout`. Part of the format: it stays the same if
+/// the default of applications changes.
+const IMPLIED_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// The MessagePack `true`, and `false`.
 const TRUE: u8 = 0xc3;
@@ -145,6 +151,7 @@ impl Standing {
 struct Own {
     created: Option<u64>,
     idle: Option<u64>,
+    timeout: Option<u64>,
     rotated: Option<u64>,
     standing: Standing,
 }
@@ -167,6 +174,7 @@ impl Own {
         match key {
             b"$created" => self.created = decode_number(value),
             b"$idle" => self.idle = decode_number(value),
+            b"$timeout" => self.timeout = decode_number(value),
             b"$rotated" => self.rotated = decode_number(value),
             b"$class" => self.standing = Standing::decode(value),
             _ => {}
@@ -298,6 +306,7 @@ impl Record {
             own: Own {
                 created: None,
                 idle: None,
+                timeout: None,
                 rotated: None,
                 standing: Standing::Anonymous,
             },
@@ -354,6 +363,17 @@ impl Record {
             idle: self.own.idle.map(Duration::from_millis),
             flash_only: self.standing() == Standing::FlashOnly,
         }
+    }
+
+    /// The idle timeout that the stored expiry was computed with.
+    pub(crate) fn timeout(&self) -> Duration {
+        let millis = self.own.timeout.or(self.own.idle);
+        millis.map_or(IMPLIED_TIMEOUT, Duration::from_millis)
+    }
+
+    /// The `$timeout` of the record.
+    pub(crate) fn timeout_entry(&self) -> Option<Duration> {
+        self.own.timeout.map(Duration::from_millis)
     }
 
     /// How much the session matters to its visitor.
@@ -417,6 +437,12 @@ pub(crate) fn is_own(key: &[u8]) -> bool {
     key.starts_with(b"$")
 }
 
+/// The `$timeout` of a record whose expiry is computed with `timeout`, if it needs one. `own` is the session's own
+/// idle timeout.
+pub(crate) fn timeout_entry(timeout: Duration, own: Option<Duration>) -> Option<Duration> {
+    Some(timeout).filter(|timeout| *timeout != own.unwrap_or(IMPLIED_TIMEOUT))
+}
+
 /// The size of a `$class` entry: the header and the bytes of its name, and its value.
 pub(crate) const CLASS_SIZE: usize = 1 + CLASS.name().len() + 1;
 
@@ -428,6 +454,11 @@ pub(crate) fn number(number: u64) -> Bytes {
     let mut value = Vec::with_capacity(9);
     rmp::encode::write_uint(&mut value, number).expect("writing to memory");
     value.into()
+}
+
+/// The encoding of a duration in milliseconds.
+pub(crate) fn number_of_millis(duration: Duration) -> Bytes {
+    number(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn encode_bytes(bytes: &[u8]) -> Bytes {

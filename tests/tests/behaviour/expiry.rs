@@ -203,6 +203,41 @@ async fn turning_the_absolute_timeout_on_or_off_applies_to_existing_sessions() {
     }
 }
 
+/// Conformance 1.5
+#[tokio::test]
+async fn a_lowered_idle_timeout_applies_to_existing_sessions() {
+    let before = App::with(|builder| builder.idle_timeout(minutes(60)));
+    let after = before.redeployed(|builder| builder.idle_timeout(minutes(20)));
+    let (unused, used) = (before.sign_in().await, before.sign_in().await);
+    before.pass(minutes(19));
+    let used = used.at(&after);
+    assert_eq!(used.user().await, Some(7));
+    before.pass(minutes(1));
+    let unused = unused.at(&after);
+    assert_eq!(unused.user().await, None, "it was idle for 20 minutes");
+    before.pass(minutes(18));
+    assert_eq!(used.user().await, Some(7), "it was idle for 19 minutes");
+    before.pass(minutes(20));
+    assert_eq!(used.user().await, None);
+}
+
+/// Conformance 1.5
+#[tokio::test]
+async fn each_use_of_a_session_is_measured_by_the_idle_timeout_of_its_time() {
+    let short = App::with(|builder| builder.idle_timeout(minutes(20)));
+    let long = short.redeployed(|builder| builder.idle_timeout(minutes(60)));
+    let alice = short.sign_in().await;
+    for (app, idle) in [(&long, 60), (&short, 20), (&long, 60), (&short, 20)] {
+        short.pass(minutes(15));
+        let reply = alice.at(app).act(|s| Ok(format!("{:?}", s.user()?))).await;
+        assert_eq!(reply.max_age(), Some(minutes(idle)));
+    }
+    short.pass(minutes(20) - MILLISECOND);
+    assert!(long.exists(&alice.signed_id()).await);
+    short.pass(MILLISECOND);
+    assert!(!long.exists(&alice.signed_id()).await);
+}
+
 /// Conformance 1.8
 #[tokio::test]
 async fn neither_the_store_nor_the_cookie_keeps_a_session_past_its_deadline() {

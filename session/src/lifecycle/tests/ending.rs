@@ -251,7 +251,11 @@ fn a_record_past_its_absolute_deadline_is_missing() {
         ..SessionConfig::default()
     };
     let rules = Rules::new(&config, Arc::new(SessionId::random));
-    let at = |minutes| live(&[], 1).within_deadline(&rules, later(minutes));
+    let at = |minutes| {
+        let (version, expiry) = (Version::new(1), later(90));
+        let loaded = Loaded::new(None, known_key(), record(&[]), version, expiry, &rules);
+        Resolution::Live(loaded).unless_expired(later(minutes))
+    };
     assert!(matches!(at(59), Resolution::Live(_)));
     assert!(matches!(at(60), Resolution::Missing));
 }

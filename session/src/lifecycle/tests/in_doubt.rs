@@ -11,7 +11,14 @@ fn written_by(op: &WriteOp, id: SessionId) -> Resolution {
         panic!("not a session");
     };
     let (key, version) = (id.public(), Version::new(7));
-    Resolution::Live(Loaded::new(None, key, record, version, write.expires_at))
+    Resolution::Live(Loaded::new(
+        None,
+        key,
+        record,
+        version,
+        write.expires_at,
+        &rules(),
+    ))
 }
 
 #[test]

@@ -172,3 +172,52 @@ fn a_write_names_its_kind() {
         assert_eq!((op.is_touch(), op.is_move()), (is_touch, is_move));
     }
 }
+
+/// Rules with a shorter idle timeout than the default, and a session that was last used at `NOW` under the default.
+fn used_under_a_longer_timeout() -> (Rules, Lifecycle) {
+    let config = SessionConfig {
+        idle_timeout: Duration::from_mins(20),
+        ..SessionConfig::default()
+    };
+    let rules = Rules::new(&config, Arc::new(SessionId::random));
+    let (record, version) = (record(&[(A, 1)]), Version::new(1));
+    let stored = Loaded::new(None, known_key(), record, version, later(30), &rules);
+    (rules, load(Resolution::Live(stored)))
+}
+
+#[test]
+fn a_use_under_another_idle_timeout_stores_the_timeout_with_the_expiry() {
+    let (rules, mut session) = used_under_a_longer_timeout();
+    assert!(plan(&mut session, &rules, later(1)).is_none());
+    let op = plan(&mut session, &rules, later(2)).expect("a touch is due");
+    assert!(op.is_touch(), "a request that only reads must not fail");
+    let Call::Replace { write, .. } = op.call() else {
+        panic!("{op:?}");
+    };
+    assert_eq!(write.expires_at, later(22));
+    let Ok(RecordKind::Live(record)) = RecordKind::parse(write.data) else {
+        panic!("not a live record");
+    };
+    assert_eq!(record.timeout(), Duration::from_mins(20));
+    session.apply(op, written(2)).unwrap();
+    let id = session.id(&rules);
+    let refresh = ClientUpdate::SetId {
+        id,
+        expires_at: later(22),
+        refresh: true,
+    };
+    assert_eq!(session.take_update(), Some(refresh));
+    let op = plan(&mut session, &rules, later(4)).expect("a touch is due");
+    assert!(matches!(op.call(), Call::Touch { .. }));
+}
+
+#[test]
+fn a_use_under_another_idle_timeout_is_not_stored_over_a_newer_record() {
+    for reply in [Reply::Gone, conflict()] {
+        let (rules, mut session) = used_under_a_longer_timeout();
+        let op = plan(&mut session, &rules, later(2)).expect("a touch is due");
+        let saved = session.apply(op, reply).unwrap();
+        assert!(matches!(saved, Transition::Saved { left: None }));
+        assert_eq!(session.take_update(), None);
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! Each verb is a module with a constant `VERB`, listed in [`VERBS`].
 
+mod bench;
 mod conformance;
 mod debian;
 mod features;
@@ -37,6 +38,7 @@ const VERBS: &[Verb] = &[
     test::VERB,
     conformance::VERB,
     layers::VERB,
+    bench::VERB,
     fuzz::VERB,
     shuttle::VERB,
     model::VERB,

@@ -58,7 +58,7 @@ impl Changes {
     pub(crate) fn differ_from(&self, base: &Record) -> bool {
         self.list
             .iter()
-            .any(|change| change.value != base.get(change.field))
+            .any(|change| change.value.as_deref() != base.value(change.field))
     }
 
     /// Whether a field was changed by closures up to number `latest`, so that repeating the changes makes them
@@ -74,7 +74,7 @@ impl Changes {
     pub(crate) fn conflict_with(&self, base: &Record) -> Option<Field> {
         // Also if the other request has set the same value: two pushes of one item are not one push.
         let is_conflict = |change: &&Change| match &change.kind {
-            Kind::Edit { seen } => base.get(change.field) != *seen,
+            Kind::Edit { seen } => base.value(change.field) != seen.as_deref(),
             Kind::Put | Kind::Update { .. } => false,
         };
         self.list

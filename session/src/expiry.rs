@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::{clock::Timestamp, record::Term};
 
-/// How often the use of a session is written to the store while nobody changes it.
+/// How often the use of a session moves its expiry in the store and in the cookie.
 ///
 /// A read of a session counts as use and moves its idle timeout. A write at every read would double the load
-/// of the store, so these writes are throttled: a session may expire early by at most the interval. A response
+/// of the store, so these writes are throttled: a session may expire early by at most the interval. The expiry of a
+/// session that is changed moves at the same interval, so most responses need not send the cookie again. A response
 /// does not wait for a write that takes long: see
 /// [`SessionConfig::store_timeout`](crate::SessionConfig::store_timeout).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,7 +19,7 @@ pub enum TouchPolicy {
     Throttled,
     /// At most once in this time. Zero writes at every read.
     AtMostEvery(Duration),
-    /// Never: only a change of the session moves its idle timeout.
+    /// Never: only a change of the session moves its idle timeout, at most once in a tenth of it.
     OnChange,
 }
 
@@ -75,13 +76,24 @@ impl Expiry {
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Option<Timestamp> {
+        if self.touch == TouchPolicy::OnChange {
+            return None;
+        }
+        self.next(term, expires_at, now)
+    }
+
+    /// The expiry to write now for a session that is used or changed, if it is to move.
+    pub(crate) fn next(
+        &self,
+        term: Term,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         let idle = self.idle(term);
         let interval = match self.touch {
-            TouchPolicy::Throttled => idle / 10,
-            // The session's own idle timeout is shorter than the interval.
-            TouchPolicy::AtMostEvery(interval) if interval >= idle => idle / 10,
-            TouchPolicy::AtMostEvery(interval) => interval,
-            TouchPolicy::OnChange => return None,
+            // Shorter than the session's own idle timeout.
+            TouchPolicy::AtMostEvery(interval) if interval < idle => interval,
+            _ => idle / 10,
         };
         let target = self.expires_at(term, now);
         let last_use = expires_at.saturating_sub(idle);

@@ -195,8 +195,8 @@
 //! requests that arrive with the old id during the next seconds ([`SessionConfig::retired_for`]).
 //!
 //! **Expiry.** A session expires at the earlier of its last use plus the idle timeout and its creation plus the
-//! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading counts as use, and
-//! is written at most once in a tenth of the idle timeout ([`TouchPolicy`]). A session that has held nothing but
+//! absolute timeout. The store's expiry and the cookie's `Max-Age` are the same moment. Reading and
+//! changing count as use, which moves both at most once in a tenth of the idle timeout ([`TouchPolicy`]). A session that has held nothing but
 //! flash values, as after a sign-in that failed, expires earlier ([`SessionConfig::flash_timeout`]). If an
 //! application is started with shorter timeouts, they apply to existing sessions as well.
 //!

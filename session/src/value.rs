@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+use smallvec::SmallVec;
 
 use crate::{
     error::{GetError, SetError},
@@ -17,10 +18,12 @@ const MAX_DEPTH: usize = 128;
 /// them and fields can be added later.
 pub(crate) fn encode<T: Serialize + ?Sized>(field: Field, value: &T) -> Result<Bytes, SetError> {
     let (key, type_name) = (field.name(), std::any::type_name::<T>());
+    // Most values are short, and need no allocation of their own before they are copied into one of their size.
+    let mut bytes: SmallVec<[u8; 128]> = SmallVec::new();
     // The error of serde may quote the value, so it is dropped.
-    let Ok(bytes) = rmp_serde::to_vec_named(value) else {
+    if rmp_serde::encode::write_named(&mut bytes, value).is_err() {
         return Err(SetError::Encode { key, type_name });
-    };
+    }
     if nests_deeper_than(MAX_DEPTH, &bytes) {
         return Err(SetError::TooDeep {
             key,
@@ -28,7 +31,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(field: Field, value: &T) -> Result<B
             limit: MAX_DEPTH,
         });
     }
-    Ok(bytes.into())
+    Ok(Bytes::copy_from_slice(&bytes))
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(field: Field, bytes: &[u8]) -> Result<T, GetError> {

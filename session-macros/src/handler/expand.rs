@@ -63,14 +63,16 @@ pub(crate) fn expand(handler: &Handler) -> TokenStream {
         #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
         #function
         #split
-        #passive
-        #begin
-        #(#extractions)*
-        #complete
-        #result
-        #(#write_backs)*
-        #after
-        __result
+        async move {
+            #passive
+            #begin
+            #(#extractions)*
+            #complete
+            #result
+            #(#write_backs)*
+            #after
+            __result
+        }
     };
     endpoint(handler, &function.sig.generics, &body)
 }
@@ -230,10 +232,13 @@ pub(super) fn endpoint(handler: &Handler, generics: &Generics, body: &TokenStrea
         impl #impl_generics #private::poem::Endpoint for #name #type_generics #where_clause {
             type Output = #private::poem::Response;
 
-            async fn call(
+            // Not an `async fn`: its future would contain the request twice.
+            #[allow(clippy::manual_async_fn)]
+            fn call(
                 &self,
                 __request: #private::poem::Request,
-            ) -> #private::poem::Result<Self::Output> {
+            ) -> impl ::core::future::Future<Output = #private::poem::Result<Self::Output>>
+                + ::core::marker::Send {
                 #body
             }
         }

@@ -19,7 +19,7 @@ pub(super) fn handler(handler: &Handler, error: &syn::Error) -> TokenStream {
     let body = quote! {
         #[allow(unused)]
         #function
-        ::core::unreachable!()
+        async move { ::core::unreachable!() }
     };
     let generics = without_bounds(&handler.function.sig.generics);
     let endpoint = expand::endpoint(handler, &generics, &body);

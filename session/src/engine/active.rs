@@ -1,43 +1,47 @@
 //! [`ActiveSession`]: one session while a request, or a job, uses it.
 
-use std::{sync::Arc, time::Duration};
-
-use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::OnceCell;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::{
     clock::Timestamp,
-    engine::{Candidates, Engine, Via, lease::Leases, resolve, updates::rerun_updates},
+    engine::{
+        Candidates, Engine, Via,
+        lease::{Leases, Locks},
+        resolve,
+        updates::rerun_updates,
+    },
     error::{LoadError, SetError},
     field::Field,
     id::{PublicId, SessionId},
     lifecycle::{Lifecycle, Phase, Unconfirmed},
 };
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
 /// A session that is shared by all handles of a request.
 pub(crate) struct ActiveSession {
     engine: Arc<Engine>,
     /// Set once the session is loaded: the index of the source of the id that counts, if the request presents
     /// one.
-    loaded: OnceCell<Option<usize>>,
-    /// Held during a save, so that one task at a time writes the changes.
+    loaded: OnceLock<Option<usize>>,
+    /// Held while the session is loaded or saved, so that one task at a time does it.
     saving: tokio::sync::Mutex<()>,
-    /// Held while the session is being locked, so that tasks of one request share one lease.
-    locking: tokio::sync::Mutex<()>,
     lifecycle: Mutex<Lifecycle>,
-    leases: Mutex<Leases>,
+    /// Set when the session is first locked, as few are.
+    locks: OnceLock<Box<Locks>>,
 }
 
 impl ActiveSession {
     pub(crate) fn new(engine: Arc<Engine>) -> Self {
         Self {
             engine,
-            loaded: OnceCell::new(),
+            loaded: OnceLock::new(),
             saving: tokio::sync::Mutex::new(()),
-            locking: tokio::sync::Mutex::new(()),
             lifecycle: Mutex::default(),
-            leases: Mutex::default(),
+            locks: OnceLock::new(),
         }
     }
 
@@ -49,21 +53,40 @@ impl ActiveSession {
         self.lifecycle.lock()
     }
 
-    pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
-        self.leases.lock()
+    /// The locks of the session, to lock it.
+    pub(super) fn locks(&self) -> &Locks {
+        self.locks.get_or_init(Box::default)
     }
 
-    pub(super) fn saving(&self) -> &tokio::sync::Mutex<()> {
-        &self.saving
+    /// The leases of the session. `None` if it was never locked.
+    pub(super) fn leases(&self) -> Option<MutexGuard<'_, Leases>> {
+        self.locks.get().map(|locks| locks.leases())
     }
 
-    pub(super) fn locking(&self) -> &tokio::sync::Mutex<()> {
-        &self.locking
+    /// The changes are saved.
+    pub(super) fn saved(&self) {
+        if let Some(mut leases) = self.leases() {
+            leases.saved();
+        }
+    }
+
+    /// Waits until no other task loads or saves the session.
+    pub(super) async fn saving(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        match self.saving.try_lock() {
+            Ok(guard) => guard,
+            // Boxed, because it is rare and the future of each request would contain it.
+            Err(_) => Box::pin(self.saving.lock()).await,
+        }
+    }
+
+    /// Whether a task loads or saves the session.
+    pub(super) fn is_saving(&self) -> bool {
+        self.saving.try_lock().is_err()
     }
 
     /// Whether the session was asked for. If not, there is nothing to save.
     pub(crate) fn is_loaded(&self) -> bool {
-        self.loaded.initialized()
+        self.loaded.get().is_some()
     }
 
     /// The index of the source of the id that counts, if the request presents one.
@@ -73,29 +96,25 @@ impl ActiveSession {
 
     /// Loads the session of the ids that `find` returns, the first time that the session is asked for.
     pub(crate) async fn load(&self, find: impl FnOnce() -> Candidates) -> Result<(), LoadError> {
-        let load = async || {
-            let load = {
-                let candidates = find();
-                // Boxed, or the future of each handler would contain it and the ids.
-                let load = || Box::pin(resolve::load_first_live(&self.engine, candidates));
-                candidates[0].is_some().then(load)
-            };
-            let Some(load) = load else {
-                return Ok(None);
-            };
-            let Some((counted, key, resolution)) = load.await? else {
-                return Ok(None);
-            };
-            let mut lifecycle = self.lifecycle();
-            lifecycle.loaded(counted.presented, key, resolution);
-            Ok(Some(counted.source))
+        if self.is_loaded() {
+            return Ok(());
+        }
+        let _one_at_a_time = self.saving().await;
+        if self.is_loaded() {
+            return Ok(());
+        }
+        let Candidates { first, others } = find();
+        let source = match &first {
+            Some(first) => Some(resolve::load_first_live(self, first, &others).await?),
+            None => None,
         };
-        self.loaded.get_or_try_init(load).await.map(|_| ())
+        self.loaded.get_or_init(|| source);
+        Ok(())
     }
 
     /// Loads the stored session again. Unsaved changes stay on top of it.
     pub(crate) async fn reload(&self) -> Result<(), LoadError> {
-        let _not_while_saving = self.saving.lock().await;
+        let _not_while_saving = self.saving().await;
         let Some(key) = self.lifecycle().stored_key() else {
             return Ok(());
         };
@@ -169,8 +188,7 @@ impl ActiveSession {
         };
         let load = self.engine.store.load(unconfirmed.key(), now);
         let load = self.engine.limited("confirming the id of a session", load);
-        // Boxed, because it is rare and the future of each request would contain it.
-        let stored = Box::pin(load).await.ok().flatten();
+        let stored = load.await.ok().flatten();
         let version = stored.map(|stored| stored.version);
         self.lifecycle().confirm(unconfirmed, version);
     }

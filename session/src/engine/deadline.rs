@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Waits for `work`, but not longer than `limit`.
+///
+/// The future contains the work twice, so the caller pins or boxes work that is large.
 pub(super) async fn within<T>(
     limit: impl FnOnce() -> Duration,
     work: impl Future<Output = T>,
@@ -22,7 +24,7 @@ pub(super) async fn within<T>(
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
         return Some(done);
     }
-    tokio::time::timeout(limit(), work).await.ok()
+    Box::pin(tokio::time::timeout(limit(), work)).await.ok()
 }
 
 /// The end of a save: the limit for all its calls and waits together.

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
@@ -42,7 +43,7 @@ impl Drop for SessionLock {
         // The values that the changes were made from must stay as they are until the changes are saved.
         let lease = self.lease.take().filter(|lease| !lease.has_expired());
         if let Some(lease) = lease.filter(|_| self.session.lifecycle().has_work()) {
-            self.session.leases().until_saved = Some(lease);
+            self.session.locks().leases().until_saved = Some(lease);
         }
     }
 }
@@ -54,6 +55,20 @@ impl fmt::Debug for SessionLock {
 }
 
 /// The locks of one active session.
+#[derive(Default)]
+pub(super) struct Locks {
+    /// Held while the session is being locked, so that tasks of one request share one lease.
+    locking: tokio::sync::Mutex<()>,
+    leases: Mutex<Leases>,
+}
+
+impl Locks {
+    pub(super) fn leases(&self) -> MutexGuard<'_, Leases> {
+        self.leases.lock()
+    }
+}
+
+/// The leases of one active session.
 #[derive(Default)]
 pub(super) struct Leases {
     /// The lease, while it is held. A request that has lost it must not write.
@@ -252,15 +267,16 @@ pub(crate) async fn lock(session: &Arc<ActiveSession>) -> Result<SessionLock, Lo
 /// Locks the session until [`unlock_request`], or until the session is dropped.
 pub(crate) async fn lock_for_request(session: &ActiveSession) -> Result<(), LockError> {
     let lease = acquire_in_time(session).await?;
-    session.leases().for_request = lease;
+    session.locks().leases().for_request = lease;
     Ok(())
 }
 
 /// Releases the leases that end with the request.
 pub(crate) fn unlock_request(session: &ActiveSession) {
-    let mut leases = session.leases();
-    leases.for_request = None;
-    leases.until_saved = None;
+    if let Some(mut leases) = session.leases() {
+        leases.for_request = None;
+        leases.until_saved = None;
+    }
 }
 
 async fn acquire_in_time(session: &ActiveSession) -> Result<Option<Arc<Lease>>, LockError> {
@@ -273,7 +289,8 @@ async fn acquire_in_time(session: &ActiveSession) -> Result<Option<Arc<Lease>>, 
 /// Waits for the lease, and loads the session again. Returns `None` if nothing is stored.
 async fn acquire_in_turn(session: &ActiveSession) -> Result<Option<Arc<Lease>>, LockError> {
     // Otherwise another task of this request could wait in the queue for the lease that this one takes.
-    let _one_at_a_time = session.locking().lock().await;
+    let locks = session.locks();
+    let _one_at_a_time = locks.locking.lock().await;
     loop {
         let key = {
             let lifecycle = session.lifecycle();
@@ -283,7 +300,7 @@ async fn acquire_in_turn(session: &ActiveSession) -> Result<Option<Arc<Lease>>, 
                 None => return Ok(None),
             }
         };
-        let current = session.leases().current.upgrade();
+        let current = locks.leases().current.upgrade();
         if let Some(lease) = current.filter(|lease| lease.claim.key == key && !lease.has_expired())
         {
             return Ok(Some(lease));
@@ -293,7 +310,7 @@ async fn acquire_in_turn(session: &ActiveSession) -> Result<Option<Arc<Lease>>, 
             session.lifecycle().found_ended(EndReason::Destroyed);
         }
         let lease = Arc::new(acquired?);
-        session.leases().current = Arc::downgrade(&lease);
+        locks.leases().current = Arc::downgrade(&lease);
         session.reload().await?;
         // If the session has ended or moved to another id meanwhile, look again.
         if session.lifecycle().stored_key() == Some(key) {
@@ -328,7 +345,8 @@ async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError
 /// # Errors
 /// [`SaveError::LeaseLost`] if the session was locked and the lease has expired.
 pub(super) fn check(session: &ActiveSession) -> Result<Option<Arc<Lease>>, SaveError> {
-    let Some(lease) = session.leases().current.upgrade() else {
+    let current = session.leases().and_then(|leases| leases.current.upgrade());
+    let Some(lease) = current else {
         return Ok(None);
     };
     // No other request knows the id that this request has moved the session to.

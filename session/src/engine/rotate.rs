@@ -62,12 +62,13 @@ pub(super) async fn permit(session: &ActiveSession) -> Result<Option<Permit>, La
         let Some(key) = lifecycle.stored_key() else {
             return Ok(None);
         };
-        let leases = session.leases();
-        if lifecycle.phase() == Phase::Finishing && leases.is_held_by_request_only() {
-            return Ok(Some(Permit::Held));
-        }
-        if !leases.is_free() {
-            return Ok(None);
+        if let Some(leases) = session.leases() {
+            if lifecycle.phase() == Phase::Finishing && leases.is_held_by_request_only() {
+                return Ok(Some(Permit::Held));
+            }
+            if !leases.is_free() {
+                return Ok(None);
+            }
         }
         key
     };

@@ -18,7 +18,7 @@ pub(super) async fn touch(session: &Arc<ActiveSession>, key: PublicId) -> Result
     // A touch of another request may be under way. A store that hangs gets one from this process, not one for each
     // request.
     let Some(front) = engine.touches.try_front(key) else {
-        session.leases().saved();
+        session.saved();
         return Ok(());
     };
     let touch = {

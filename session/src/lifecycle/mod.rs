@@ -12,6 +12,7 @@
 //! 5. [`take_update`](Lifecycle::take_update) returns the update to send to the client.
 
 mod client;
+mod next;
 mod op;
 mod origin;
 mod refusal;
@@ -27,11 +28,12 @@ use bytes::Bytes;
 pub use self::client::ClientUpdate;
 use self::{
     client::Client,
+    next::Next,
     origin::{Base, Origin},
 };
 pub(crate) use self::{
     client::Presented,
-    op::{Call, Covers, Due, Reply, Transition, WriteOp},
+    op::{Call, Conflict, Covers, Due, Reply, Transition, WriteOp},
     origin::{Loaded, Resolution},
     refusal::Refusal,
     rules::{IdGenerator, Rules},
@@ -42,7 +44,7 @@ use crate::{
     error::SetError,
     field::Field,
     id::{PublicId, SessionId},
-    record::{self, EndReason, Record, Standing, Term},
+    record::{self, EndReason, Record},
     store::Version,
 };
 
@@ -130,6 +132,11 @@ impl Lifecycle {
     /// Whether the handler has changed a value, or asks for another session.
     pub(crate) fn has_work(&self) -> bool {
         self.intent != Intent::Keep || self.changes.differ_from(self.record())
+    }
+
+    /// Whether the handler has changed a value, be it back to the stored one.
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
     }
 
     /// The encoded value of a field in the store, without the changes of this request.
@@ -223,21 +230,22 @@ impl Lifecycle {
     /// When the session expires if this is its last use, with the changes so far.
     pub(crate) fn expires_at(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
         let base = self.base()?;
-        let term = base.record().term();
-        if !self.has_work() {
-            return Some(self.touch_due(rules, now).unwrap_or(base.expires_at()));
-        }
-        let term = self.changed_term(term);
-        Some(self.unless_passive(rules.expiry.expires_at(term, now)))
+        let next = self.next();
+        Some(if self.has_work() {
+            let keeps_id = self.intent == Intent::Keep;
+            next.expires_at(next.term(), keeps_id, rules, now)
+        } else {
+            next.touch_due(rules, now).unwrap_or(base.expires_at())
+        })
     }
 
-    /// The term of the session with the changes so far. `term` is that of the stored record.
-    fn changed_term(&self, term: Term) -> Term {
-        let idle = self.value(record::IDLE);
-        Term {
-            idle: idle.as_deref().and_then(record::duration),
-            flash_only: self.standing() == Standing::FlashOnly,
-            ..term
+    /// The session as a save would store it.
+    fn next(&self) -> Next<'_> {
+        Next {
+            base: self.base(),
+            changes: &self.changes,
+            intent: self.intent,
+            passive: self.passive,
         }
     }
 }
@@ -417,23 +425,6 @@ impl Lifecycle {
     fn set_intent(&mut self, intent: Intent) {
         self.intent = intent;
         self.intent_number = self.changes.next_number();
-    }
-
-    /// Discards what is not saved. A later save returns [`SaveError::Discarded`](crate::SaveError).
-    pub(crate) fn discard(&mut self) {
-        self.discarded |= self.changes.differ_from(self.record());
-        self.changes.clear();
-    }
-
-    /// Discards what is not saved, as after a 5xx response.
-    pub(crate) fn abandon(&mut self) {
-        self.discard();
-        self.intent = Intent::Keep;
-    }
-
-    /// Whether changes were discarded since this was last asked.
-    pub(crate) fn take_discarded(&mut self) -> bool {
-        std::mem::take(&mut self.discarded)
     }
 
     pub(crate) fn set_phase(&mut self, phase: Phase) {

@@ -114,13 +114,17 @@ pub(crate) enum Transition {
     Saved { left: Option<PublicId> },
     /// Plan again.
     Retry,
-    /// Another request wrote first. Resolve `current` and pass the result to
-    /// [`Lifecycle::merge`](super::Lifecycle::merge).
-    Conflict {
-        key: PublicId,
-        current: Stored,
-        covers: Covers,
-    },
+    /// Another request wrote first. Boxed, because it is rare.
+    Conflict(Box<Conflict>),
+}
+
+/// The record that a write has met. Resolve it and pass the result to
+/// [`Lifecycle::merge`](super::Lifecycle::merge).
+#[derive(Debug)]
+pub(crate) struct Conflict {
+    pub(crate) key: PublicId,
+    pub(crate) current: Stored,
+    pub(crate) covers: Covers,
 }
 
 impl WriteOp {

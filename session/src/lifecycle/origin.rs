@@ -49,7 +49,6 @@ pub(crate) struct Loaded {
 impl Loaded {
     /// The session of `record`, which is stored under `key` and expires at `stored_expiry` if not earlier.
     pub(crate) fn new(
-        newer_id: Option<SessionId>,
         key: PublicId,
         record: Record,
         version: Version,
@@ -58,11 +57,19 @@ impl Loaded {
     ) -> Self {
         let (term, timeout) = (record.term(), record.timeout());
         Self {
-            newer_id: newer_id.map(Box::new),
+            newer_id: None,
             key,
             expires_at: rules.expiry.of_stored(term, timeout, stored_expiry),
             record,
             version,
+        }
+    }
+
+    /// The same. The request has presented an older id, and can read the one of the key if it is `id`.
+    pub(crate) fn with_newer_id(self, id: Option<SessionId>) -> Self {
+        Self {
+            newer_id: id.map(Box::new),
+            ..self
         }
     }
 

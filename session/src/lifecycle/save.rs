@@ -4,20 +4,17 @@
 //! record has another version, the fields that this request changed are merged onto it. If the record is
 //! gone, or a tombstone is stored in its place, the changes are refused: nothing revives a session.
 
-use bytes::Bytes;
-
 use crate::{
     clock::Timestamp,
     error::SaveError,
-    field::Field,
     id::{PublicId, SessionId},
     lifecycle::{
-        Covers, Due, Intent, Lifecycle, Loaded, Phase, Refusal, Reply, Resolution, Rules,
+        Conflict, Covers, Due, Intent, Lifecycle, Loaded, Phase, Refusal, Reply, Resolution, Rules,
         Transition, WriteOp,
         op::{Draft, On, OpKind},
         origin::{Base, Origin},
     },
-    record::{self, EndReason, Forward, Standing},
+    record::{EndReason, Forward},
     store::Version,
 };
 
@@ -26,12 +23,12 @@ impl Lifecycle {
     ///
     /// If another save `is_saving`, the stored values may be others after it, so changes without effect are work too.
     pub(crate) fn due(&mut self, rules: &Rules, now: Timestamp, is_saving: bool) -> Due {
-        let has_work = self.has_work() || is_saving && !self.changes.is_empty();
+        let has_work = self.has_work() || is_saving && self.has_changes();
         if has_work || self.is_rotation_due(rules, now) {
             return Due::Save;
         }
         self.changes.saved(self.changes.latest());
-        match (&self.origin, self.touch_due(rules, now)) {
+        match (&self.origin, self.next().touch_due(rules, now)) {
             (Origin::Stored(base), Some(_)) => Due::Touch(base.key()),
             _ => Due::Nothing,
         }
@@ -126,7 +123,7 @@ impl Lifecycle {
             self.next_id = None;
             let is_touch = self.changes.is_empty();
             if is_touch {
-                let Some(expires_at) = self.touch_due(rules, now) else {
+                let Some(expires_at) = self.next().touch_due(rules, now) else {
                     return Ok(None);
                 };
                 let record = self.record();
@@ -174,60 +171,27 @@ impl Lifecycle {
 
     /// The record to store: the changes on top of the stored record, or of a new session.
     fn draft(&mut self, rotates: bool, rules: &Rules, now: Timestamp) -> Result<Draft, SaveError> {
-        let base = self.record();
-        let moment = record::number(now.as_millis());
-        let is_created = base.is_empty();
         let gets_new_id = rotates || rules.rotates() && self.intent == Intent::Regenerate;
-        let standing = self.standing();
-        let term = self.changed_term(base.term());
-        let timeout = record::timeout_entry(rules.expiry.idle(term), term.idle);
-        let encoded_timeout = timeout.map(record::number_of_millis);
-        let own = [
-            is_created.then_some((record::CREATED, Some(&moment))),
-            (gets_new_id && !is_created).then_some((record::ROTATED, Some(&moment))),
-            (standing != base.standing()).then_some((record::CLASS, standing.encoded())),
-            (timeout != base.timeout_entry())
-                .then_some((record::TIMEOUT, encoded_timeout.as_ref())),
-        ];
-        let record = base.with(own.into_iter().flatten().chain(self.changes.values()));
-        rules.limits.check_record(&record, base)?;
-        let (id, key) = match &self.origin {
+        let kept = match &self.origin {
             Origin::Stored(base) if self.intent == Intent::Keep && !rotates => {
-                (base.id(), base.key())
+                Some((base.id(), base.key()))
             }
-            _ => {
-                let id = self.new_id(rules);
-                (id, id.public())
-            }
+            _ => None,
         };
+        let next = self.next();
+        let record = next.record(gets_new_id, rules, now);
+        rules.limits.check_record(&record, next.base_record())?;
+        let expires_at = next.expires_at(record.term(), kept.is_some(), rules, now);
+        let (id, key) = kept.unwrap_or_else(|| {
+            let id = self.new_id(rules);
+            (id, id.public())
+        });
         Ok(Draft {
             id,
             key,
-            expires_at: self.unless_passive(rules.expiry.expires_at(record.term(), now)),
             record,
+            expires_at,
         })
-    }
-
-    /// The standing of the session with the changes so far.
-    pub(super) fn standing(&self) -> Standing {
-        let base = self.record();
-        let is_set = |(field, value): &(Field, Option<&Bytes>)| {
-            value.is_some() && !record::is_own(field.name().as_bytes())
-        };
-        let mut set = self.changes.values().filter(is_set);
-        let sets_data = set.clone().any(|(field, _)| !field.is_flash());
-        let before = base.standing();
-        let has_data = sets_data || before == Standing::Anonymous && base.has_data();
-        let asks_for_id = matches!(self.intent, Intent::Regenerate | Intent::Reset);
-        if before == Standing::Established || asks_for_id && has_data {
-            Standing::Established
-        } else if sets_data {
-            Standing::Anonymous
-        } else if base.is_empty() && set.next().is_some() {
-            Standing::FlashOnly
-        } else {
-            before
-        }
     }
 
     /// Takes the reply of the store to the call of `op`.
@@ -242,11 +206,11 @@ impl Lifecycle {
                 Reply::Conflict(current),
             ) => {
                 let key = on.key;
-                Ok(Transition::Conflict {
+                Ok(Transition::Conflict(Box::new(Conflict {
                     key,
                     current,
                     covers,
-                })
+                })))
             }
             (
                 OpKind::Create(draft) | OpKind::Replace { draft, .. } | OpKind::Renew { draft, .. },
@@ -388,8 +352,9 @@ impl Lifecycle {
             expires_at: draft.expires_at,
         };
         let base = Base::new(draft.id, id_key.unwrap_or(draft.key), loaded);
-        if !base.is_forwarded() {
-            let refresh = id_key.is_some();
+        let refresh = id_key.is_some();
+        let is_same = refresh && self.base().map(Base::expires_at) == Some(draft.expires_at);
+        if !is_same && !base.is_forwarded() {
             self.client.set_id(draft.id, draft.expires_at, refresh);
         }
         self.origin = Origin::Stored(base);
@@ -456,6 +421,23 @@ impl Lifecycle {
             self.next_id = None;
         }
     }
+
+    /// Discards what is not saved. A later save returns [`SaveError::Discarded`](crate::SaveError).
+    pub(crate) fn discard(&mut self) {
+        self.discarded |= self.changes.differ_from(self.record());
+        self.changes.clear();
+    }
+
+    /// Discards what is not saved, as after a 5xx response.
+    pub(crate) fn abandon(&mut self) {
+        self.discard();
+        self.intent = Intent::Keep;
+    }
+
+    /// Whether changes were discarded since this was last asked.
+    pub(crate) fn take_discarded(&mut self) -> bool {
+        std::mem::take(&mut self.discarded)
+    }
 }
 
 /// Requests that do not count as use of the session, or must not begin one.
@@ -471,21 +453,6 @@ impl Lifecycle {
     /// Whether the request does not count as use of the session.
     pub(crate) fn is_passive(&self) -> bool {
         self.passive
-    }
-
-    /// The expiry to write for the use of a session that has not changed, if one is to be written.
-    pub(super) fn touch_due(&self, rules: &Rules, now: Timestamp) -> Option<Timestamp> {
-        let base = self.base().filter(|_| !self.passive)?;
-        let term = base.record().term();
-        rules.expiry.touch_due(term, base.expires_at(), now)
-    }
-
-    /// The expiry after a use of the session now, or the one before it if the request does not count as use.
-    pub(super) fn unless_passive(&self, used: Timestamp) -> Timestamp {
-        match self.base() {
-            Some(base) if self.passive => used.min(base.expires_at()),
-            _ => used,
-        }
     }
 
     /// From now on, the request must not begin a session.

@@ -12,8 +12,46 @@ pub(crate) struct Entry<'a> {
     pub(super) raw: &'a [u8],
 }
 
+/// For each marker, the length of the values that begin with it, the marker included. Zero if they differ in length.
+static FIXED_LEN: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[allow(clippy::cast_possible_truncation, reason = "below 256")]
+        let marker = Marker::from_u8(byte as u8);
+        table[byte] = match marker {
+            Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => {
+                1
+            }
+            Marker::U8 | Marker::I8 => 2,
+            Marker::U16 | Marker::I16 | Marker::FixExt1 => 3,
+            Marker::FixExt2 => 4,
+            Marker::U32 | Marker::I32 | Marker::F32 => 5,
+            Marker::FixExt4 => 6,
+            Marker::U64 | Marker::I64 | Marker::F64 => 9,
+            Marker::FixExt8 => 10,
+            Marker::FixExt16 => 18,
+            Marker::FixStr(len) => 1 + len,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+};
+
+impl<'a> Entry<'a> {
+    /// The entry of these bytes.
+    pub(super) fn of(raw: &'a [u8]) -> Option<Self> {
+        let mut input = Input(raw);
+        let key = input.text()?;
+        let value = input.0;
+        Some(Self { key, value, raw })
+    }
+}
+
 /// Reads from the front of a slice. Each method returns `None` if the slice ends too early or holds
 /// something else than what was asked for.
+#[derive(Clone)]
 pub(super) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -56,6 +94,11 @@ impl<'a> Input<'a> {
 
     /// The bytes of a string.
     fn text(&mut self) -> Option<&'a [u8]> {
+        // Most keys are short.
+        if let [marker @ 0xa0..=0xbf, rest @ ..] = self.0 {
+            self.0 = rest;
+            return self.take(usize::from(marker & 0x1f));
+        }
         let len = match self.marker()? {
             Marker::FixStr(len) => len.into(),
             Marker::Str8 => self.length(1)?,
@@ -82,26 +125,26 @@ impl<'a> Input<'a> {
     fn skip(&mut self) -> Option<()> {
         let mut pending: usize = 1;
         while pending > 0 {
-            pending = (pending - 1).checked_add(self.begin_value()?)?;
+            let inside = match FIXED_LEN[usize::from(*self.0.first()?)] {
+                0 => self.begin_value()?,
+                len => {
+                    self.0 = self.0.get(usize::from(len)..)?;
+                    0
+                }
+            };
+            pending = (pending - 1).checked_add(inside)?;
         }
         Some(())
     }
 
     /// Skips one scalar value, or the header of a list or map. Returns the number of values inside.
     fn begin_value(&mut self) -> Option<usize> {
+        let fixed = FIXED_LEN[usize::from(*self.0.first()?)];
+        if fixed > 0 {
+            self.take(fixed.into())?;
+            return Some(0);
+        }
         let (bytes, values) = match self.marker()? {
-            Marker::FixPos(_) | Marker::FixNeg(_) | Marker::Null | Marker::True | Marker::False => {
-                (0, 0)
-            }
-            Marker::U8 | Marker::I8 => (1, 0),
-            Marker::U16 | Marker::I16 | Marker::FixExt1 => (2, 0),
-            Marker::FixExt2 => (3, 0),
-            Marker::U32 | Marker::I32 | Marker::F32 => (4, 0),
-            Marker::FixExt4 => (5, 0),
-            Marker::U64 | Marker::I64 | Marker::F64 => (8, 0),
-            Marker::FixExt8 => (9, 0),
-            Marker::FixExt16 => (17, 0),
-            Marker::FixStr(len) => (len.into(), 0),
             Marker::Str8 | Marker::Bin8 => (self.length(1)?, 0),
             Marker::Str16 | Marker::Bin16 => (self.length(2)?, 0),
             Marker::Str32 | Marker::Bin32 => (self.length(4)?, 0),
@@ -114,7 +157,8 @@ impl<'a> Input<'a> {
             Marker::FixMap(len) => (0, usize::from(len) * 2),
             Marker::Map16 => (0, self.length(2)? * 2),
             Marker::Map32 => (0, self.length(4)?.checked_mul(2)?),
-            Marker::Reserved => return None,
+            // The reserved marker. All others have a fixed length.
+            _ => return None,
         };
         self.take(bytes)?;
         Some(values)

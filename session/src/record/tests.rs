@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 const A: Field = Field::new("ns.a");
@@ -239,5 +241,37 @@ fn the_buffer_of_a_record_is_not_much_larger_than_its_content() {
         let content = bytes.len();
         let buffer = bytes.try_into_mut().expect("it is not shared");
         assert!(buffer.capacity() < content + 30, "{}", buffer.capacity());
+    }
+}
+
+#[test]
+fn entries_are_found_in_maps_of_every_size() {
+    let names: Vec<String> = (0..40).map(|n| format!("ns.key{n}")).collect();
+    for count in 0..40 {
+        // The values are of different lengths, and the last ones begin after 64 KiB.
+        let map: std::collections::BTreeMap<_, _> = names[..count]
+            .iter()
+            .enumerate()
+            .map(|(n, name)| (name, "x".repeat(n * 200)))
+            .collect();
+        let record = parse(&packed(&map));
+        assert_eq!(record.len(), count);
+        for (n, name) in names.iter().enumerate() {
+            let name: &'static str = name.clone().leak();
+            let value = record.get(Field::new(name));
+            assert_eq!(
+                value,
+                map.get(&name.to_owned()).map(packed),
+                "{n} of {count}"
+            );
+        }
+        assert_eq!(record.data().count(), count);
+        let next = record.with([(A, Some(&packed(&1)))]);
+        assert_eq!(next.len(), count + 1);
+        assert_eq!(parse(next.bytes()).get(A), next.get(A));
+        let last = names[..count].last().map(|name| name.clone().leak());
+        if let Some(last) = last {
+            assert_eq!(next.get(Field::new(last)), record.get(Field::new(last)));
+        }
     }
 }

@@ -21,27 +21,38 @@ pub struct Found {
 /// used.
 ///
 /// At most four different ids are kept, which bounds the calls of the store that one request can cause.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct FoundIds([Option<Found>; MAX_CANDIDATES]);
+#[derive(Debug, Clone, Default)]
+pub struct FoundIds {
+    first: Option<Found>,
+    /// Few requests present more than one.
+    others: Vec<Found>,
+}
 
 impl FoundIds {
+    fn iter(&self) -> impl Iterator<Item = Found> {
+        self.first.iter().chain(&self.others).copied()
+    }
+
     /// Adds an id. Ignores an id that was found before, and any id after the fourth.
     pub fn push(&mut self, found: Found) {
-        let is_repeated = self.0.iter().flatten().any(|before| before.id == found.id);
-        if let Some(free) = self.0.iter_mut().find(|slot| slot.is_none())
-            && !is_repeated
-        {
-            *free = Some(found);
+        let is_repeated = self.iter().any(|before| before.id == found.id);
+        if self.first.is_none() {
+            self.first = Some(found);
+        } else if !is_repeated && self.iter().count() < MAX_CANDIDATES {
+            self.others.push(found);
         }
     }
 
     /// The ids to look up. `carriers` says of each source whether a response can replace the id there.
     pub(super) fn candidates(self, carriers: &Carriers, began_at: Timestamp) -> Candidates {
-        self.0.map(|found| {
-            let Found { id, source } = found?;
+        let candidate = |Found { id, source }| {
             let presented = Presented::new(id, carriers.is_writable(source), began_at);
-            Some(Candidate { presented, source })
-        })
+            Candidate { presented, source }
+        };
+        Candidates {
+            first: self.first.map(candidate),
+            others: self.others.into_iter().map(candidate).collect(),
+        }
     }
 }
 
@@ -66,8 +77,10 @@ mod tests {
             id: ids[id],
             source: id,
         });
-        let kept = FoundIds::from_iter(found).0.map(|found| found.unwrap());
-        assert_eq!(kept.map(|found| found.source), [0, 1, 2, 3]);
-        assert_eq!(kept.map(|found| found.id), ids[..4]);
+        let kept: Vec<Found> = FoundIds::from_iter(found).iter().collect();
+        let sources: Vec<usize> = kept.iter().map(|found| found.source).collect();
+        assert_eq!(sources, [0, 1, 2, 3]);
+        let kept: Vec<SessionId> = kept.iter().map(|found| found.id).collect();
+        assert_eq!(kept, ids[..4]);
     }
 }

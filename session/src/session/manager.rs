@@ -73,7 +73,7 @@ impl Manager {
         let presented = Presented::new(*id, false, self.engine.now());
         let source = 0;
         let candidate = Candidate { presented, source };
-        active.load(|| [Some(candidate), None, None, None]).await?;
+        active.load(|| candidate.into()).await?;
         if active.lifecycle().is_new() {
             return Err(OpenError::NotFound);
         }

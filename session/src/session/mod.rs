@@ -16,7 +16,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) use self::{carriers::Carriers, request::Usage};
+pub(crate) use self::carriers::Carriers;
 pub use self::{
     data::{DataSet, SessionData},
     edit::{Edit, Encoder},

@@ -9,13 +9,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
-
 use crate::{
     clock::Timestamp,
     engine::{self, ActiveSession},
     error::{KeyClashError, LoadError, LockError, SaveError},
-    lifecycle::{ClientUpdate, Phase, Refusal},
+    lifecycle::{ClientUpdate, Lifecycle, Phase, Refusal},
     session::{FoundIds, Manager, Session, SessionData, carriers::Used},
     threads::atomic::{AtomicBool, Ordering},
 };
@@ -29,18 +27,12 @@ struct Shared {
     began_at: Timestamp,
     /// `None` until the session is first asked for, so that a request without one costs little.
     active: OnceLock<Arc<ActiveSession>>,
-    usage: Mutex<Usage>,
+    /// Whether the handler uses the session.
+    used: AtomicBool,
+    /// Whether to lock the session when the handler first uses it.
+    lock_at_use: AtomicBool,
     /// Whether the request does not count as use of the session.
     passive: AtomicBool,
-}
-
-/// Whether the handler of a request uses the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Usage {
-    Unused,
-    /// The session is locked when the handler first uses it.
-    UnusedExclusive,
-    Used,
 }
 
 /// How the handler of a request ended.
@@ -80,7 +72,8 @@ impl RequestSession {
             began_at: manager.engine().now(),
             manager,
             active: OnceLock::new(),
-            usage: Mutex::new(Usage::Unused),
+            used: AtomicBool::new(false),
+            lock_at_use: AtomicBool::new(false),
             passive: AtomicBool::new(false),
         }));
         let guard = RequestGuard {
@@ -155,8 +148,9 @@ impl RequestSession {
     /// # Errors
     /// [`LockError`] if it cannot be locked.
     pub async fn mark_used(&self) -> Result<(), LockError> {
-        let before = std::mem::replace(&mut *self.0.usage.lock(), Usage::Used);
-        if before == Usage::UnusedExclusive {
+        self.0.used.store(true, Ordering::Relaxed);
+        let locks = &self.0.lock_at_use;
+        if locks.load(Ordering::Relaxed) && locks.swap(false, Ordering::Relaxed) {
             // Boxed, because it is rare and the future of each request would contain it.
             Box::pin(engine::lock_for_request(self.active())).await?;
         }
@@ -165,17 +159,19 @@ impl RequestSession {
 
     /// Has the session locked when the handler first uses it.
     pub fn set_exclusive(&self) {
-        self.set_usage(Usage::UnusedExclusive);
+        self.begin_handler(true);
     }
 
-    /// Starts over with the usage of the handler: what a middleware has used is not the handler's.
-    pub(crate) fn set_usage(&self, usage: Usage) {
-        *self.0.usage.lock() = usage;
+    /// Starts over with the use of the session by the handler: what a middleware has used is not the handler's. If
+    /// `exclusive`, the session is locked when the handler first uses it.
+    pub(crate) fn begin_handler(&self, exclusive: bool) {
+        self.0.used.store(false, Ordering::Relaxed);
+        self.0.lock_at_use.store(exclusive, Ordering::Relaxed);
     }
 
     /// Whether the handler uses the session.
     pub(crate) fn is_used(&self) -> bool {
-        *self.0.usage.lock() == Usage::Used
+        self.0.used.load(Ordering::Relaxed)
     }
 
     /// Restores the flash values that were read, as the handler does not run.
@@ -225,9 +221,21 @@ impl RequestGuard {
                 signed_out: false,
             });
         }
-        let saved = save(active, outcome).await;
+        let (unconfirmed, is_saved) = {
+            let mut lifecycle = active.lifecycle();
+            (lifecycle.unconfirmed(), prepare(&mut lifecycle, outcome))
+        };
+        let saved = if is_saved {
+            engine::save(active).await
+        } else {
+            Ok(())
+        };
         self.saved = saved.is_ok();
         engine::unlock_request(active);
+        if active.lifecycle().unconfirmed().is_some() {
+            // Boxed, because it is rare and the future of each request would contain it.
+            Box::pin(active.confirm_update(unconfirmed)).await;
+        }
         let (update, live, signed_out) = {
             let mut lifecycle = active.lifecycle();
             lifecycle.set_phase(Phase::Answered);
@@ -281,24 +289,17 @@ impl Drop for RequestGuard {
     }
 }
 
-async fn save(active: &Arc<ActiveSession>, outcome: Outcome) -> Result<(), SaveError> {
-    let unconfirmed = active.lifecycle().unconfirmed();
-    let saved = match outcome {
-        Outcome::Failed => {
-            active.lifecycle().abandon();
-            Ok(())
-        }
-        Outcome::Completed if active.lifecycle().refusal() == Some(Refusal::Preflight) => {
-            // No visitor has sent the request. What every request does, such as to count it, is not an error.
-            tracing::debug!("dropped the changes that a CORS preflight made to a session");
-            active.lifecycle().abandon();
-            Ok(())
-        }
-        Outcome::Completed => {
-            active.lifecycle().set_phase(Phase::Finishing);
-            engine::save(active).await
-        }
-    };
-    active.confirm_update(unconfirmed).await;
-    saved
+/// Prepares the session for the end of its request. Returns whether to save it.
+fn prepare(lifecycle: &mut Lifecycle, outcome: Outcome) -> bool {
+    let is_preflight = lifecycle.refusal() == Some(Refusal::Preflight);
+    if outcome == Outcome::Completed && !is_preflight {
+        lifecycle.set_phase(Phase::Finishing);
+        return true;
+    }
+    if is_preflight {
+        // No visitor has sent the request. What every request does, such as to count it, is not an error.
+        tracing::debug!("dropped the changes that a CORS preflight made to a session");
+    }
+    lifecycle.abandon();
+    false
 }

@@ -6,7 +6,12 @@ use std::{error::Error, fmt};
 ///
 /// The error names the operation and the kind of failure. Neither `Display` nor `Debug` shows a record, a
 /// key or a connection string. The backend's own error is the [`source`](Error::source).
-pub struct StoreError {
+pub struct StoreError(
+    // Boxed, so that the result of each call of the store is small.
+    Box<Failure>,
+);
+
+struct Failure {
     action: &'static str,
     kind: StoreErrorKind,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -35,34 +40,34 @@ pub enum StoreErrorKind {
 impl StoreError {
     /// Creates an error of `kind` that occurred during `action`, such as "loading a session from SQLite".
     pub fn new(kind: StoreErrorKind, action: &'static str) -> Self {
-        Self {
+        Self(Box::new(Failure {
             action,
             kind,
             source: None,
-        }
+        }))
     }
 
     /// Adds the backend's error as the source. Its text must not contain credentials.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// Returns the operation that failed.
     pub fn action(&self) -> &'static str {
-        self.action
+        self.0.action
     }
 
     /// Returns the kind of failure.
     pub fn kind(&self) -> StoreErrorKind {
-        self.kind
+        self.0.kind
     }
 }
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let why = match self.kind {
+        let why = match self.0.kind {
             StoreErrorKind::Unavailable => "the session store is unavailable",
             StoreErrorKind::TimedOut => "the session store did not respond in time",
             StoreErrorKind::Full => "the session store is full",
@@ -70,7 +75,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Misconfigured => "the session store is misconfigured",
             StoreErrorKind::Unsupported => "the session store does not support this operation",
         };
-        write!(f, "{}: {why}", self.action)
+        write!(f, "{}: {why}", self.0.action)
     }
 }
 
@@ -78,7 +83,7 @@ impl fmt::Debug for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The source's `Debug` may contain statements, keys or addresses. Its `Display` does not.
         write!(f, "StoreError({self}")?;
-        if let Some(source) = &self.source {
+        if let Some(source) = &self.0.source {
             write!(f, ": {source}")?;
         }
         f.write_str(")")
@@ -87,6 +92,6 @@ impl fmt::Debug for StoreError {
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
+        self.0.source.as_ref().map(|source| &**source as _)
     }
 }

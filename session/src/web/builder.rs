@@ -13,7 +13,7 @@ use crate::{
     claims::{Claims, assert_no_clash},
     clock::{Clock, SystemClock},
     config::{IdSource, SessionConfig, SiteData},
-    cookie::CookieConfig,
+    cookie::{CookieConfig, SetCookie},
     engine::Engine,
     error::{BuildError, KeyClashError, RequestError},
     expiry::TouchPolicy,
@@ -329,22 +329,20 @@ impl SessionsBuilder {
         carriers.check(&self.config)?;
         let engine = Engine::new(self.store, self.clock, &self.config, self.new_id);
         let manager = Manager::new(engine, carriers, self.claims);
-        Ok(Sessions::new(
-            manager,
-            Web {
-                vary: Vary::new(&sources),
-                sources,
-                cookie_name: self.config.cookie.full_name(),
-                cookie: self.config.cookie,
-                skip: self.skip,
-                passive: self.passive,
-                allow_cross_site: self.allow_cross_site,
-                on_error: self.on_error,
-                clear_site_data: SiteData::header_value(&self.config.clear_site_data),
-                plain_http: Once::new(),
-                declared: self.declared,
-            },
-        ))
+        Ok(Sessions::new(Web {
+            manager: Arc::new(manager),
+            vary: Vary::new(&sources),
+            sources,
+            set_cookie: SetCookie::new(&self.config.cookie),
+            cookie: self.config.cookie,
+            skip: self.skip,
+            passive: self.passive,
+            allow_cross_site: self.allow_cross_site,
+            on_error: self.on_error,
+            clear_site_data: SiteData::header_value(&self.config.clear_site_data),
+            plain_http: Once::new(),
+            declared: self.declared,
+        }))
     }
 }
 

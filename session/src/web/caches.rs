@@ -1,6 +1,9 @@
 //! The headers by which caches treat a response: `Vary`, and `Cache-Control` beside a session id.
 
-use poem::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use poem::http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{self, Entry},
+};
 
 use crate::web::source::{Source, Sources};
 
@@ -46,12 +49,16 @@ impl Vary {
         let Some(all) = &self.all else {
             return;
         };
+        if let Entry::Vacant(vacant) = headers.entry(header::VARY) {
+            vacant.insert(all.clone());
+            return;
+        }
         let mut merged: Vec<String> = Vec::new();
         for line in headers.get_all(header::VARY) {
             let line = String::from_utf8_lossy(line.as_bytes());
             merged.extend(line.split(',').map(|name| name.trim().to_owned()));
         }
-        if merged.is_empty() || all == "*" {
+        if all == "*" {
             headers.insert(header::VARY, all.clone());
             return;
         }

@@ -59,7 +59,7 @@ async fn load(layer: &Layer, req: &Request) -> Result<Arc<ActiveSession>> {
             session.set_passive();
         }
         web.sources
-            .find(req, layer.form.as_deref(), &web.cookie_name)
+            .find(req, layer.form.as_deref(), web.set_cookie.name())
     };
     let loaded = session.load(find).await;
     loaded.map_err(|error| sessions.failure(error.into()))?;

@@ -3,12 +3,16 @@
 
 use poem::{
     Request,
-    http::{HeaderMap, Method, header, uri::Scheme},
+    http::{HeaderMap, HeaderName, Method, header, uri::Scheme},
 };
+
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Whether the browser loads the page before its user asks for it (Fetch, "`Sec-Purpose`").
 pub(crate) fn is_prefetch(req: &Request) -> bool {
-    let purpose = req.headers().get("sec-purpose");
+    let purpose = req.headers().get(SEC_PURPOSE);
     let purpose = purpose.and_then(|purpose| purpose.to_str().ok());
     // The value is a token with parameters, such as `prefetch;prerender`.
     let token = purpose.and_then(|purpose| purpose.split([';', ',']).next());
@@ -30,7 +34,7 @@ pub(crate) fn is_cross_site_change(req: &Request) -> bool {
         *req.method(),
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
     );
-    let site = || req.headers().get("sec-fetch-site");
+    let site = || req.headers().get(SEC_FETCH_SITE);
     !is_safe && site().is_some_and(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"))
 }
 
@@ -42,7 +46,7 @@ pub(crate) fn is_plain_http(req: &Request) -> bool {
 /// Whether a proxy in front has received the request over HTTPS. The first entry of each header is that of the
 /// proxy that the client talks to.
 fn is_forwarded_from_https(headers: &HeaderMap) -> bool {
-    let first = |name: &str| {
+    let first = |name: HeaderName| {
         let value = headers.get(name)?.to_str().ok()?;
         value.split(',').next()
     };
@@ -57,5 +61,6 @@ fn is_forwarded_from_https(headers: &HeaderMap) -> bool {
         let mut pairs = entry.split(';').filter_map(|pair| pair.split_once('='));
         pairs.any(|(name, value)| name.trim().eq_ignore_ascii_case("proto") && is_https(value))
     };
-    first("x-forwarded-proto").is_some_and(is_https) || first("forwarded").is_some_and(in_forwarded)
+    first(X_FORWARDED_PROTO).is_some_and(is_https)
+        || first(header::FORWARDED).is_some_and(in_forwarded)
 }

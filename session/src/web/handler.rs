@@ -10,7 +10,7 @@ use poem::{
 
 use crate::{
     key::{Absence, Defaulted, Key, Optional},
-    session::{AfterHandler, Edit, Handle, RequestSession, SessionData, Usage},
+    session::{AfterHandler, Edit, Handle, RequestSession, SessionData},
     web::{extract, response::status_of},
 };
 
@@ -185,13 +185,8 @@ impl<'a> Parameters<'a> {
     /// has used is not among them. If `exclusive`, the sessions that the handler uses are locked until the
     /// response is made.
     pub fn begin_with_options(req: &'a Request, exclusive: bool) -> Self {
-        let usage = if exclusive {
-            Usage::UnusedExclusive
-        } else {
-            Usage::Unused
-        };
         for session in extract::all(req) {
-            session.set_usage(usage);
+            session.begin_handler(exclusive);
         }
         Self::begin(req)
     }

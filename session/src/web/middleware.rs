@@ -42,58 +42,64 @@ pub struct SessionsEndpoint<E> {
 impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
     type Output = Response;
 
-    async fn call(&self, mut req: Request) -> Result<Response> {
-        let web = self.sessions.web();
-        let outer = req.data::<Layer>().cloned().map(Arc::new);
-        let is_nested = outer.is_some();
-        if let Some(same) = Layer::of_same(&req, &self.sessions) {
-            // The middleware around finishes the session.
-            let same = Layer {
-                outer,
-                ..same.clone()
+    #[allow(
+        clippy::manual_async_fn,
+        reason = "the future of an `async fn` would contain the request twice"
+    )]
+    fn call(&self, mut req: Request) -> impl Future<Output = Result<Response>> + Send {
+        async move {
+            let web = self.sessions.web();
+            let outer = req.data::<Layer>().cloned().map(Arc::new);
+            let is_nested = outer.is_some();
+            if let Some(same) = Layer::of_same(&req, &self.sessions) {
+                // The middleware around finishes the session.
+                let same = Layer {
+                    outer,
+                    ..same.clone()
+                };
+                req.extensions_mut().insert(same);
+                let response = self.inner.call(req).await;
+                return response.map(IntoResponse::into_response);
+            }
+            let is_skipped = web.skip.as_ref().is_some_and(|skip| skip(&req));
+            let begun = (!is_skipped).then(|| self.sessions.manager().begin_request());
+            let (session, guard) = begun.unzip();
+            if session.is_some()
+                && let Err(clash) = Layer::check_carriers(&req, &self.sessions)
+            {
+                return Err(self.sessions.failure(clash.into()));
+            }
+            if let Some(session) = &session
+                && web.passive.as_ref().is_some_and(|passive| passive(&req))
+            {
+                session.set_passive();
+            }
+            let form = match &session {
+                // Boxed, or each request's future would contain the large future that reads a body.
+                Some(_) if web.sources.read_forms() => Box::pin(source::read_form(&mut req)).await,
+                _ => None,
             };
-            req.extensions_mut().insert(same);
-            let response = self.inner.call(req).await;
-            return response.map(IntoResponse::into_response);
-        }
-        let is_skipped = web.skip.as_ref().is_some_and(|skip| skip(&req));
-        let begun = (!is_skipped).then(|| self.sessions.manager().begin_request());
-        let (session, guard) = begun.unzip();
-        if session.is_some()
-            && let Err(clash) = Layer::check_carriers(&req, &self.sessions)
-        {
-            return Err(self.sessions.failure(clash.into()));
-        }
-        if let Some(session) = &session
-            && web.passive.as_ref().is_some_and(|passive| passive(&req))
-        {
-            session.set_passive();
-        }
-        let form = match &session {
-            // Boxed, or each request's future would contain the large future that reads a body.
-            Some(_) if web.sources.read_forms() => Box::pin(source::read_form(&mut req)).await,
-            _ => None,
-        };
-        let refusal = web.refusal(&req);
-        req.extensions_mut().insert(Layer {
-            sessions: self.sessions.clone(),
-            session,
-            form,
-            refusal,
-            outer,
-        });
-        let result = self.inner.call(req).await.map(IntoResponse::into_response);
-        let Some(guard) = guard else {
-            return result;
-        };
-        let outcome = if status_of(&result).is_server_error() {
-            Outcome::Failed
-        } else {
-            Outcome::Completed
-        };
-        match guard.finish(outcome).await {
-            Some(finished) => self.sessions.respond(finished, result, is_nested),
-            None => result,
+            let refusal = web.refusal(&req);
+            req.extensions_mut().insert(Layer {
+                sessions: self.sessions.clone(),
+                session,
+                form,
+                refusal,
+                outer,
+            });
+            let result = self.inner.call(req).await.map(IntoResponse::into_response);
+            let Some(guard) = guard else {
+                return result;
+            };
+            let outcome = if status_of(&result).is_server_error() {
+                Outcome::Failed
+            } else {
+                Outcome::Completed
+            };
+            match guard.finish(outcome).await {
+                Some(finished) => self.sessions.respond(finished, result, is_nested),
+                None => result,
+            }
         }
     }
 }

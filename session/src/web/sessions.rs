@@ -10,7 +10,7 @@ use std::{
 use poem::{Request, http::HeaderName};
 
 use crate::{
-    cookie::CookieConfig,
+    cookie::{CookieConfig, SetCookie},
     error::{KeyClashError, OpenError, SaveError},
     id::{PublicId, SessionId},
     session::{Manager, Session, SessionData, Sweeper},
@@ -42,16 +42,16 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Sessions {
-    manager: Arc<Manager>,
     web: Arc<Web>,
 }
 
-/// The settings that concern HTTP.
+/// The sessions, and the settings that concern HTTP.
 pub(crate) struct Web {
+    pub(crate) manager: Arc<Manager>,
     pub(crate) sources: Sources,
     pub(crate) vary: Vary,
     pub(crate) cookie: CookieConfig,
-    pub(crate) cookie_name: String,
+    pub(crate) set_cookie: SetCookie,
     /// The value of `Clear-Site-Data` at a sign-out.
     pub(crate) clear_site_data: Option<String>,
     pub(crate) skip: Option<Rule>,
@@ -102,7 +102,7 @@ impl Web {
     /// The carriers on which a response can send an id.
     pub(crate) fn carriers(&self) -> impl Iterator<Item = Carrier<'_>> {
         self.sources.iter().filter_map(|source| match source {
-            Source::Cookie => Some(Carrier::Cookie(&self.cookie_name)),
+            Source::Cookie => Some(Carrier::Cookie(self.set_cookie.name())),
             Source::Header(name) => Some(Carrier::Header(name)),
             _ => None,
         })
@@ -115,15 +115,12 @@ impl Sessions {
         SessionsBuilder::new(store)
     }
 
-    pub(crate) fn new(manager: Manager, web: Web) -> Self {
-        Self {
-            manager: Arc::new(manager),
-            web: Arc::new(web),
-        }
+    pub(crate) fn new(web: Web) -> Self {
+        Self { web: Arc::new(web) }
     }
 
     pub(crate) fn manager(&self) -> &Arc<Manager> {
-        &self.manager
+        &self.web.manager
     }
 
     pub(crate) fn web(&self) -> &Web {
@@ -141,7 +138,7 @@ impl Sessions {
     /// [`OpenError::NotFound`] if no session has this id or it has ended, [`OpenError::Load`] if the store
     /// returns an error or the record is corrupt.
     pub async fn open<S: SessionData>(&self, id: &SessionId) -> Result<Session<S>, OpenError> {
-        self.manager.open(id).await
+        self.web.manager.open(id).await
     }
 
     /// Creates a session outside of a request, as for a test or to give an id to an API client.
@@ -150,7 +147,7 @@ impl Sessions {
     /// # Errors
     /// [`KeyClashError`] if another struct stores under a key of `S`.
     pub fn create<S: SessionData>(&self) -> Result<Session<S>, KeyClashError> {
-        self.manager.create()
+        self.web.manager.create()
     }
 
     /// Ends a session, given its id or its public id. Returns whether it was live. Requests that still use the
@@ -159,7 +156,7 @@ impl Sessions {
     /// # Errors
     /// [`SaveError`] if the store returns an error, or other requests kept changing the session.
     pub async fn revoke(&self, session: impl Into<PublicId>) -> Result<bool, SaveError> {
-        self.manager.revoke(session.into()).await
+        self.web.manager.revoke(session.into()).await
     }
 
     /// Ends all sessions of this application. Other data on the store's server is not touched.
@@ -167,7 +164,7 @@ impl Sessions {
     /// # Errors
     /// [`StoreError`] if the store returns an error. Some sessions may have ended then.
     pub async fn clear(&self) -> Result<(), StoreError> {
-        self.manager.clear().await
+        self.web.manager.clear().await
     }
 
     /// Removes up to `limit` expired records from the store and returns how many. No request can load an
@@ -180,7 +177,7 @@ impl Sessions {
     /// # Errors
     /// [`StoreError`] if the store returns an error.
     pub async fn delete_expired(&self, limit: usize) -> Result<usize, StoreError> {
-        self.manager.delete_expired(limit).await
+        self.web.manager.delete_expired(limit).await
     }
 
     /// Removes expired records in the background, every `interval`, until the returned guard is dropped.
@@ -188,14 +185,14 @@ impl Sessions {
     /// # Panics
     /// Outside of a Tokio runtime.
     pub fn sweep_every(&self, interval: Duration) -> Sweeper {
-        self.manager.sweep_every(interval)
+        self.web.manager.sweep_every(interval)
     }
 }
 
 impl fmt::Debug for Sessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
-            .field("store", self.manager.engine().store())
+            .field("store", self.web.manager.engine().store())
             .field("cookie", &self.web.cookie)
             .finish_non_exhaustive()
     }

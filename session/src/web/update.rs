@@ -26,22 +26,23 @@ pub(crate) struct SentUpdate {
 impl SentUpdate {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         let web = self.sessions.web();
-        let value =
-            |text: &str| HeaderValue::from_str(text).expect("checked when the sessions were built");
+        let value = |text: String| {
+            HeaderValue::try_from(text).expect("checked when the sessions were built")
+        };
         match (web.sources.get(self.carrier), self.update) {
             (Some(Source::Cookie), ClientUpdate::SetId { id, expires_at, .. }) => {
                 let now = self.sessions.manager().engine().now();
-                let cookie = web.cookie.set_id(&web.cookie_name, &id, expires_at, now);
-                headers.append(header::SET_COOKIE, value(&cookie));
+                let cookie = web.set_cookie.set_id(&id, expires_at, now);
+                headers.append(header::SET_COOKIE, value(cookie));
             }
             (Some(Source::Cookie), ClientUpdate::ClearId) => {
-                let cookie = web.cookie.clear_id(&web.cookie_name);
-                headers.append(header::SET_COOKIE, value(&cookie));
+                let cookie = web.set_cookie.clear_id();
+                headers.append(header::SET_COOKIE, value(cookie));
             }
             // A header has no expiry to refresh.
             (Some(Source::Header(_)), ClientUpdate::SetId { refresh: true, .. }) => return,
             (Some(Source::Header(name)), ClientUpdate::SetId { id, .. }) => {
-                headers.insert(name.clone(), value(id.expose()));
+                headers.insert(name.clone(), value(id.expose().to_owned()));
             }
             (Some(Source::Header(name)), ClientUpdate::ClearId) => {
                 headers.insert(name.clone(), HeaderValue::from_static(""));
@@ -52,7 +53,7 @@ impl SentUpdate {
         if let Some(kinds) = web.clear_site_data.as_ref().filter(|_| self.signed_out) {
             headers
                 .entry(CLEAR_SITE_DATA)
-                .or_insert_with(|| value(kinds));
+                .or_insert_with(|| value(kinds.clone()));
         }
         caches::forbid_sharing(headers);
     }

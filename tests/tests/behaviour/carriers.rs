@@ -206,6 +206,7 @@ async fn a_response_sends_the_id_on_the_carrier_that_the_request_used() {
     let found = (on_cookie(&reply), on_header(&reply));
     assert_eq!(found, (None, Some(reply.body.clone())));
     let cookie = format!("__Host-id={}", reply.body);
+    app.pass(Duration::from_mins(5));
     let reply = change(&app, with_header("cookie", &cookie)).await;
     assert!(on_cookie(&reply).is_some() && on_header(&reply).is_none());
     let unknown = random_id();

@@ -78,7 +78,7 @@ async fn a_response_with_the_cookie_is_not_cached_unless_the_handler_says_so() {
     assert_eq!(read.header("cache-control"), None);
     let own = alice
         .act(|session| {
-            session.set_user(8)?;
+            session.regenerate();
             Ok(Response::builder()
                 .header(header::CACHE_CONTROL, "private, max-age=5")
                 .body(Body::empty()))

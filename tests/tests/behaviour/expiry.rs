@@ -205,6 +205,27 @@ async fn turning_the_absolute_timeout_on_or_off_applies_to_existing_sessions() {
 
 /// Conformance 1.5
 #[tokio::test]
+async fn a_change_moves_the_expiry_and_sends_the_cookie_at_intervals() {
+    for touch in [TouchPolicy::Throttled, TouchPolicy::OnChange] {
+        let app = App::with(|builder| builder.idle_timeout(minutes(30)).touch(touch));
+        let alice = app.sign_in().await;
+        let end = async || {
+            let record = app.store.record(&alice.signed_id(), app.now()).await;
+            record.expect("it is stored").expires_at
+        };
+        let before = end().await;
+        app.pass(minutes(3) - MILLISECOND);
+        assert_eq!(alice.does(count).await.cookie(), None);
+        assert_eq!(end().await, before);
+        app.pass(MILLISECOND);
+        assert_eq!(alice.does(count).await.max_age(), Some(minutes(30)));
+        assert_eq!(end().await, app.now().saturating_add(minutes(30)));
+        assert_eq!(alice.visits().await, 2);
+    }
+}
+
+/// Conformance 1.5
+#[tokio::test]
 async fn a_lowered_idle_timeout_applies_to_existing_sessions() {
     let before = App::with(|builder| builder.idle_timeout(minutes(60)));
     let after = before.redeployed(|builder| builder.idle_timeout(minutes(20)));

@@ -1,10 +1,13 @@
 //! Unusual uses of a session: changes during a save, several tasks, update closures that panic or use the session,
 //! and structs that claim the same key.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-    mpsc,
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    time::Duration,
 };
 
 use poem::{Route, get, handler};
@@ -71,6 +74,7 @@ async fn concurrent_saves_of_one_request_write_once() {
     let app = App::new();
     let alice = app.sign_in().await;
     app.store.calls();
+    app.pass(Duration::from_mins(5));
     let reply = alice
         .visit(|session| async move {
             session.update_visits(|visits| *visits += 1)?;

@@ -1,7 +1,10 @@
 //! Nested middlewares: one of them fails, or two of them send ids on one carrier; and error handlers of the
 //! application around and inside of a middleware.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use poem::{
     Endpoint, EndpointExt, FromRequest, Request, Response, Result, Route, get, http::StatusCode,
@@ -175,6 +178,8 @@ async fn one_middleware_twice_with_another_one_between_is_one_session() {
         .with(twice.sessions.clone());
     let alice = serve_all(app);
     for visits in ["1", "2"] {
+        twice.pass(Duration::from_mins(5));
+        between.pass(Duration::from_mins(5));
         let reply = alice.get("/nested/change/200").await;
         assert_eq!(reply.body, visits);
         assert_eq!(names(&reply).len(), 2, "{reply:?}");
@@ -199,6 +204,7 @@ async fn what_is_set_between_a_middleware_and_itself_is_in_one_session() {
         .with(twice.sessions.clone());
     let alice = serve_all(app);
     for visits in [1, 2] {
+        twice.pass(Duration::from_mins(5));
         let reply = alice.get("/").await;
         assert_eq!(reply.cookies().len(), 1, "{reply:?}");
         let id = alice.cookie("__Host-id").expect("a session");
@@ -339,6 +345,7 @@ async fn an_error_handler_inside_of_the_middleware_receives_errors_with_their_ty
         .with(app.sessions.clone());
     let alice = serve_all(routes);
     for _ in 0..2 {
+        app.pass(Duration::from_mins(5));
         let reply = alice.get("/").await;
         assert_eq!(reply.body, "our own page");
         assert!(reply.cookie().is_some());

@@ -260,6 +260,7 @@ async fn an_early_save_is_not_repeated_after_the_handler() {
         .await;
     assert!(reply.cookie().is_some());
     assert_eq!(app.store.calls(), [Op::Create]);
+    app.pass(Duration::from_mins(5));
     let reply = alice
         .visit(|session| async move {
             session.set_user(8)?;
@@ -279,6 +280,7 @@ async fn after_an_early_save_only_changes_of_the_saved_values_are_written() {
     let alice = app.browser();
     alice.act(|s| Ok(s.set_visits(1)?)).await;
     app.store.calls();
+    app.pass(Duration::from_mins(5));
     alice
         .visit(|session| async move {
             session.set_visits(2)?;

@@ -1,5 +1,7 @@
 //! Requests that bring several ids: cookies of one name, and ids in several sources of a chain.
 
+use std::time::Duration;
+
 use poem::{
     Request,
     http::{HeaderValue, Method, header},
@@ -102,6 +104,7 @@ async fn a_change_by_the_second_cookie_is_saved_in_its_session() {
     let app = App::new();
     for dead in [random_id(), ended_id(&app).await] {
         let live = session_of(&app, 7).await;
+        app.pass(Duration::from_mins(5));
         let reply = act(&app, with_cookies(&[dead, live]), |s| {
             s.set_visits(1).expect("it fits");
         })

@@ -29,7 +29,7 @@ fn a_refresh_of_an_earlier_save_is_dropped_if_the_record_has_changed() {
     for (version, is_sent) in [(Some(2), true), (Some(3), false), (None, false)] {
         let (mut session, rules) = (loaded(&[(A, 1)]), rules());
         set(&mut session, A, 2);
-        let op = plan(&mut session, &rules, NOW).unwrap();
+        let op = plan(&mut session, &rules, later(3)).unwrap();
         session.apply(op, written(2)).unwrap();
         let unconfirmed = session.unconfirmed().expect("a refresh is pending");
         session.confirm(unconfirmed, version.map(Version::new));

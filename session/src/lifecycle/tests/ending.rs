@@ -253,7 +253,7 @@ fn a_record_past_its_absolute_deadline_is_missing() {
     let rules = Rules::new(&config, Arc::new(SessionId::random));
     let at = |minutes| {
         let (version, expiry) = (Version::new(1), later(90));
-        let loaded = Loaded::new(None, known_key(), record(&[]), version, expiry, &rules);
+        let loaded = Loaded::new(known_key(), record(&[]), version, expiry, &rules);
         Resolution::Live(loaded).unless_expired(later(minutes))
     };
     assert!(matches!(at(59), Resolution::Live(_)));

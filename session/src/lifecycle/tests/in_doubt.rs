@@ -12,7 +12,6 @@ fn written_by(op: &WriteOp, id: SessionId) -> Resolution {
     };
     let (key, version) = (id.public(), Version::new(7));
     Resolution::Live(Loaded::new(
-        None,
         key,
         record,
         version,

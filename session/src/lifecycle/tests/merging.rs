@@ -127,10 +127,10 @@ proptest! {
             .collect();
         if let Some(op) = op {
             let applied = session.apply(op, conflict()).unwrap();
-            let Transition::Conflict { covers, .. } = applied else {
+            let Transition::Conflict(conflict) = applied else {
                 panic!("not a conflict");
             };
-            session.merge(resolution(&newer, 2), covers).unwrap();
+            session.merge(resolution(&newer, 2), conflict.covers).unwrap();
             rerun(&mut session);
         }
         let merged = newer.with(session.changes.values());

@@ -179,11 +179,11 @@ fn pair(field: Field, n: u8) -> (String, u8) {
     (field.name().to_owned(), n)
 }
 
-/// A loaded session after `change` was saved.
+/// A loaded session after `change` was saved, when its expiry was due to move.
 fn saved(change: fn(&mut Lifecycle)) -> Lifecycle {
     let (mut session, rules) = (loaded(&[(A, 1)]), rules());
     change(&mut session);
-    if let Some(op) = plan(&mut session, &rules, NOW) {
+    if let Some(op) = plan(&mut session, &rules, later(3)) {
         session.apply(op, written(2)).unwrap();
     }
     session
@@ -197,7 +197,7 @@ fn save_after(
 ) -> Result<Transition, SaveError> {
     let op = plan(session, rules, NOW).expect("something to save");
     match session.apply(op, conflict())? {
-        Transition::Conflict { covers, .. } => session.merge(newer, covers),
+        Transition::Conflict(conflict) => session.merge(newer, conflict.covers),
         other => panic!("not a conflict: {other:?}"),
     }
 }

@@ -78,11 +78,12 @@ fn the_expiry_counts_the_changes_and_the_use_so_far() {
         session.set_idle_timeout(timeout, &rules()).unwrap();
     }
     let second = Duration::from_secs(1);
-    let changes: [(Change, Timestamp, Timestamp); 7] = [
+    let changes: [(Change, Timestamp, Timestamp); 8] = [
         (|_| (), later(2), later(30)),
         (|_| (), later(3), later(33)),
         (|session| set(session, A, 1), later(2), later(30)),
-        (|session| set(session, A, 2), later(2), later(32)),
+        (|session| set(session, A, 2), later(2), later(30)),
+        (|session| set(session, A, 2), later(3), later(33)),
         (Lifecycle::regenerate, later(2), later(32)),
         (
             |session| set_idle(session, 0),

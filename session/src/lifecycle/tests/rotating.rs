@@ -68,11 +68,11 @@ fn a_request_that_arrives_by_a_forward_is_sent_the_newest_id() {
 
     let mut session = load(rotated(&[(A, 1)], Some(rotated_id())));
     set(&mut session, A, 2);
-    let op = plan(&mut session, &rules, later(1)).unwrap();
+    let op = plan(&mut session, &rules, later(3)).unwrap();
     assert_eq!(op.key(), Some(rotated_id().public()));
     session.apply(op, written(6)).unwrap();
     assert!(session.unconfirmed().is_some());
-    assert_eq!(session.take_update(), Some(repeated(later(31))));
+    assert_eq!(session.take_update(), Some(repeated(later(33))));
 }
 
 #[test]
@@ -117,10 +117,10 @@ fn a_refused_rotation_of_a_session_that_was_only_read_is_no_error() {
     ] {
         let (mut session, rules) = (loaded(&[(A, 1)]), rules());
         let op = plan(&mut session, &rules, later(10)).unwrap();
-        let Transition::Conflict { covers, .. } = session.apply(op, conflict()).unwrap() else {
+        let Transition::Conflict(met) = session.apply(op, conflict()).unwrap() else {
             panic!("not a conflict");
         };
-        let merged = session.merge(newer, covers);
+        let merged = session.merge(newer, met.covers);
         assert!(matches!(merged, Ok(Transition::Saved { left: None })));
     }
 }

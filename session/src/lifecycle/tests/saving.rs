@@ -181,7 +181,7 @@ fn used_under_a_longer_timeout() -> (Rules, Lifecycle) {
     };
     let rules = Rules::new(&config, Arc::new(SessionId::random));
     let (record, version) = (record(&[(A, 1)]), Version::new(1));
-    let stored = Loaded::new(None, known_key(), record, version, later(30), &rules);
+    let stored = Loaded::new(known_key(), record, version, later(30), &rules);
     (rules, load(Resolution::Live(stored)))
 }
 

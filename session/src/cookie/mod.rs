@@ -1,14 +1,12 @@
 //! The cookie that carries a session id, and the rules that browsers apply to it.
 
-use std::time::Duration;
+mod set_cookie;
 
-use cookie::{Cookie, time};
+use memchr::{memchr, memchr_iter};
 use serde::Deserialize;
 
-use crate::{clock::Timestamp, error::BuildError, id::SessionId};
-
-/// The longest lifetime of a cookie in a browser (RFC 6265bis, section 5.5).
-const MAX_LIFETIME: Duration = Duration::from_hours(400 * 24);
+pub(crate) use self::set_cookie::SetCookie;
+use crate::{error::BuildError, id::SessionId};
 
 /// The cookie that carries the session id.
 ///
@@ -208,57 +206,6 @@ impl CookieConfig {
         }
         Ok(())
     }
-
-    /// The value of `Set-Cookie` that sets the id.
-    pub(crate) fn set_id(
-        &self,
-        full_name: &str,
-        id: &SessionId,
-        expires_at: Timestamp,
-        now: Timestamp,
-    ) -> String {
-        let mut cookie = self.base(full_name, id.expose());
-        if !self.browser_session {
-            let life = expires_at.saturating_since(now).min(MAX_LIFETIME).as_secs();
-            let life = time::Duration::seconds(i64::try_from(life).expect("at most 400 days"));
-            let now = i64::try_from(now.as_millis() / 1000).unwrap_or(i64::MAX);
-            cookie.set_max_age(life);
-            // A date after the year 9999 cannot be written, so only `Max-Age` is sent.
-            let now = time::OffsetDateTime::from_unix_timestamp(now).ok();
-            if let Some(end) = now.and_then(|now| now.checked_add(life)) {
-                cookie.set_expires(end);
-            }
-        }
-        cookie.to_string()
-    }
-
-    /// The value of `Set-Cookie` that clears the id. It names the same attributes, or the browser would keep the
-    /// cookie.
-    pub(crate) fn clear_id(&self, full_name: &str) -> String {
-        let mut cookie = self.base(full_name, "");
-        cookie.set_max_age(time::Duration::ZERO);
-        cookie.set_expires(time::OffsetDateTime::UNIX_EPOCH);
-        cookie.to_string()
-    }
-
-    fn base<'a>(&'a self, name: &'a str, value: &'a str) -> Cookie<'a> {
-        let mut cookie = Cookie::new(name, value);
-        cookie.set_secure(self.secure);
-        cookie.set_http_only(self.http_only);
-        cookie.set_same_site(match self.same_site {
-            SameSite::Strict => cookie::SameSite::Strict,
-            SameSite::Lax => cookie::SameSite::Lax,
-            SameSite::None => cookie::SameSite::None,
-        });
-        cookie.set_path(&*self.path);
-        if let Some(domain) = &self.domain {
-            cookie.set_domain(&**domain);
-        }
-        if self.partitioned {
-            cookie.set_partitioned(true);
-        }
-        cookie
-    }
 }
 
 /// Returns the well-formed ids under `name` in a `Cookie` header. A browser sends several if a parent domain or
@@ -268,10 +215,21 @@ impl CookieConfig {
 /// let any host of the domain set `\u{2003}__Host-id`. A parser that trims all Unicode whitespace, such as that
 /// of the `cookie` crate, would take one name for the other.
 pub(crate) fn find_ids(header: &[u8], name: &str) -> impl Iterator<Item = SessionId> {
-    header
-        .split(|byte| *byte == b';')
+    let mut ends = memchr_iter(b';', header);
+    let mut rest = Some(header);
+    let pairs = std::iter::from_fn(move || {
+        let pairs = rest?;
+        let before = header.len() - pairs.len();
+        let (pair, after) = match ends.next() {
+            Some(end) => (&pairs[..end - before], Some(&header[end + 1..])),
+            None => (pairs, None),
+        };
+        rest = after;
+        Some(pair)
+    });
+    pairs
         .filter_map(move |pair| {
-            let equals = pair.iter().position(|byte| *byte == b'=')?;
+            let equals = memchr(b'=', pair)?;
             let (given, value) = (&pair[..equals], &pair[equals + 1..]);
             (given.trim_ascii() == name.as_bytes()).then(|| unquoted(value.trim_ascii()))
         })
@@ -297,84 +255,6 @@ fn is_attribute_byte(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-
-    fn issued(config: &CookieConfig) -> (SessionId, String) {
-        let id = SessionId::random();
-        let end = NOW.saturating_add(Duration::from_secs(90));
-        (id, config.set_id(&config.full_name(), &id, end, NOW))
-    }
-
-    /// Conformance 1.9, 1.17, 5.7
-    #[test]
-    fn a_cookie_is_set_and_cleared_with_the_same_attributes() {
-        let strict = CookieConfig::default();
-        let every = CookieConfig::new("sid")
-            .domain("example.com")
-            .path("/app")
-            .same_site(SameSite::None)
-            .partitioned();
-        let open = CookieConfig::new("sid")
-            .insecure_http()
-            .insecure_script_access()
-            .same_site(SameSite::Strict);
-        for (config, name, attributes) in [
-            (
-                strict,
-                "__Host-id",
-                "HttpOnly; SameSite=Lax; Secure; Path=/",
-            ),
-            (
-                every,
-                "__Secure-sid",
-                "HttpOnly; SameSite=None; Partitioned; Secure; Path=/app; Domain=example.com",
-            ),
-            (open, "sid", "SameSite=Strict; Path=/"),
-        ] {
-            let (id, cookie) = issued(&config);
-            let life = "Max-Age=90; Expires=Tue, 14 Nov 2023 22:14:50 GMT";
-            assert_eq!(
-                cookie,
-                format!("{name}={}; {attributes}; {life}", id.expose())
-            );
-            let life = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
-            assert_eq!(
-                config.clear_id(name),
-                format!("{name}=; {attributes}; {life}")
-            );
-        }
-    }
-
-    #[test]
-    fn a_browser_session_has_no_expiry() {
-        let (_, cookie) = issued(&CookieConfig::default().browser_session());
-        assert!(!cookie.contains("Max-Age") && !cookie.contains("Expires"));
-    }
-
-    #[test]
-    fn no_cookie_lives_longer_than_400_days() {
-        let config = CookieConfig::default();
-        let cookie = config.set_id(
-            "id",
-            &SessionId::random(),
-            Timestamp::from_millis(u64::MAX),
-            NOW,
-        );
-        assert!(cookie.contains("Max-Age=34560000;"), "{cookie}");
-    }
-
-    #[test]
-    fn a_date_after_the_year_9999_is_left_out() {
-        // The last second of the year 9999, and 90 seconds before the end of representable time.
-        for now in [253_402_300_799_000, u64::MAX - 90_000] {
-            let now = Timestamp::from_millis(now);
-            let end = now.saturating_add(Duration::from_secs(90));
-            let config = CookieConfig::default();
-            let cookie = config.set_id("id", &SessionId::random(), end, now);
-            assert!(cookie.ends_with("Max-Age=90"), "{cookie}");
-        }
-    }
 
     #[test]
     fn contradictions_are_refused() {

@@ -21,10 +21,10 @@ pub struct FrontEnd {
 }
 
 /// A request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The session id that the client presents.
-    pub id: Option<SessionId>,
+    /// The session ids that the client presents, in order.
+    pub ids: Vec<SessionId>,
     /// Whether the session is locked for the handler.
     pub exclusive: bool,
 }
@@ -60,8 +60,8 @@ impl FrontEnd {
         if request.exclusive {
             session.set_exclusive();
         }
-        let ids = request.id.map(|id| Found { id, source: 0 });
-        let find = || ids.into_iter().collect();
+        let ids = request.ids.into_iter();
+        let find = || ids.map(|id| Found { id, source: 0 }).collect();
         let handle = async {
             session.load(find).await?;
             session.mark_used().await?;
@@ -93,7 +93,12 @@ impl FrontEnd {
 fn status(error: &RequestError) -> u16 {
     match error {
         RequestError::Lock(LockError::Ended)
-        | RequestError::Save(SaveError::Ended | SaveError::LeaseLost) => 409,
+        | RequestError::Save(
+            SaveError::Ended
+            | SaveError::LeaseLost
+            | SaveError::Conflict { .. }
+            | SaveError::InDoubt,
+        ) => 409,
         RequestError::Load(LoadError::Store(error))
         | RequestError::Lock(LockError::Load(LoadError::Store(error)))
         | RequestError::Save(SaveError::Store(error))

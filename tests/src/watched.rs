@@ -37,7 +37,7 @@ pub enum Call {
 /// Watches the calls of a store.
 pub trait Watch: fmt::Debug + Send + Sync + 'static {
     /// Carries out `call` by awaiting `work`, and returns its reply. May fail before or after that.
-    fn around<T: Send>(
+    fn around<T: Send + 'static>(
         &self,
         call: Call,
         work: impl Future<Output = Result<T, StoreError>> + Send,
@@ -45,7 +45,7 @@ pub trait Watch: fmt::Debug + Send + Sync + 'static {
 }
 
 impl<W: Watch> Watch for Arc<W> {
-    fn around<T: Send>(
+    fn around<T: Send + 'static>(
         &self,
         call: Call,
         work: impl Future<Output = Result<T, StoreError>> + Send,

@@ -33,11 +33,9 @@ enum Update {
 }
 
 impl Client {
-    pub(crate) fn new(knows: Option<PublicId>) -> Self {
-        Self {
-            knows,
-            ..Self::default()
-        }
+    /// The id under this key is the one of the client that counts, as far as the request has looked them up.
+    pub(crate) fn presents(&mut self, key: PublicId) {
+        self.knows = Some(key);
     }
 
     pub(crate) fn knows(&self) -> Option<PublicId> {

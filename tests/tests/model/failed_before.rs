@@ -19,7 +19,7 @@ use crate::{
 fn visit<const N: usize>(process: usize, ops: [Op; N]) -> Event {
     Begin(Visit {
         process,
-        cookie: Current,
+        cookies: vec![Current],
         exclusive: false,
         ops: ops.to_vec(),
         status: 200,
@@ -43,7 +43,7 @@ fn exclusive(process: usize) -> Event {
 fn read_with_old_id(process: usize, cookie: usize) -> Event {
     match read(process) {
         Begin(visit) => Begin(Visit {
-            cookie: Old(cookie),
+            cookies: vec![Old(cookie)],
             ..visit
         }),
         event => event,

@@ -28,21 +28,24 @@ pub(crate) enum Op {
     Save,
 }
 
-/// The id that a request presents.
-#[derive(Debug, Clone, Copy, Default)]
+/// An id that a request presents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cookie {
     /// The id that the browser holds.
-    #[default]
     Current,
-    /// One of the ids that clients were sent, presented by another client than the browser.
+    /// One of the ids that clients were sent.
     Old(usize),
+    /// An id that no session has ever had.
+    Unknown,
 }
 
 /// A request.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Visit {
     pub(crate) process: usize,
-    pub(crate) cookie: Cookie,
+    /// In the order of the request. If the current id is not among them, the request is of another client than
+    /// the browser.
+    pub(crate) cookies: Vec<Cookie>,
     /// Whether its handler uses the session exclusively.
     pub(crate) exclusive: bool,
     pub(crate) ops: Vec<Op>,
@@ -91,6 +94,8 @@ pub(crate) const PROCESSES: usize = 2;
 /// The weights of the rarer events.
 #[derive(Debug, Clone, Copy)]
 struct Mood {
+    /// Requests with several ids.
+    cookies: u32,
     /// Exclusive handlers, of ten.
     exclusive: u32,
     /// Handlers that end the session or regenerate its id.
@@ -103,8 +108,9 @@ struct Mood {
 
 /// Histories of several moods. With one mood for all, two rare events would hardly ever meet.
 pub(crate) fn strategy() -> impl Strategy<Value = Vec<Event>> {
-    let mood = |exclusive, ends, trouble, time| {
+    let mood = |cookies, exclusive, ends, trouble, time| {
         let mood = Mood {
+            cookies,
             exclusive,
             ends,
             trouble,
@@ -113,11 +119,11 @@ pub(crate) fn strategy() -> impl Strategy<Value = Vec<Event>> {
         vec(event(mood), 8..64)
     };
     prop_oneof![
-        mood(0, 1, 0, 2),
-        mood(1, 4, 1, 4),
-        mood(1, 2, 4, 14),
-        mood(5, 1, 1, 14),
-        mood(6, 0, 0, 20),
+        mood(1, 0, 1, 0, 2),
+        mood(8, 1, 4, 1, 4),
+        mood(2, 1, 2, 4, 14),
+        mood(0, 5, 1, 1, 14),
+        mood(0, 6, 0, 0, 20),
     ]
 }
 
@@ -147,21 +153,25 @@ fn event(mood: Mood) -> impl Strategy<Value = Event> {
 }
 
 fn visit(mood: Mood) -> impl Strategy<Value = Visit> {
-    let cookie = prop_oneof![
-        9 => Just(Cookie::Current),
-        1 => any::<usize>().prop_map(Cookie::Old),
+    let old = || any::<usize>().prop_map(Cookie::Old);
+    let any_cookie =
+        prop_oneof![1 => Just(Cookie::Current), 3 => old(), 1 => Just(Cookie::Unknown)];
+    let cookies = prop_oneof![
+        18 => Just(vec![Cookie::Current]),
+        2 => old().prop_map(|old| vec![old]),
+        mood.cookies => vec(any_cookie, 2..7),
     ];
     let status = prop_oneof![12 => Just(200), 1 => Just(400), 1 => Just(500)];
     let parts = (
         0..PROCESSES,
-        cookie,
+        cookies,
         proptest::bool::weighted(f64::from(mood.exclusive) / 10.0),
         vec(op(mood), 0..5),
         status,
     );
-    parts.prop_map(|(process, cookie, exclusive, ops, status)| Visit {
+    parts.prop_map(|(process, cookies, exclusive, ops, status)| Visit {
         process,
-        cookie,
+        cookies,
         exclusive,
         ops,
         status,

@@ -156,11 +156,11 @@ impl Play {
     }
 
     async fn begin(&mut self, visit: &Visit) -> Result<(), String> {
-        let id = match visit.cookie {
-            Cookie::Current => self.browser,
-            Cookie::Old(_) if self.sent.is_empty() => return Ok(()),
-            Cookie::Old(which) => Some(self.sent[which % self.sent.len()]),
-        };
+        let of_browser = visit.cookies.contains(&Cookie::Current);
+        let ids: Vec<_> = visit.cookies.iter().filter_map(|id| self.id(*id)).collect();
+        if ids.is_empty() && !of_browser {
+            return Ok(());
+        }
         let front_end = self.processes[visit.process].front_end.clone();
         let board = Arc::clone(&self.board);
         let (actor, task) = self.board.spawn(|actor| {
@@ -171,9 +171,9 @@ impl Play {
                 parts: visit.parts(),
                 status: visit.status,
             };
-            let exclusive = visit.exclusive;
+            let (ids, exclusive) = (ids.clone(), visit.exclusive);
             async move {
-                let request = front_end::Request { id, exclusive };
+                let request = front_end::Request { ids, exclusive };
                 End::Responded(
                     front_end
                         .serve(request, |session| script.play(session))
@@ -184,15 +184,25 @@ impl Play {
         let known = Known {
             process: visit.process,
             task,
-            role: Role::Visit {
-                of_browser: matches!(visit.cookie, Cookie::Current),
-            },
-            request: Request::new(id, visit, self.minute),
+            role: Role::Visit { of_browser },
+            request: Request::new(&ids, visit, self.minute),
         };
         self.actors.insert(actor, known);
-        let number = id.and_then(|id| self.sent.iter().position(|sent| *sent == id));
-        self.note(format_args!("{actor} begins with id {number:?}: {visit:?}"));
+        let number = |id| self.sent.iter().position(|sent| sent == id);
+        let numbers: Vec<_> = ids.iter().map(number).collect();
+        self.note(format_args!(
+            "{actor} begins with ids {numbers:?}: {visit:?}"
+        ));
         self.settle().await
+    }
+
+    fn id(&self, cookie: Cookie) -> Option<SessionId> {
+        match cookie {
+            Cookie::Current => self.browser,
+            Cookie::Old(_) if self.sent.is_empty() => None,
+            Cookie::Old(which) => Some(self.sent[which % self.sent.len()]),
+            Cookie::Unknown => Some(SessionId::random()),
+        }
     }
 
     async fn revoke(&mut self, process: usize, which: usize) -> Result<(), String> {

@@ -4,14 +4,14 @@
 //! reads, and whether it may be acknowledged or refused.
 
 use poem_session::{PublicId, SessionId, store::Version};
-use poem_session_tests::{front_end::Response, watched::Call};
+use poem_session_tests::watched::Call;
 
 use crate::{
-    board::Seen,
     client::Client,
-    history::{Field, Op, Visit},
+    history::{Op, Visit},
     ledger::{Data, Effect, Ledger, Live, Record, Stored, Tombstone, key},
     pending::{Intent, Pending},
+    presented::Presented,
     rules,
 };
 
@@ -21,20 +21,21 @@ use crate::{
     reason = "each is a fact that goes with any of the others"
 )]
 pub(crate) struct Request {
-    stage: Stage,
+    pub(crate) stage: Stage,
     /// The minute at which the request began.
-    began: u64,
-    parts: Vec<Vec<Op>>,
-    next_part: usize,
+    pub(crate) began: u64,
+    pub(crate) parts: Vec<Vec<Op>>,
+    pub(crate) next_part: usize,
     /// The status that the handler returns.
-    status: u16,
-    exclusive: bool,
+    pub(crate) status: u16,
+    pub(crate) exclusive: bool,
     /// Whether this is a job that revokes a session, which is like a request that destroys it.
     revokes: bool,
-    has_revoked: bool,
+    pub(crate) has_revoked: bool,
+    pub(crate) presented: Presented,
     /// Whether the client presented the id of a live session.
     pub(crate) was_live: bool,
-    is_new: bool,
+    pub(crate) is_new: bool,
     pub(crate) view: View,
     /// Whether there was something to write when a save met a newer record.
     had_work: bool,
@@ -48,7 +49,7 @@ pub(crate) struct Request {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     Loading,
     Handling,
     Saving,
@@ -74,14 +75,14 @@ pub(crate) enum View {
 }
 
 /// A session that ended without a trace.
-const GONE: View = View::Ended(Tombstone {
+pub(crate) const GONE: View = View::Ended(Tombstone {
     destroyed: true,
     moved_to: None,
     until: u64::MAX,
 });
 
 impl View {
-    fn data(&self) -> Data {
+    pub(crate) fn data(&self) -> Data {
         match self {
             Self::Live { live, .. } => live.data.clone(),
             _ => Data::new(),
@@ -97,13 +98,13 @@ pub(crate) struct Lock {
     /// Until when it is held if the store was asked for more of it before a merge.
     pub(crate) extended_until: u64,
     /// Whether the handler has begun to run with the lock.
-    is_used: bool,
+    pub(crate) is_used: bool,
     /// Whether another handler has begun to run with the lock since.
     pub(crate) is_taken_over: bool,
 }
 
 impl Request {
-    pub(crate) fn new(id: Option<SessionId>, visit: &Visit, began: u64) -> Self {
+    pub(crate) fn new(ids: &[SessionId], visit: &Visit, began: u64) -> Self {
         Self {
             stage: Stage::Loading,
             began,
@@ -115,18 +116,23 @@ impl Request {
             has_revoked: false,
             was_live: false,
             is_new: true,
-            view: id.map_or(View::Nothing, |_| View::Unasked),
+            presented: Presented::new(ids.iter().map(SessionId::public)),
+            view: if ids.is_empty() {
+                View::Nothing
+            } else {
+                View::Unasked
+            },
             had_work: false,
             forward: None,
             pending: Pending::default(),
-            client: Client::new(id.map(|id| id.public())),
+            client: Client::default(),
             lock: None,
             failed: false,
         }
     }
 
     pub(crate) fn revoke(id: SessionId, began: u64) -> Self {
-        let mut job = Self::new(Some(id), &Visit::default(), began);
+        let mut job = Self::new(&[id], &Visit::default(), began);
         job.pending.intent = Intent::Destroy;
         job.revokes = true;
         job
@@ -138,7 +144,7 @@ impl Request {
         self.status = 200;
     }
 
-    fn is_at_end(&self) -> bool {
+    pub(crate) fn is_at_end(&self) -> bool {
         self.next_part == self.parts.len()
     }
 
@@ -243,6 +249,7 @@ impl Request {
     }
 
     fn reads(&mut self, key: PublicId, seen: Option<&Stored>) -> Result<(), String> {
+        self.begins_with_next(key);
         let has_locked = self.lock.is_some();
         let expected = match self.view {
             _ if self.stage == Stage::Saving => self.forward.take(),
@@ -274,6 +281,7 @@ impl Request {
             },
         };
         if self.stage == Stage::Loading && matches!(view, View::Live { .. }) && !self.revokes {
+            self.presented.is_live();
             self.client.is_reminded_of(key);
         }
         if self.stage == Stage::Saving {
@@ -348,148 +356,5 @@ impl Request {
     pub(crate) fn has_used(&mut self, key: PublicId) {
         let confirmed = self.is_at_end() || self.failed;
         self.client.may_keep(key, confirmed);
-    }
-}
-
-/// The handler.
-impl Request {
-    /// The handler has done a part of its work. Returns the key of the session if the handler has begun to use
-    /// it exclusively.
-    pub(crate) fn handles(&mut self, seen: &Seen) -> Result<Option<PublicId>, String> {
-        let mut locked = None;
-        match self.stage {
-            _ if self.failed => return Err("a handler runs after a failure".to_owned()),
-            Stage::Loading => {
-                self.begins()?;
-                locked = self.lock.as_ref().map(|lock| lock.key);
-            }
-            Stage::Saving => self.is_acknowledged()?,
-            Stage::Handling => return Err("a handler runs without saving".to_owned()),
-        }
-        self.stage = Stage::Handling;
-        let base = self.view.data();
-        let is_new = self.is_new;
-        let mut read = Vec::new();
-        for op in std::mem::take(&mut self.parts[self.next_part]) {
-            self.is_new |= matches!(op, Op::Reset | Op::Destroy);
-            read.push(self.pending.act(op, &base));
-        }
-        self.next_part += 1;
-        let expected = Seen { is_new, read };
-        if *seen == expected {
-            return Ok(locked);
-        }
-        Err(format!(
-            "the handler finds {seen:?} in place of {expected:?}"
-        ))
-    }
-
-    fn begins(&mut self) -> Result<(), String> {
-        match &self.view {
-            View::Live { key, .. } => {
-                (self.was_live, self.is_new) = (true, false);
-                match self.lock.as_mut().filter(|lock| lock.key == *key) {
-                    Some(lock) => lock.is_used = true,
-                    None if self.exclusive => return Err("runs without its lock".to_owned()),
-                    None => {}
-                }
-            }
-            View::Forward { until, .. } | View::Ended(Tombstone { until, .. })
-                if self.began >= *until && self.lock.is_none() =>
-            {
-                self.view = View::Nothing;
-            }
-            View::Nothing => {}
-            View::Ended(_) if !self.exclusive => {}
-            view => return Err(format!("a handler runs with {view:?}")),
-        }
-        Ok(())
-    }
-
-    /// The handler returns, or saves early.
-    pub(crate) fn begins_to_save(&mut self) {
-        self.stage = Stage::Saving;
-    }
-
-    /// A save has succeeded: all changes are stored, or there was nothing to store.
-    fn is_acknowledged(&mut self) -> Result<(), String> {
-        let data = self.pending.alone();
-        match (&self.view, self.pending.intent) {
-            _ if !self.has_work() => {}
-            (View::Nothing, Intent::Keep | Intent::Regenerate) if data.is_empty() => {}
-            (View::Nothing, Intent::Destroy) if data.is_empty() => {
-                if self.client.knows().is_some() {
-                    self.client.must_forget();
-                    self.client.replied();
-                }
-            }
-            // Another request has destroyed the session first.
-            (
-                View::Ended(Tombstone {
-                    destroyed: true, ..
-                }),
-                Intent::Destroy,
-            ) if data.keys().all(|field| *field == Field::Flash) => {
-                self.client.may_know_better();
-                self.client.replied();
-                self.pending = Pending::default();
-            }
-            (view, _) => {
-                let pending = &self.pending;
-                return Err(format!(
-                    "acknowledges {pending:?} without a write: {view:?}"
-                ));
-            }
-        }
-        self.pending.clear_edits();
-        Ok(())
-    }
-
-    /// The client receives its response.
-    pub(crate) fn responds(
-        &mut self,
-        response: &Response,
-        ledger: &Ledger,
-        now: u64,
-    ) -> Result<(), String> {
-        match response.status {
-            503 if self.failed => {}
-            _ if self.failed => return Err("a failure is acknowledged".to_owned()),
-            409 => self.is_refused(now)?,
-            status if status == self.status && self.is_at_end() => {
-                if status < 500 {
-                    self.is_acknowledged()?;
-                }
-            }
-            _ => return Err("a status for no reason".to_owned()),
-        }
-        self.client.is_sent(response.update, ledger, now)
-    }
-
-    /// Changes are refused if the session has ended, or if the lock is lost. A request without changes is not.
-    fn is_refused(&self, now: u64) -> Result<(), String> {
-        let has_ended = matches!(self.view, View::Ended(_));
-        let locks_nothing = self.stage == Stage::Loading && self.exclusive && has_ended;
-        let has_changes = self.stage == Stage::Saving && !self.pending.is_empty();
-        let lock = self.lock.as_ref().filter(|lock| now >= lock.until);
-        let has_lost_lock = lock.is_some_and(|lock| !self.has_moved_from(lock.key));
-        if locks_nothing || has_changes && has_ended || has_lost_lock {
-            return Ok(());
-        }
-        let (pending, view) = (&self.pending, &self.view);
-        Err(format!("refused for no reason: {pending:?}, {view:?}"))
-    }
-
-    /// A job that revokes the session has returned this. `None` is an error.
-    pub(crate) fn is_revoked(&self, result: Option<bool>) -> Result<(), String> {
-        let is_over = !matches!(self.view, View::Live { .. } | View::Unasked);
-        let expected = match result {
-            None => self.failed,
-            Some(ended) => !self.failed && is_over && ended == self.has_revoked,
-        };
-        if expected {
-            return Ok(());
-        }
-        Err(format!("revoking returns {result:?}: {:?}", self.view))
     }
 }

@@ -18,6 +18,8 @@ pub(crate) const ROTATE_EVERY: u64 = 4;
 pub(crate) const GRACE: u64 = 2;
 /// How long a session stays locked after its holder has died.
 pub(crate) const LEASE: u64 = 8;
+/// How many ids of one request are looked up.
+pub(crate) const MAX_IDS: usize = 4;
 
 /// When a session expires that is used now.
 pub(crate) fn expiry(live: &Live, now: u64) -> u64 {

@@ -131,11 +131,12 @@ impl Process {
         F: FnOnce(Session<Page>) -> Fut,
         Fut: Future<Output = Result<(), RequestError>>,
     {
-        let exclusive = false;
+        let request = Request {
+            ids: id.into_iter().collect(),
+            exclusive: false,
+        };
         let handler = async |session| act(session).await.map(|()| 200);
-        self.front_end
-            .serve(Request { id, exclusive }, handler)
-            .await
+        self.front_end.serve(request, handler).await
     }
 }
 

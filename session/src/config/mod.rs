@@ -110,7 +110,8 @@ pub struct SessionConfig {
     #[serde(deserialize_with = "some_duration")]
     pub rotate_every: Option<Duration>,
     /// How long a new request may use the old id after a rotation. Default 30 seconds. The response to such a
-    /// request sends the newest id again, as the response that sent it first may be lost.
+    /// request sends the newest id again, as the response that sent it first may be lost. The clocks of the servers
+    /// may differ by this time.
     #[serde(deserialize_with = "duration")]
     pub rotation_grace: Duration,
     /// How long a request waits for the lock of a session. Default 10 seconds.

@@ -113,6 +113,10 @@ pub(super) async fn commit(session: &ActiveSession) -> Result<(), SaveError> {
             session.saved();
             return Ok(());
         }
+        if let Some(granted) = permit.take() {
+            let confirmed = Box::pin(granted.confirmed(session));
+            permit = deadline.bound("locking a session", confirmed).await?;
+        }
     }
     let attempts = engine.max_save_attempts();
     Err(SaveError::Contended { attempts })
@@ -161,8 +165,9 @@ fn failed<'a>(
     deadline: &'a Deadline,
 ) -> Rare<'a, Transition> {
     Box::pin(async move {
+        let engine = session.engine();
         if error.kind() == StoreErrorKind::Full
-            && let Some(end) = op.end_alone()
+            && let Some(end) = op.end_alone(engine.rules(), engine.now())
         {
             return end_alone(session, end, error, deadline).await;
         }
@@ -304,9 +309,10 @@ fn merge<'a>(
         if let (Some(lease), Resolution::Live(_)) = (lease, &newer)
             && let Err(error) = lease.confirm().await
         {
-            // A request that has only read the session leaves the rotation of its id to another one.
-            let has_work = session.lifecycle().has_work();
-            return if has_work {
+            // A request that has only read the session leaves the rotation of its id to another one. A change to the
+            // loaded value would replace the newer one.
+            let has_changes = session.lifecycle().has_changes();
+            return if has_changes {
                 Err(error)
             } else {
                 Ok(Transition::Saved { left: None })

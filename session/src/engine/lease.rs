@@ -41,9 +41,14 @@ pub struct SessionLock {
 impl Drop for SessionLock {
     fn drop(&mut self) {
         // The values that the changes were made from must stay as they are until the changes are saved.
-        let lease = self.lease.take().filter(|lease| !lease.has_expired());
-        if let Some(lease) = lease.filter(|_| self.session.lifecycle().has_work()) {
-            self.session.locks().leases().until_saved = Some(lease);
+        let has_work = self.session.lifecycle().has_work();
+        if let Some(lease) = self.lease.take().filter(|_| has_work) {
+            let mut leases = self.session.locks().leases();
+            if lease.has_expired() {
+                leases.lost = Some(lease.claim.key);
+            } else {
+                leases.until_saved = Some(lease);
+            }
         }
     }
 }
@@ -77,6 +82,9 @@ pub(super) struct Leases {
     for_request: Option<Arc<Lease>>,
     /// The lease of a dropped [`SessionLock`], held until the changes are saved.
     until_saved: Option<Arc<Lease>>,
+    /// The key of a lock that had expired when its guard was dropped. The changes that were made with it must not be
+    /// written.
+    lost: Option<PublicId>,
 }
 
 impl Leases {
@@ -93,6 +101,7 @@ impl Leases {
     /// The changes are saved.
     pub(super) fn saved(&mut self) {
         self.until_saved = None;
+        self.lost = None;
     }
 }
 
@@ -168,8 +177,27 @@ impl BriefLease {
         &self.claim
     }
 
+    pub(super) fn key(&self) -> PublicId {
+        self.claim.key
+    }
+
     pub(super) fn has_expired(&self) -> bool {
         self.claim.engine.now() >= self.until
+    }
+
+    /// Asks the store for more of the lease. Returns `None` if another request may hold it.
+    pub(super) async fn confirmed(mut self) -> Option<Self> {
+        match request_lease(&self.claim).await {
+            Ok((Locked::Acquired, until)) => {
+                self.until = until;
+                Some(self)
+            }
+            Ok((Locked::Held | Locked::Gone, _)) => {
+                self.forget();
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     /// Drops a lease that has ended together with its record, so that there is nothing to release.
@@ -305,12 +333,21 @@ async fn acquire_in_turn(session: &ActiveSession) -> Result<Option<Arc<Lease>>, 
         {
             return Ok(Some(lease));
         }
+        // A lease of this request that has expired keeps its place at the front of the queue.
+        locks
+            .leases()
+            .until_saved
+            .take_if(|lease| lease.has_expired());
         let acquired = acquire(session.engine(), key).await;
         if let Err(LockError::Ended) = acquired {
             session.lifecycle().found_ended(EndReason::Destroyed);
         }
         let lease = Arc::new(acquired?);
-        locks.leases().current = Arc::downgrade(&lease);
+        {
+            let mut leases = locks.leases();
+            leases.current = Arc::downgrade(&lease);
+            leases.lost = None;
+        }
         session.reload().await?;
         // If the session has ended or moved to another id meanwhile, look again.
         if session.lifecycle().stored_key() == Some(key) {
@@ -345,16 +382,20 @@ async fn acquire(engine: &Arc<Engine>, key: PublicId) -> Result<Lease, LockError
 /// # Errors
 /// [`SaveError::LeaseLost`] if the session was locked and the lease has expired.
 pub(super) fn check(session: &ActiveSession) -> Result<Option<Arc<Lease>>, SaveError> {
-    let current = session.leases().and_then(|leases| leases.current.upgrade());
-    let Some(lease) = current else {
+    let Some((current, lost)) = session
+        .leases()
+        .map(|leases| (leases.current.upgrade(), leases.lost))
+    else {
         return Ok(None);
     };
+    let expired = current.as_ref().filter(|lease| lease.has_expired());
     // No other request knows the id that this request has moved the session to.
-    let has_moved = session.lifecycle().has_moved_from(lease.claim.key);
-    if !has_moved && lease.has_expired() {
+    let matters = |key| !session.lifecycle().has_moved_from(key);
+    let lost = expired.map(|lease| lease.claim.key).or(lost);
+    if lost.is_some_and(matters) {
         return Err(SaveError::LeaseLost);
     }
-    Ok(Some(lease))
+    Ok(current)
 }
 
 /// Asks the store for the lease, or for more of it. Returns until when it would be held.

@@ -29,6 +29,18 @@ impl Permit {
         }
     }
 
+    /// The permit after another request wrote first, if it is still valid. If the session was locked for the
+    /// rotation, that request may have taken the lock over: its process may have a clock that is ahead.
+    pub(super) async fn confirmed(self, session: &ActiveSession) -> Option<Self> {
+        let key = session.lifecycle().stored_key();
+        match self {
+            Self::Held => Some(Self::Held),
+            // The request has moved on to the id that another one has rotated to.
+            Self::Locked(lease) if key != Some(lease.key()) => None,
+            Self::Locked(lease) => lease.confirmed().await.map(Self::Locked),
+        }
+    }
+
     /// The claim on the lock that was taken for the rotation.
     pub(super) fn claim(&self) -> Option<&Claim> {
         match self {

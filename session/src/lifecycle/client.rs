@@ -1,6 +1,10 @@
 //! The id that the client has presented, and the update to send with the response.
 
-use crate::{clock::Timestamp, id::SessionId};
+use crate::{
+    clock::Timestamp,
+    id::{PublicId, SessionId},
+    store::Version,
+};
 
 /// An id that a request presented.
 #[derive(Debug, Clone, Copy)]
@@ -126,5 +130,29 @@ impl Client {
 
     pub(super) fn take_update(&mut self) -> Option<ClientUpdate> {
         self.update.take()
+    }
+}
+
+/// A pending update that sends an id again, as to move its expiry. Another response may have sent a newer id
+/// since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unconfirmed {
+    key: PublicId,
+    version: Version,
+}
+
+impl Unconfirmed {
+    /// The update of the id of `key`, whose record has this version.
+    pub(super) fn new(key: PublicId, version: Version) -> Self {
+        Self { key, version }
+    }
+
+    /// The key of the record whose version confirms the update.
+    pub(crate) fn key(&self) -> PublicId {
+        self.key
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.version
     }
 }

@@ -32,7 +32,7 @@ use self::{
     origin::{Base, Origin},
 };
 pub(crate) use self::{
-    client::Presented,
+    client::{Presented, Unconfirmed},
     op::{Call, Conflict, Covers, Due, Reply, Transition, WriteOp},
     origin::{Loaded, Resolution},
     refusal::Refusal,
@@ -102,21 +102,6 @@ pub(crate) enum Phase {
     Answered,
 }
 
-/// A pending update that sends an id again, as to move its expiry. Another response may have sent a newer id
-/// since.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Unconfirmed {
-    key: PublicId,
-    version: Version,
-}
-
-impl Unconfirmed {
-    /// The key of the record whose version confirms the update.
-    pub(crate) fn key(&self) -> PublicId {
-        self.key
-    }
-}
-
 /// Reading.
 impl Lifecycle {
     /// The stored session, unless the request leaves it.
@@ -134,9 +119,9 @@ impl Lifecycle {
         self.intent != Intent::Keep || self.changes.differ_from(self.record())
     }
 
-    /// Whether the handler has changed a value, be it back to the stored one.
+    /// Whether the handler has set, removed or updated a value, also to the stored one, or asks for another session.
     pub(crate) fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
+        self.intent != Intent::Keep || !self.changes.is_empty()
     }
 
     /// The encoded value of a field in the store, without the changes of this request.
@@ -454,10 +439,9 @@ impl Lifecycle {
     /// The pending update if it sends an id that another response has sent before.
     pub(crate) fn unconfirmed(&self) -> Option<Unconfirmed> {
         match &self.origin {
-            Origin::Stored(base) if self.client.is_repeat_pending() => Some(Unconfirmed {
-                key: base.key(),
-                version: base.version(),
-            }),
+            Origin::Stored(base) if self.client.is_repeat_pending() => {
+                Some(Unconfirmed::new(base.key(), base.version()))
+            }
             _ => None,
         }
     }
@@ -465,15 +449,19 @@ impl Lifecycle {
     /// Drops a pending update if the stored record has another version than it had then: another response may
     /// have sent a newer id.
     pub(crate) fn confirm(&mut self, unconfirmed: Unconfirmed, stored: Option<Version>) {
-        if stored != Some(unconfirmed.version) {
+        if stored != Some(unconfirmed.version()) {
             self.client.drop_update();
         }
     }
 
-    /// Drops a pending update of an id that is due for rotation: another request rotates it, and the old id
-    /// might reach the client after the new one.
+    /// Drops a pending update of an id that is soon due for rotation: another request rotates it, and the old id
+    /// might reach the client after the new one. The clock of another process may be ahead by the grace.
     pub(crate) fn drop_update_of_due_id(&mut self, rules: &Rules, now: Timestamp) {
-        if self.client.is_repeat_pending() && self.is_rotation_due(rules, now) {
+        let grace = rules
+            .rotation
+            .map_or(Duration::ZERO, |rotation| rotation.grace);
+        let soon = now.saturating_add(grace);
+        if self.client.is_repeat_pending() && self.is_rotation_due(rules, soon) {
             self.client.drop_update();
         }
     }

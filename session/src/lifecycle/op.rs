@@ -3,8 +3,8 @@
 use crate::{
     clock::Timestamp,
     id::{PublicId, SessionId},
-    lifecycle::Intent,
-    record::{Record, Standing},
+    lifecycle::{Intent, Rules},
+    record::{EndReason, Record, Standing},
     store::{RecordClass, Stored, Version, Write},
 };
 
@@ -162,15 +162,14 @@ impl WriteOp {
 
     /// The write that only ends the session, if this one destroys it and begins another in its place. For a
     /// store that has no space for the other one.
-    pub(crate) fn end_alone(&self) -> Option<Self> {
+    pub(crate) fn end_alone(&self, rules: &Rules, now: Timestamp) -> Option<Self> {
+        let covers = self.covers;
         match &self.kind {
-            OpKind::Move { on, leave, .. } if self.covers.intent == Intent::Destroy => Some(Self {
-                kind: OpKind::End {
-                    on: *on,
-                    tombstone: leave.clone(),
-                },
-                covers: self.covers,
-            }),
+            OpKind::Move { on, .. } if covers.intent == Intent::Destroy => {
+                let (on, tombstone) = (*on, rules.tombstone(EndReason::Destroyed, None, now));
+                let kind = OpKind::End { on, tombstone };
+                Some(Self { kind, covers })
+            }
             _ => None,
         }
     }

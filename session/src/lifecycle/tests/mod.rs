@@ -18,7 +18,12 @@ use super::{
     op::{Call, Reply},
     *,
 };
-use crate::{config::SessionConfig, error::SaveError, record::RecordKind, store::Stored};
+use crate::{
+    config::SessionConfig,
+    error::SaveError,
+    record::RecordKind,
+    store::{Stored, Version},
+};
 
 const A: Field = Field::new("ns.a");
 const B: Field = Field::new("ns.b");

@@ -126,10 +126,13 @@ fn a_refused_rotation_of_a_session_that_was_only_read_is_no_error() {
 }
 
 #[test]
-fn an_update_that_repeats_an_id_is_dropped_if_the_id_is_due_for_rotation() {
+fn an_update_that_repeats_an_id_is_dropped_if_the_id_is_soon_due_for_rotation() {
     let set_a: fn(&mut Lifecycle) = |session| set(session, A, 2);
+    // The default grace is 30 seconds.
+    let before_due = |seconds| later(10).saturating_sub(Duration::from_secs(seconds));
     for (change, now, is_sent) in [
-        (set_a, later(9), true),
+        (set_a, before_due(31), true),
+        (set_a, before_due(30), false),
         (set_a, later(10), false),
         (Lifecycle::regenerate, later(10), true),
     ] {

@@ -9,14 +9,15 @@ use std::{
 };
 
 use poem_session::{
-    GetError, RequestError, Session, SessionConfig, SessionData, TouchPolicy, UpdateError,
-    clock::ManualClock, store::SessionStore,
+    GetError, LoadError, LockError, RequestError, SaveError, Session, SessionConfig, SessionData,
+    SessionLock, TouchPolicy, UpdateError, clock::Clock,
 };
 use poem_session_tests::{front_end::FrontEnd, watched::Watched};
 
 use crate::{
     board::{Actor, Board, Gates, Place, Seen},
-    history::{Field, Op},
+    full::Bounded,
+    history::{Begins, Field, Op, Part},
     rules,
 };
 
@@ -36,25 +37,88 @@ pub(crate) struct Script {
     pub(crate) board: Arc<Board>,
     pub(crate) actor: Actor,
     pub(crate) process: usize,
-    /// The handler saves the session between two parts.
-    pub(crate) parts: Vec<Vec<Op>>,
+    pub(crate) parts: Vec<Part>,
+    /// The handler repeats an early save for which the store has returned an error.
+    pub(crate) repeats: bool,
     pub(crate) status: u16,
+}
+
+/// The error of an early save or of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The store has returned an error.
+    Store,
+    /// The session has ended, or its lock is lost.
+    Refused,
+    /// It is unknown whether the updates of an earlier save were stored.
+    InDoubt,
+}
+
+impl Failure {
+    fn of(error: &RequestError) -> Self {
+        match error {
+            RequestError::Save(SaveError::Store(_))
+            | RequestError::Lock(LockError::Load(LoadError::Store(_))) => Self::Store,
+            RequestError::Save(SaveError::Ended | SaveError::LeaseLost)
+            | RequestError::Lock(LockError::Ended) => Self::Refused,
+            RequestError::Save(SaveError::InDoubt) => Self::InDoubt,
+            error => panic!("no handler expects {error:?}"),
+        }
+    }
 }
 
 impl Script {
     pub(crate) async fn play(self, session: Session<Data>) -> Result<u16, RequestError> {
-        for (number, ops) in self.parts.iter().enumerate() {
-            if number > 0 {
-                session.save().await?;
-            }
+        let mut lock = None;
+        for part in &self.parts {
+            self.begin(part.begins, &session, &mut lock).await?;
             let is_new = session.is_new();
-            let read = ops.iter().map(|op| act(&session, *op));
-            let read = read.collect::<Result<_, _>>().expect("small numbers");
-            let place = Place::Handler(Seen { is_new, read });
-            let stopped = self.board.stop(self.actor, self.process, place).await;
-            stopped.map_err(poem_session::SaveError::from)?;
+            let mut read = Vec::new();
+            for op in &part.ops {
+                if *op == Op::Unlock {
+                    lock = None;
+                }
+                read.push(act(&session, *op).expect("small numbers"));
+            }
+            self.stop(Place::Handler(Seen { is_new, read })).await?;
         }
         Ok(self.status)
+    }
+
+    async fn begin(
+        &self,
+        begins: Begins,
+        session: &Session<Data>,
+        lock: &mut Option<SessionLock>,
+    ) -> Result<(), RequestError> {
+        let mut may_repeat = self.repeats && begins == Begins::BySaving;
+        loop {
+            let begun: Result<(), RequestError> = match begins {
+                Begins::Handler => Ok(()),
+                Begins::BySaving => session.save().await.map_err(RequestError::from),
+                Begins::ByLocking => {
+                    *lock = None;
+                    let locked = session.lock().await;
+                    locked
+                        .map(|locked| *lock = Some(locked))
+                        .map_err(RequestError::from)
+                }
+            };
+            let Err(error) = begun else {
+                return Ok(());
+            };
+            let failure = Failure::of(&error);
+            let repeats = failure == Failure::Store && std::mem::take(&mut may_repeat);
+            self.stop(Place::Failed { failure, repeats }).await?;
+            if !repeats {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn stop(&self, place: Place) -> Result<(), RequestError> {
+        let stopped = self.board.stop(self.actor, self.process, place).await;
+        Ok(stopped.map_err(SaveError::from)?)
     }
 }
 
@@ -84,7 +148,8 @@ fn act(session: &Session<Data>, op: Op) -> Result<Option<u64>, UpdateError> {
         Op::Regenerate => session.regenerate(),
         Op::Reset => session.reset(),
         Op::Destroy => session.destroy(),
-        Op::Save => unreachable!("the script saves between two parts"),
+        Op::Unlock => {}
+        Op::Save | Op::Lock => unreachable!("a part begins with it"),
     }
     Ok(None)
 }
@@ -102,9 +167,9 @@ pub(crate) fn minutes(n: u64) -> Duration {
 impl Process {
     pub(crate) fn start(
         number: usize,
-        store: Arc<dyn SessionStore>,
+        store: Bounded,
         board: &Arc<Board>,
-        clock: &Arc<ManualClock>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         let alive = Arc::new(AtomicBool::new(true));
         let gates = Gates {
@@ -112,7 +177,7 @@ impl Process {
             process: number,
             alive: Arc::clone(&alive),
         };
-        let store = Arc::new(Watched::new(store, gates));
+        let store = Arc::new(Watched::new(Arc::new(store), gates));
         let mut config = SessionConfig::default();
         config.idle_timeout = minutes(rules::IDLE);
         config.flash_timeout = minutes(rules::FLASH_IDLE);
@@ -127,7 +192,7 @@ impl Process {
         config.lock_timeout = Duration::from_hours(1);
         config.store_timeout = Duration::from_hours(1);
         Self {
-            front_end: FrontEnd::new(store, Arc::clone(clock) as _, &config),
+            front_end: FrontEnd::new(store, clock, &config),
             alive,
         }
     }

@@ -5,6 +5,7 @@
 //! each time.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet, HashMap},
     future::Future,
     sync::{
@@ -16,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 use poem_session::{
     PublicId, SaveError,
-    store::{StoreError, StoreErrorKind},
+    store::{Locked, StoreError, StoreErrorKind},
 };
 use poem_session_tests::{
     front_end::Response,
@@ -26,6 +27,8 @@ use tokio::{
     sync::{Notify, oneshot},
     task,
 };
+
+use crate::{application::Failure, history::PROCESSES};
 
 /// The number of a request or job.
 pub(crate) type Actor = usize;
@@ -37,12 +40,42 @@ pub(crate) struct Seen {
     pub(crate) read: Vec<Option<u64>>,
 }
 
+/// The reply of the store to a call, as far as the record does not show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Done,
+    /// The lock is not granted.
+    Refused,
+    /// The store has no space.
+    Full,
+}
+
+impl Reply {
+    fn of<T: Any>(reply: &Result<T, StoreError>) -> Self {
+        match reply {
+            Ok(reply) => match (reply as &dyn Any).downcast_ref() {
+                Some(Locked::Held | Locked::Gone) => Self::Refused,
+                _ => Self::Done,
+            },
+            Err(error) if error.kind() == StoreErrorKind::Full => Self::Full,
+            Err(_) => Self::Done,
+        }
+    }
+}
+
 /// A gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     Before(Call),
-    After(Call),
+    After(Call, Reply),
+    /// The handler has done a part of its work.
     Handler(Seen),
+    /// A part of the handler's work could not begin.
+    Failed {
+        failure: Failure,
+        /// Whether the handler tries again.
+        repeats: bool,
+    },
 }
 
 /// The end of a request or job.
@@ -56,7 +89,7 @@ pub(crate) enum End {
 struct Waiting {
     place: Place,
     process: usize,
-    /// The time of its arrival.
+    /// The time of its arrival, by the clock of its process.
     minute: u64,
     /// Releases it: with `false`, its call fails.
     go: oneshot::Sender<bool>,
@@ -70,7 +103,8 @@ pub(crate) struct Board {
 
 #[derive(Debug, Default)]
 struct State {
-    minute: u64,
+    /// The time by the clock of each process.
+    minutes: [u64; PROCESSES],
     actors: Actor,
     tasks: HashMap<task::Id, Actor>,
     waiting: BTreeMap<Actor, Waiting>,
@@ -105,7 +139,7 @@ impl Board {
         let (go, may_go) = oneshot::channel();
         {
             let mut state = self.state.lock();
-            let minute = state.minute;
+            let minute = state.minutes[process];
             let waiting = Waiting {
                 place,
                 process,
@@ -152,7 +186,7 @@ impl Board {
             .collect()
     }
 
-    /// The gate of an actor, and the time of its arrival.
+    /// The gate of an actor, and the time of its arrival by the clock of its process.
     pub(crate) fn place(&self, actor: Actor) -> Option<(Place, u64)> {
         let state = self.state.lock();
         let waiting = state.waiting.get(&actor)?;
@@ -174,8 +208,8 @@ impl Board {
         self.changed.notified()
     }
 
-    pub(crate) fn set_minute(&self, minute: u64) {
-        self.state.lock().minute = minute;
+    pub(crate) fn set_minutes(&self, minutes: [u64; PROCESSES]) {
+        self.state.lock().minutes = minutes;
     }
 
     /// Every key that a request has tried to store a session under.
@@ -239,7 +273,7 @@ impl Gates {
 }
 
 impl Watch for Gates {
-    async fn around<T: Send>(
+    async fn around<T: Send + 'static>(
         &self,
         call: Call,
         work: impl Future<Output = Result<T, StoreError>> + Send,
@@ -250,7 +284,8 @@ impl Watch for Gates {
         let actor = self.board.caller();
         self.stop(actor, Place::Before(call)).await?;
         let reply = work.await;
-        self.stop(actor, Place::After(call)).await?;
+        let place = Place::After(call, Reply::of(&reply));
+        self.stop(actor, place).await?;
         reply
     }
 }

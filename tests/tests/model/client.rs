@@ -2,7 +2,10 @@
 
 use poem_session::{__private::front_end::ClientUpdate, PublicId};
 
-use crate::ledger::{Ledger, Record};
+use crate::{
+    ledger::{Ledger, Live, Record},
+    rules,
+};
 
 #[derive(Debug, Default)]
 pub(crate) struct Client {
@@ -16,6 +19,8 @@ pub(crate) struct Client {
     /// Whether the request has asked the store, after its changes were saved, if the client has a newer id by
     /// now. The reply may be late, as the response itself may be.
     has_confirmed: bool,
+    /// The minute at which the owed id was stored, if this request has stored it.
+    stored_at: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,16 +66,17 @@ impl Client {
         if self.knows != Some(key) {
             self.knows = Some(key);
             self.is_reminder = true;
-            self.owed = Update::SetId {
+            self.on_reply = Some(Update::SetId {
                 key,
                 first: true,
                 confirmed: false,
-            };
+            });
         }
     }
 
-    /// The session has a new key.
-    pub(crate) fn must_learn(&mut self, key: PublicId) {
+    /// The session has a new key, since the minute `then`.
+    pub(crate) fn must_learn(&mut self, key: PublicId, then: u64) {
+        self.stored_at = then;
         self.knows = Some(key);
         self.is_reminder = false;
         self.on_reply = Some(Update::SetId {
@@ -123,14 +129,26 @@ impl Client {
         update: Option<ClientUpdate>,
         ledger: &Ledger,
         now: u64,
+        skew: u64,
     ) -> Result<(), String> {
+        // Clocks may differ by the grace of a rotation: a process does not send an id again that it would rotate
+        // after the grace. Calls have no time limit here, but a save that takes as long as an id lives is like a
+        // response that is late.
+        let is_late = now + rules::GRACE >= self.stored_at + rules::ROTATE_EVERY;
         match (update, self.owed) {
             (None, Update::Nothing) | (Some(ClientUpdate::ClearId), Update::ClearId) => Ok(()),
             (None, Update::SetId { key, first, .. }) => {
-                if first && !self.is_reminder && ledger.is_live(key, now) {
-                    return Err("the client does not learn its new id".to_owned());
+                let live = ledger.live(key, now).filter(|_| first);
+                match live {
+                    // Another request has written since, or is about to rotate the id.
+                    Some(live)
+                        if self.is_reminder && (self.has_confirmed || is_due_soon(live, now)) =>
+                    {
+                        Ok(())
+                    }
+                    Some(_) => Err("the client does not learn its new id".to_owned()),
+                    None => Ok(()),
                 }
-                Ok(())
             }
             (
                 Some(ClientUpdate::SetId { id, refresh, .. }),
@@ -142,7 +160,8 @@ impl Client {
             ) if id.public() == key && refresh != first => {
                 let record = ledger.get(key).map(|stored| &stored.record);
                 let is_rotated = matches!(record, Some(Record::Forward { .. }));
-                if !confirmed || is_rotated && !self.has_confirmed {
+                let may_be_old = self.has_confirmed || skew > rules::GRACE || first && is_late;
+                if !confirmed || is_rotated && !may_be_old {
                     return Err("the client may have a newer id".to_owned());
                 }
                 Ok(())
@@ -150,4 +169,9 @@ impl Client {
             (update, owed) => Err(format!("sends {update:?} in place of {owed:?}")),
         }
     }
+}
+
+/// Whether the id of a session is rotated within the time by which clocks may differ.
+fn is_due_soon(live: &Live, now: u64) -> bool {
+    now + rules::GRACE >= live.rotated + rules::ROTATE_EVERY
 }

@@ -10,7 +10,8 @@ use crate::{
         Cookie::{Current, Old},
         Event::{self, Begin, Fail, Finish, HoldUp, Pass, Step},
         Field::{A, Count, Flash},
-        Op::{self, Save, Set},
+        History,
+        Op::{self, Add, Lock, Save, Set, Take, Unlock},
         Visit,
     },
     play,
@@ -21,6 +22,7 @@ fn visit<const N: usize>(process: usize, ops: [Op; N]) -> Event {
         process,
         cookies: vec![Current],
         exclusive: false,
+        repeats: false,
         ops: ops.to_vec(),
         status: 200,
     })
@@ -31,7 +33,11 @@ fn read(process: usize) -> Event {
 }
 
 fn exclusive(process: usize) -> Event {
-    match read(process) {
+    exclusive_visit(process, [])
+}
+
+fn exclusive_visit<const N: usize>(process: usize, ops: [Op; N]) -> Event {
+    match visit(process, ops) {
         Begin(visit) => Begin(Visit {
             exclusive: true,
             ..visit
@@ -50,15 +56,19 @@ fn read_with_old_id(process: usize, cookie: usize) -> Event {
     }
 }
 
-/// Plays the events on a store in memory.
+/// Plays the events on a store in memory. The clocks of the processes may be ahead.
 macro_rules! play {
-    ($($event:expr),* $(,)?) => {{
-        let history = [$($event),*];
+    (ahead: $ahead:expr; $($event:expr),* $(,)?) => {{
+        let events = vec![$($event),*];
+        let history = History { ahead: $ahead, events };
         let played = play::play(Arc::new(MemoryStore::new()), &history);
         if let Err(why) = Stage::new().block_on(played) {
             panic!("{why}");
         }
     }};
+    ($($event:expr),* $(,)?) => {
+        play! { ahead: [0, 0]; $($event),* }
+    };
 }
 
 /// The rotation of an id reached the store after its lease had expired. The request repeated it on the newer
@@ -131,5 +141,46 @@ fn a_later_save_does_not_confirm_the_id_that_another_request_has_rotated() {
 fn a_request_that_has_only_read_a_session_does_not_fail_with_its_lock() {
     play! {
         visit(0, [Set(A, 1)]), Finish(0), exclusive(0), exclusive(1), HoldUp(1), Step(0), HoldUp(0), Step(0), Fail(0),
+    }
+}
+
+/// An exclusive request changed a value to the loaded one, and was to rotate the id. It had lost its lock, and met
+/// a newer record. It was acknowledged, although its change was not made to the newer value.
+#[test]
+fn a_change_to_the_loaded_value_is_refused_when_the_lock_is_lost() {
+    play! {
+        visit(0, [Add(1)]), Finish(0), Pass(4),
+        exclusive_visit(0, [Take(Count), Add(1)]), Step(0), Step(0), Step(0), Step(0), Step(0), Step(0),
+        visit(0, [Set(Count, 2)]), Finish(1), Step(0), HoldUp(0),
+    }
+}
+
+/// A handler dropped its lock before it had saved its changes, and the lease expired. Then it could not lock the
+/// session again: its own lock was in the way.
+#[test]
+fn a_request_locks_its_session_again_after_its_lock_has_expired() {
+    play! {
+        visit(0, [Set(A, 1)]), Finish(0), visit(0, [Lock, Set(A, 2), Unlock, Lock]), Step(0), Step(0), Step(0),
+        Step(0), Step(0), Step(0), Step(0), Pass(8), Finish(0),
+    }
+}
+
+/// A handler dropped its lock after the lease had expired, and then saved its changes.
+#[test]
+fn changes_made_with_a_lock_that_has_expired_are_refused() {
+    play! {
+        visit(0, [Set(A, 1)]), Finish(0), visit(0, [Lock, Set(A, 2)]), Step(0), Step(0), Step(0),
+        Step(0), Step(0), Step(0), Step(0), visit(1, [Lock, Set(A, 3)]), HoldUp(1), Finish(0),
+    }
+}
+
+/// A request locked the session to rotate its id. The clock of another process was ahead, so that an exclusive
+/// request took over the lease. The rotation met a newer version, was repeated on it, and moved the session away.
+#[test]
+fn a_rotation_is_not_repeated_after_another_clock_has_ended_its_lock() {
+    play! {
+        ahead: [0, 6];
+        visit(0, [Set(A, 1)]), Finish(0), Pass(4), read(0), Step(0), Step(0), Step(0), Step(0), Step(0), Pass(3),
+        exclusive(1), Step(1), Step(1), Step(1), Step(1), Step(1), Step(1), Finish(0), Finish(0),
     }
 }

@@ -1,27 +1,24 @@
 //! The handler of a request: what it finds, and what it may be told of its save.
 
-use poem_session::PublicId;
 use poem_session_tests::front_end::Response;
 
 use crate::{
+    application::Failure,
     board::Seen,
-    history::{Field, Op},
+    history::{Begins, Field, Op},
     ledger::{Ledger, Tombstone},
     pending::{Intent, Pending},
     request::{Request, Stage, View},
+    save::Save,
 };
 
 impl Request {
-    /// The handler has done a part of its work. Returns the key of the session if the handler has begun to use
-    /// it exclusively.
-    pub(crate) fn handles(&mut self, seen: &Seen) -> Result<Option<PublicId>, String> {
-        let mut locked = None;
+    /// The handler has done a part of its work.
+    pub(crate) fn handles(&mut self, seen: &Seen) -> Result<(), String> {
         match self.stage {
             _ if self.failed => return Err("a handler runs after a failure".to_owned()),
-            Stage::Loading => {
-                self.begins()?;
-                locked = self.lock.as_ref().map(|lock| lock.key);
-            }
+            Stage::Loading => self.begins()?,
+            Stage::Locking => self.has_locked()?,
             Stage::Saving => self.is_acknowledged()?,
             Stage::Handling => return Err("a handler runs without saving".to_owned()),
         }
@@ -29,14 +26,17 @@ impl Request {
         let base = self.view.data();
         let is_new = self.is_new;
         let mut read = Vec::new();
-        for op in std::mem::take(&mut self.parts[self.next_part]) {
+        for op in std::mem::take(&mut self.parts[self.next_part].ops) {
             self.is_new |= matches!(op, Op::Reset | Op::Destroy);
+            if op == Op::Unlock {
+                self.unlocks();
+            }
             read.push(self.pending.act(op, &base));
         }
         self.next_part += 1;
         let expected = Seen { is_new, read };
         if *seen == expected {
-            return Ok(locked);
+            return Ok(());
         }
         Err(format!(
             "the handler finds {seen:?} in place of {expected:?}"
@@ -61,9 +61,38 @@ impl Request {
         Ok(())
     }
 
-    /// The handler returns, or saves early.
-    pub(crate) fn begins_to_save(&mut self) {
+    /// The handler goes on from a gate: it returns, saves early, or locks the session.
+    pub(crate) fn goes_on(&mut self) {
+        let next = self.parts.get(self.next_part);
+        let locks = next.is_some_and(|part| part.begins == Begins::ByLocking);
+        if locks || next.is_none() {
+            self.unlocks();
+        }
+        self.stage = if locks { Stage::Locking } else { Stage::Saving };
+        self.save.begins();
+    }
+
+    /// An early save or a lock returns an error.
+    pub(crate) fn is_told(&mut self, failure: Failure, now: u64) -> Result<(), String> {
+        match failure {
+            Failure::Store if self.failed => Ok(()),
+            _ if self.failed => Err("a failure is another one".to_owned()),
+            Failure::Store => Err("the store fails for no reason".to_owned()),
+            Failure::Refused => self.is_refused(now),
+            Failure::InDoubt => self.gives_up_updates(),
+        }
+    }
+
+    /// The handler saves again, or returns the error.
+    pub(crate) fn goes_on_after(&mut self, failure: Failure, repeats: bool) {
+        if !repeats {
+            self.next_part = self.parts.len();
+            self.status = if failure == Failure::Store { 503 } else { 409 };
+            self.unlocks();
+        }
         self.stage = Stage::Saving;
+        self.failed = false;
+        self.save.begins();
     }
 
     /// A save has succeeded: all changes are stored, or there was nothing to store.
@@ -97,6 +126,8 @@ impl Request {
             }
         }
         self.pending.clear_edits();
+        self.save = Save::default();
+        self.has_saved_locked();
         Ok(())
     }
 
@@ -106,11 +137,15 @@ impl Request {
         response: &Response,
         ledger: &Ledger,
         now: u64,
+        skew: u64,
     ) -> Result<(), String> {
+        if self.ends_alone {
+            return Err("a full store keeps a session that was destroyed".to_owned());
+        }
         match response.status {
             503 if self.failed => {}
             _ if self.failed => return Err("a failure is acknowledged".to_owned()),
-            409 => self.is_refused(now)?,
+            409 if self.is_refused(now).is_ok() => {}
             status if status == self.status && self.is_at_end() => {
                 if status < 500 {
                     self.is_acknowledged()?;
@@ -118,7 +153,7 @@ impl Request {
             }
             _ => return Err("a status for no reason".to_owned()),
         }
-        self.client.is_sent(response.update, ledger, now)
+        self.client.is_sent(response.update, ledger, now, skew)
     }
 
     /// Changes are refused if the session has ended, or if the lock is lost. A request without changes is not.
@@ -127,9 +162,13 @@ impl Request {
             self.has_presented()?;
         }
         let has_ended = matches!(self.view, View::Ended(_));
-        let locks_nothing = self.stage == Stage::Loading && self.exclusive && has_ended;
+        let locks_nothing = has_ended
+            && match self.stage {
+                Stage::Loading => self.exclusive,
+                stage => stage == Stage::Locking,
+            };
         let has_changes = self.stage == Stage::Saving && !self.pending.is_empty();
-        let lock = self.lock.as_ref().filter(|lock| now >= lock.until);
+        let lock = self.lock.as_ref().filter(|lock| lock.may_be_lost(now));
         let has_lost_lock = lock.is_some_and(|lock| !self.has_moved_from(lock.key));
         if locks_nothing || has_changes && has_ended || has_lost_lock {
             return Ok(());

@@ -60,6 +60,8 @@ impl Live {
 #[derive(Debug)]
 pub(crate) enum Effect {
     Nothing,
+    /// The fence: a lease that had expired was taken over.
+    TakenOver,
     Created(Stored),
     Replaced {
         before: Stored,
@@ -98,10 +100,13 @@ impl Ledger {
         self.records.get(&key)?.as_ref()
     }
 
-    /// Whether a live session is stored under a key.
-    pub(crate) fn is_live(&self, key: PublicId, now: u64) -> bool {
-        let stored = self.get(key).filter(|stored| stored.expires > now);
-        stored.is_some_and(|stored| matches!(stored.record, Record::Live(_)))
+    /// The live session under a key.
+    pub(crate) fn live(&self, key: PublicId, now: u64) -> Option<&Live> {
+        let stored = self.get(key).filter(|stored| stored.expires > now)?;
+        match &stored.record {
+            Record::Live(live) => Some(live),
+            Record::Tombstone(_) | Record::Forward { .. } => None,
+        }
     }
 
     /// All sessions were removed.
@@ -109,7 +114,8 @@ impl Ledger {
         self.records.values_mut().for_each(|stored| *stored = None);
     }
 
-    /// Reads the records that a call names. The call was sent at the minute `then`.
+    /// Reads the records that a call names. The call was sent at the minute `then`, by the clock of its process.
+    /// No clock is ahead of `now`.
     ///
     /// Checks the rules of every write, whoever made it: a key is used once, and a tombstone, a forward or an
     /// expired record is never written over.
@@ -154,11 +160,10 @@ impl Ledger {
                     after,
                 })
             }
-            // The fence: the call has taken over an expired lease.
             (Call::Lock(_), Some((Some(before), after)), None)
                 if after.version > before.version && after == before.at(after.version) =>
             {
-                Ok(Effect::Nothing)
+                Ok(Effect::TakenOver)
             }
             (_, change, moved) => Err(format!("a store must not do this: {change:?}, {moved:?}")),
         }

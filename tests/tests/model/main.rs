@@ -2,10 +2,11 @@
 //! have the properties that sessions promise.
 //!
 //! Requests stop before and after each call of the store and in their handlers ([`board`]). The history decides
-//! which one goes on, whose client disconnects, whose call fails, and which process crashes. After each call,
-//! [`ledger`] reads the store. [`request`] checks what each request reads and whether it may be acknowledged,
-//! [`writes`] each of its writes, and [`client`] the update that its client is sent. No check predicts the next
-//! call: a request may save its changes in any way that loses nothing.
+//! which one goes on, whose client disconnects, whose call fails, which process crashes, when the store is full, and
+//! which clock is ahead. After each call, [`ledger`] reads the store. [`request`] checks what each request reads,
+//! [`handler`] whether it may be acknowledged, [`writes`] each of its writes, [`save`] those of a repeated save,
+//! [`sections`] those that need a lock, and [`client`] the update that its client is sent. No check predicts the
+//! next call: a request may save its changes in any way that loses nothing.
 //!
 //! Each run plays the same histories. `MODEL_SEED` and `MODEL_HISTORIES` choose others: `cargo xtask model`
 //! sets them to play new ones. A history that failed once is kept in [`failed_before`].
@@ -13,15 +14,20 @@
 mod application;
 mod board;
 mod client;
+mod clocks;
 mod failed_before;
+mod full;
 mod handler;
 mod history;
 mod ledger;
+mod lock;
 mod pending;
 mod play;
 mod presented;
 mod request;
 mod rules;
+mod save;
+mod sections;
 mod writes;
 
 use std::{cell::Cell, future::Future, sync::Arc};
@@ -108,14 +114,14 @@ impl Stage {
     }
 }
 
-/// Conformance 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8
+/// Conformance 1.34, 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8, 2.9, 2.11, 2.12, 2.14, 5.14
 #[test]
 fn the_model_explains_every_history_on_memory() {
     let new = || Arc::new(MemoryStore::new()) as _;
     explain_all(&Stage::new(), "memory", 3000, new);
 }
 
-/// Conformance 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8
+/// Conformance 1.34, 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8, 2.9, 2.11, 2.12, 2.14, 5.14
 #[test]
 fn the_model_explains_every_history_on_sqlite() {
     let directory = tempfile::tempdir().unwrap();
@@ -139,19 +145,19 @@ fn explain_all_on(name: &str, histories: u32, server: impl Future<Output = Optio
     explain_all(&stage, name, histories, || Arc::clone(&store));
 }
 
-/// Conformance 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8
+/// Conformance 1.34, 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8, 2.9, 2.11, 2.12, 2.14, 5.14
 #[test]
 fn the_model_explains_every_history_on_redis() {
     explain_all_on("Redis", 300, redis::shared());
 }
 
-/// Conformance 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8
+/// Conformance 1.34, 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8, 2.9, 2.11, 2.12, 2.14, 5.14
 #[test]
 fn the_model_explains_every_history_on_postgres() {
     explain_all_on("PostgreSQL", 300, postgres::shared());
 }
 
-/// Conformance 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8
+/// Conformance 1.34, 2.1, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8, 2.9, 2.11, 2.12, 2.14, 5.14
 #[test]
 fn the_model_explains_every_history_on_mariadb() {
     explain_all_on("MariaDB", 250, mariadb::shared());

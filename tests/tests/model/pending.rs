@@ -25,7 +25,7 @@ enum Edit {
     Take(u64),
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Pending {
     pub(crate) intent: Intent,
     /// The edits of each changed field, in order.
@@ -43,6 +43,13 @@ fn apply(edits: &[Edit], value: Option<u64>) -> Option<u64> {
 impl Pending {
     pub(crate) fn is_empty(&self) -> bool {
         self.intent == Intent::Keep && self.edits.is_empty()
+    }
+
+    /// Whether making the edits once more changes something else than making them once.
+    pub(crate) fn have_updates(&self) -> bool {
+        let mut edits = self.edits.values();
+        // A set does not depend on the value before it, so neither do the edits after it.
+        edits.any(|edits| !matches!(edits[0], Edit::Set(_)))
     }
 
     /// Whether there is something to write to a session with this data.
@@ -82,7 +89,8 @@ impl Pending {
                 };
                 return None;
             }
-            Op::Save => unreachable!("a part contains none"),
+            Op::Unlock => return None,
+            Op::Save | Op::Lock => unreachable!("a part contains none"),
         };
         self.edits.entry(field).or_default().push(edit);
         match edit {

@@ -2,33 +2,31 @@
 
 use std::{collections::BTreeMap, fmt::Display, sync::Arc, time::Duration};
 
-use poem_session::{
-    __private::front_end::ClientUpdate,
-    PublicId, SessionId,
-    clock::{Clock as _, ManualClock},
-    store::SessionStore,
-};
+use parking_lot::Mutex;
+use poem_session::{__private::front_end::ClientUpdate, SessionId, store::SessionStore};
 use poem_session_tests::{front_end, watched::Call};
 use tokio::task::AbortHandle;
 
 use crate::{
-    application::{Process, Script, minutes},
-    board::{Actor, Board, End, Place, Seen},
-    history::{Cookie, Event, PROCESSES, Visit},
-    ledger::{self, Effect, Ledger, Record},
+    application::{Process, Script},
+    board::{Actor, Board, End, Place},
+    clocks::Clocks,
+    full::{Bounded, Space},
+    history::{Cookie, Event, History, PROCESSES, Visit},
+    ledger::Ledger,
     request::Request,
-    rules,
+    rules, save,
 };
 
 /// The application, its clients, and the journals of their requests.
 pub(crate) struct Play {
     store: Arc<dyn SessionStore>,
-    clock: Arc<ManualClock>,
-    minute: u64,
-    board: Arc<Board>,
+    space: Arc<Mutex<Space>>,
+    pub(crate) clocks: Clocks,
+    pub(crate) board: Arc<Board>,
     processes: Vec<Process>,
-    ledger: Ledger,
-    actors: BTreeMap<Actor, Known>,
+    pub(crate) ledger: Ledger,
+    pub(crate) actors: BTreeMap<Actor, Known>,
     browser: Option<SessionId>,
     /// The ids that clients were sent.
     sent: Vec<SessionId>,
@@ -36,15 +34,21 @@ pub(crate) struct Play {
 }
 
 /// A request or a job of the history.
-struct Known {
-    process: usize,
+pub(crate) struct Known {
+    pub(crate) process: usize,
     task: AbortHandle,
-    role: Role,
-    request: Request,
+    pub(crate) role: Role,
+    pub(crate) request: Request,
+}
+
+impl Known {
+    fn has_locked(&self) -> bool {
+        self.request.lock.is_some()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     /// A request. The browser receives the response, or somebody else who has presented an old id.
     Visit {
         of_browser: bool,
@@ -55,24 +59,28 @@ enum Role {
 }
 
 /// Plays a history. An error says which property does not hold.
-pub(crate) async fn play(store: Arc<dyn SessionStore>, history: &[Event]) -> Result<(), String> {
-    let mut play = Play::new(store);
-    let outcome = play.play(history).await;
+pub(crate) async fn play(store: Arc<dyn SessionStore>, history: &History) -> Result<(), String> {
+    let mut play = Play::new(store, history.ahead);
+    let outcome = play.play(&history.events).await;
     outcome.map_err(|why| format!("{}\n{why}", play.log.join("\n")))
 }
 
 impl Play {
-    fn new(store: Arc<dyn SessionStore>) -> Self {
-        let clock = Arc::new(ManualClock::new());
+    fn new(store: Arc<dyn SessionStore>, ahead: [u64; PROCESSES]) -> Self {
+        let clocks = Clocks::new(ahead);
         let board = Arc::new(Board::default());
-        let processes = (0..PROCESSES)
-            .map(|number| Process::start(number, Arc::clone(&store), &board, &clock))
-            .collect();
+        board.set_minutes(clocks.minutes());
+        let space = Arc::new(Mutex::new(Space::Free));
+        let start = |number| {
+            let store = Bounded::new(Arc::clone(&store), Arc::clone(&space));
+            Process::start(number, store, &board, clocks.of(number))
+        };
+        let processes = (0..PROCESSES).map(start).collect();
         Self {
-            ledger: Ledger::new(Arc::clone(&store), clock.now()),
+            ledger: Ledger::new(Arc::clone(&store), clocks.time()),
             store,
-            clock,
-            minute: 0,
+            space,
+            clocks,
             board,
             processes,
             actors: BTreeMap::new(),
@@ -87,7 +95,8 @@ impl Play {
             self.happen(event).await?;
         }
         self.finish_all().await?;
-        self.ledger.check_all(self.board.keys(), self.minute).await
+        let now = self.clocks.latest();
+        self.ledger.check_all(self.board.keys(), now).await
     }
 
     async fn happen(&mut self, event: &Event) -> Result<(), String> {
@@ -103,15 +112,46 @@ impl Play {
                 Some(actor) => self.finish(actor).await,
                 None => Ok(()),
             },
+            Event::Reach(which) => match self.pick(*which, any) {
+                Some(actor) => {
+                    self.step(actor, true).await?;
+                    self.go_on(actor, runs).await
+                }
+                None => Ok(()),
+            },
+            Event::Overtake(which) => match self.pick(*which, any) {
+                Some(actor) => self.overtake(actor).await,
+                None => Ok(()),
+            },
             Event::HoldUp(which) => {
-                match self.pick(*which, |place| matches!(place, Place::Before(_))) {
-                    Some(actor) => self.hold_up(actor).await,
+                let calls = |place: &Place| matches!(place, Place::Before(_));
+                match self.pick(*which, calls) {
+                    Some(actor) => self.hold_up(actor, rules::LEASE).await,
                     None => Ok(()),
                 }
             }
+            Event::HoldUpHolder(which) => match self.pick_holder(*which) {
+                Some(actor) => {
+                    let rest = rules::LEASE - self.clocks.skew();
+                    self.hold_up(actor, rest).await
+                }
+                None => Ok(()),
+            },
             Event::Fail(which) => {
-                match self.pick(*which, |place| !matches!(place, Place::Handler(_))) {
+                let calls = |place: &Place| matches!(place, Place::Before(_) | Place::After(..));
+                match self.pick(*which, calls) {
                     Some(actor) => self.step(actor, false).await,
+                    None => Ok(()),
+                }
+            }
+            Event::LoseReply(which) => {
+                let writes =
+                    |place: &Place| matches!(place, Place::Before(call) if save::is_write(*call));
+                match self.pick(*which, writes) {
+                    Some(actor) => {
+                        self.step(actor, true).await?;
+                        self.step(actor, false).await
+                    }
                     None => Ok(()),
                 }
             }
@@ -124,9 +164,15 @@ impl Play {
                 self.pass(*n);
                 Ok(())
             }
-            Event::Sweep => {
-                let swept = self.store.delete_expired(1000, self.clock.now()).await;
+            Event::Sweep(process) => {
+                let now = self.clocks.of(*process).now();
+                let swept = self.store.delete_expired(1000, now).await;
                 swept.map(drop).map_err(|error| error.to_string())
+            }
+            Event::Fill(space) => {
+                self.note(format_args!("the store is {space:?}"));
+                *self.space.lock() = *space;
+                Ok(())
             }
             Event::Clear => {
                 let cleared = self.store.clear().await;
@@ -139,18 +185,35 @@ impl Play {
     }
 
     fn note(&mut self, what: impl Display) {
-        self.log.push(format!("{:>3}m  {what}", self.minute));
+        let [one, other] = self.clocks.minutes();
+        self.log.push(format!("{one:>3}m {other:>3}m  {what}"));
     }
 
     fn pass(&mut self, n: u64) {
-        self.minute += n;
-        self.clock.advance(minutes(n));
-        self.board.set_minute(self.minute);
+        self.clocks.pass(n);
+        self.board.set_minutes(self.clocks.minutes());
+    }
+
+    /// The minutes since the history began, by the clock of a process.
+    fn minute(&self, process: usize) -> u64 {
+        self.clocks.minutes()[process]
     }
 
     fn pick(&self, which: usize, at: impl Fn(&Place) -> bool) -> Option<Actor> {
         let mut standing = self.board.everybody();
         standing.retain(|(_, place)| at(place));
+        let count = standing.len();
+        (count > 0).then(|| standing[which % count].0)
+    }
+
+    /// One of the requests that have locked the session, and are about to call the store.
+    fn pick_holder(&self, which: usize) -> Option<Actor> {
+        let mut standing = self.board.everybody();
+        standing.retain(|(actor, place)| match place {
+            Place::Before(Call::Rename(..)) => true,
+            Place::Before(_) => self.actors.get(actor).is_some_and(Known::has_locked),
+            _ => false,
+        });
         let count = standing.len();
         (count > 0).then(|| standing[which % count].0)
     }
@@ -169,6 +232,7 @@ impl Play {
                 actor,
                 process: visit.process,
                 parts: visit.parts(),
+                repeats: visit.repeats,
                 status: visit.status,
             };
             let (ids, exclusive) = (ids.clone(), visit.exclusive);
@@ -185,7 +249,7 @@ impl Play {
             process: visit.process,
             task,
             role: Role::Visit { of_browser },
-            request: Request::new(&ids, visit, self.minute),
+            request: Request::new(&ids, visit, self.minute(visit.process)),
         };
         self.actors.insert(actor, known);
         let number = |id| self.sent.iter().position(|sent| sent == id);
@@ -218,7 +282,7 @@ impl Play {
             process,
             task,
             role: Role::Revoke,
-            request: Request::revoke(id, self.minute),
+            request: Request::revoke(id, self.minute(process)),
         };
         self.actors.insert(actor, known);
         self.note(format_args!("{actor} revokes id {number}"));
@@ -235,52 +299,33 @@ impl Play {
         self.board.release(actor, may_go);
         if let (Place::Before(call), true) = (&place, may_go) {
             // The store takes the time that it takes.
-            while !matches!(self.board.place(actor), Some((Place::After(_), _))) {
+            let reply = loop {
+                if let Some((Place::After(_, reply), _)) = self.board.place(actor) {
+                    break reply;
+                }
                 self.board.changed().await;
-            }
+            };
             self.board.arrived();
-            let effect = self.ledger.observe(*call, since, self.minute).await;
+            let effect = self
+                .ledger
+                .observe(*call, since, self.clocks.latest())
+                .await;
             let effect = effect.map_err(|why| format!("{actor}: {call:?}: {why}"))?;
-            let checked = self.carried_out(actor, *call, effect, since);
+            let checked = self.carried_out(actor, *call, reply, effect, since);
             return checked.map_err(|why| format!("{actor}: {call:?}: {why}"));
         }
         if let Some(known) = self.actors.get_mut(&actor) {
             match place {
-                Place::After(_) if may_go => known.request.client.replied(),
-                Place::Before(call) | Place::After(call) => known.request.fails(call),
-                Place::Handler(_) => known.request.begins_to_save(),
+                Place::After(call, reply) if may_go => known.request.receives(call, reply),
+                Place::Before(call) => known.request.fails(call, false),
+                Place::After(call, _) => known.request.fails(call, true),
+                Place::Handler(_) => known.request.goes_on(),
+                Place::Failed { failure, repeats } => {
+                    known.request.goes_on_after(failure, repeats);
+                }
             }
         }
         self.settle().await
-    }
-
-    fn carried_out(
-        &mut self,
-        actor: Actor,
-        call: Call,
-        effect: Effect,
-        then: u64,
-    ) -> Result<(), String> {
-        if let Effect::Moved { left, .. } = &effect
-            && let Record::Forward { .. } = left.record
-            && self.is_held(ledger::key(call), actor)
-        {
-            return Err("rotates the id of a session that another request has locked".to_owned());
-        }
-        match self.actors.get_mut(&actor) {
-            Some(known) => known.request.carried_out(call, effect, &self.ledger, then),
-            None if matches!(effect, Effect::Nothing) => Ok(()),
-            None => Err(format!("nobody asked for {effect:?}")),
-        }
-    }
-
-    /// Whether another request uses the session exclusively, and its lease lasts.
-    fn is_held(&self, key: PublicId, actor: Actor) -> bool {
-        self.actors.iter().any(|(other, known)| {
-            // An orphan that is not at a gate may have come to its end.
-            let at_work = known.role != Role::Orphan || self.board.place(*other).is_some();
-            *other != actor && at_work && known.request.holds(key, self.minute)
-        })
     }
 
     /// Lets an actor go on to its end, or until it waits for another.
@@ -309,12 +354,16 @@ impl Play {
         Ok(())
     }
 
-    async fn hold_up(&mut self, actor: Actor) -> Result<(), String> {
+    async fn hold_up(&mut self, actor: Actor, n: u64) -> Result<(), String> {
         self.note(format_args!("the call of {actor} is held up"));
-        self.pass(rules::LEASE);
+        self.pass(n);
+        self.overtake(actor).await
+    }
+
+    async fn overtake(&mut self, actor: Actor) -> Result<(), String> {
+        self.note(format_args!("{actor} is overtaken"));
         for (other, _) in self.board.everybody() {
             if other != actor {
-                let runs = |place: &Place| matches!(place, Place::Handler(_));
                 self.go_on(other, runs).await?;
             }
         }
@@ -358,7 +407,9 @@ impl Play {
 
     async fn crash(&mut self, number: usize) -> Result<(), String> {
         self.note(format_args!("process {number} dies"));
-        let next = Process::start(number, Arc::clone(&self.store), &self.board, &self.clock);
+        let clock = self.clocks.of(number);
+        let store = Bounded::new(Arc::clone(&self.store), Arc::clone(&self.space));
+        let next = Process::start(number, store, &self.board, clock);
         std::mem::replace(&mut self.processes[number], next).kill();
         self.actors.retain(|_, known| {
             if known.process == number {
@@ -380,11 +431,19 @@ impl Play {
             self.turns().await;
         }
         for actor in self.board.arrived() {
-            if let Some((Place::Handler(seen), _)) = self.board.place(actor) {
-                self.note(format_args!("{actor} {seen:?}"));
-                let handled = self.handles(actor, &seen);
-                handled.map_err(|why| format!("{actor}: {why}"))?;
-            }
+            let handled = match self.board.place(actor) {
+                Some((Place::Handler(seen), _)) => {
+                    self.note(format_args!("{actor} {seen:?}"));
+                    self.handles(actor, &seen)
+                }
+                Some((Place::Failed { failure, .. }, minute)) => {
+                    self.note(format_args!("{actor} is told {failure:?}"));
+                    let known = self.actors.get_mut(&actor);
+                    known.map_or(Ok(()), |known| known.request.is_told(failure, minute))
+                }
+                _ => Ok(()),
+            };
+            handled.map_err(|why| format!("{actor}: {why}"))?;
         }
         for (actor, end) in self.board.ended() {
             self.end(actor, end)
@@ -400,25 +459,6 @@ impl Play {
         }
     }
 
-    /// A handler has done a part of its work.
-    fn handles(&mut self, actor: Actor, seen: &Seen) -> Result<(), String> {
-        let Some(known) = self.actors.get_mut(&actor) else {
-            return Ok(());
-        };
-        let Some(key) = known.request.handles(seen)? else {
-            return Ok(());
-        };
-        // The handler has begun to use the session exclusively.
-        if known.request.holds(key, self.minute) {
-            if self.is_held(key, actor) {
-                return Err("two handlers use one session exclusively".to_owned());
-            }
-            let others = self.actors.iter_mut().filter(|(other, _)| **other != actor);
-            others.for_each(|(_, known)| known.request.is_taken_over(key));
-        }
-        Ok(())
-    }
-
     fn end(&mut self, actor: Actor, end: End) -> Result<(), String> {
         let Some(mut known) = self.actors.remove(&actor) else {
             return Ok(());
@@ -430,9 +470,9 @@ impl Play {
             }
             End::Responded(response) => {
                 self.note(format_args!("{actor} responds {}", response.status));
-                known
-                    .request
-                    .responds(&response, &self.ledger, self.minute)?;
+                let now = self.minute(known.process);
+                let skew = self.clocks.skew();
+                known.request.responds(&response, &self.ledger, now, skew)?;
                 let is_browser = known.role == (Role::Visit { of_browser: true });
                 match response.update {
                     Some(ClientUpdate::ClearId) if is_browser => self.browser = None,
@@ -450,4 +490,9 @@ impl Play {
             }
         }
     }
+}
+
+/// Whether a handler has done a part of its work.
+fn runs(place: &Place) -> bool {
+    matches!(place, Place::Handler(_))
 }

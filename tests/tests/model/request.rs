@@ -7,12 +7,14 @@ use poem_session::{PublicId, SessionId, store::Version};
 use poem_session_tests::watched::Call;
 
 use crate::{
+    board::Reply,
     client::Client,
-    history::{Op, Visit},
+    history::{Part, Visit},
     ledger::{Data, Effect, Ledger, Live, Record, Stored, Tombstone, key},
+    lock::Lock,
     pending::{Intent, Pending},
     presented::Presented,
-    rules,
+    save::Save,
 };
 
 #[derive(Debug)]
@@ -24,7 +26,7 @@ pub(crate) struct Request {
     pub(crate) stage: Stage,
     /// The minute at which the request began.
     pub(crate) began: u64,
-    pub(crate) parts: Vec<Vec<Op>>,
+    pub(crate) parts: Vec<Part>,
     pub(crate) next_part: usize,
     /// The status that the handler returns.
     pub(crate) status: u16,
@@ -40,10 +42,13 @@ pub(crate) struct Request {
     /// Whether there was something to write when a save met a newer record.
     had_work: bool,
     /// The key that the record which a save has met forwards to.
-    forward: Option<PublicId>,
+    pub(crate) forward: Option<PublicId>,
     pub(crate) pending: Pending,
     pub(crate) client: Client,
     pub(crate) lock: Option<Lock>,
+    pub(crate) save: Save,
+    /// Whether the session, which was destroyed, must end without the one that was to begin in its place.
+    pub(crate) ends_alone: bool,
     /// Whether a call has failed without which the request cannot succeed.
     pub(crate) failed: bool,
 }
@@ -52,6 +57,8 @@ pub(crate) struct Request {
 pub(crate) enum Stage {
     Loading,
     Handling,
+    /// The handler locks the session.
+    Locking,
     Saving,
 }
 
@@ -90,19 +97,6 @@ impl View {
     }
 }
 
-/// The lock of an exclusive request.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    pub(crate) key: PublicId,
-    pub(crate) until: u64,
-    /// Until when it is held if the store was asked for more of it before a merge.
-    pub(crate) extended_until: u64,
-    /// Whether the handler has begun to run with the lock.
-    pub(crate) is_used: bool,
-    /// Whether another handler has begun to run with the lock since.
-    pub(crate) is_taken_over: bool,
-}
-
 impl Request {
     pub(crate) fn new(ids: &[SessionId], visit: &Visit, began: u64) -> Self {
         Self {
@@ -127,6 +121,8 @@ impl Request {
             pending: Pending::default(),
             client: Client::default(),
             lock: None,
+            save: Save::default(),
+            ends_alone: false,
             failed: false,
         }
     }
@@ -162,29 +158,6 @@ impl Request {
     pub(crate) fn is_forwarded(&self) -> bool {
         matches!(&self.view, View::Live { key, .. } if self.client.knows() != Some(*key))
     }
-
-    /// Whether the lock no longer matters, as no other request knows the current id.
-    pub(crate) fn has_moved_from(&self, locked: PublicId) -> bool {
-        match &self.view {
-            View::Live { key, .. } => *key != locked && !self.is_forwarded(),
-            view => *view == View::Nothing,
-        }
-    }
-
-    /// Whether the request uses the session under this key exclusively, and its lease lasts.
-    pub(crate) fn holds(&self, locked: PublicId, now: u64) -> bool {
-        let lock = self.lock.as_ref();
-        let held = lock.is_some_and(|lock| lock.is_used && lock.key == locked && now < lock.until);
-        // When all is saved, another request cannot disturb this one.
-        held && !(self.is_at_end() && self.stage == Stage::Saving && !self.has_work())
-    }
-
-    /// Another handler begins to run with the lock of this session.
-    pub(crate) fn is_taken_over(&mut self, locked: PublicId) {
-        if let Some(lock) = self.lock.as_mut().filter(|lock| lock.key == locked) {
-            lock.is_taken_over = true;
-        }
-    }
 }
 
 /// Calls.
@@ -193,24 +166,36 @@ impl Request {
     pub(crate) fn carried_out(
         &mut self,
         call: Call,
+        reply: Reply,
         effect: Effect,
         ledger: &Ledger,
         then: u64,
     ) -> Result<(), String> {
         let key = key(call);
+        self.is_about_to(call);
         let seen = ledger.get(key).filter(|stored| stored.expires > then);
         let is_current = match (&self.view, seen) {
             (View::Live { version, .. }, Some(seen)) => seen.version == *version,
             _ => false,
         };
         match (call, effect) {
+            (call, Effect::Nothing) if reply == Reply::Full => self.finds_no_space(call)?,
             (Call::Load(_), _) if self.is_confirming(key) => self.client.confirms(key, is_current),
+            (Call::Load(_), _) if self.is_settling(key) => self.settles(key, seen, then),
             (Call::Load(_), _) => self.reads(key, seen)?,
-            (Call::Lock(_), _) => self.locks(key, seen, then)?,
+            (Call::Lock(_), _) => {
+                self.locks(key, reply, then)?;
+                if seen.is_none() {
+                    self.finds_nothing_to_lock();
+                }
+            }
             (Call::Touch(_), Effect::Nothing) if is_current => self.has_used(key),
             (Call::Touch(_), Effect::Nothing) => {}
             (Call::Replace(_) | Call::Rename(..), Effect::Nothing) if is_current => {
                 return Err("the store refuses a write of the current version".to_owned());
+            }
+            (Call::Replace(_), Effect::Nothing) if seen.is_none() && self.ends_alone => {
+                self.has_ended_alone();
             }
             // The session has expired or was cleared, as the handler asked.
             (Call::Replace(_), Effect::Nothing)
@@ -224,9 +209,23 @@ impl Request {
         Ok(())
     }
 
+    /// The reply to a call arrives.
+    pub(crate) fn receives(&mut self, call: Call, reply: Reply) {
+        self.client.replied();
+        match (call, reply) {
+            (_, Reply::Full) => self.had_no_space(call),
+            (Call::Replace(_), _) if self.ends_alone => {
+                self.ends_alone = false;
+                self.failed = self.view == View::Nothing;
+            }
+            _ => {}
+        }
+    }
+
     /// A call fails: it is not carried out, or its reply is lost.
-    pub(crate) fn fails(&mut self, call: Call) {
+    pub(crate) fn fails(&mut self, call: Call, was_sent: bool) {
         self.client.is_left_alone();
+        self.ends_alone = false;
         match call {
             Call::Touch(_) => {}
             // A request that cannot lock the session leaves the rotation to another. One that cannot find out whether
@@ -241,11 +240,15 @@ impl Request {
             }
             _ => self.failed = true,
         }
+        if self.failed {
+            self.is_in_doubt(call, was_sent);
+        }
     }
 
     /// Whether a read of this record finds out if the client has a newer id by now.
     fn is_confirming(&self, key: PublicId) -> bool {
-        self.stage == Stage::Saving && self.client.is_owed(key)
+        let is_finishing = self.stage == Stage::Saving || self.failed;
+        is_finishing && self.client.is_owed(key)
     }
 
     fn reads(&mut self, key: PublicId, seen: Option<&Stored>) -> Result<(), String> {
@@ -280,7 +283,12 @@ impl Request {
                 live: live.clone(),
             },
         };
-        if self.stage == Stage::Loading && matches!(view, View::Live { .. }) && !self.revokes {
+        let is_live = matches!(view, View::Live { .. });
+        let reloads = self.lock.is_some() && self.stage != Stage::Saving;
+        if reloads && !(is_live && self.client.knows() == Some(key)) {
+            // The response that has ended the session or moved it sends the newer id.
+            self.client.may_know_better();
+        } else if is_live && self.stage == Stage::Loading && !self.revokes {
             self.presented.is_live();
             self.client.is_reminded_of(key);
         }
@@ -308,31 +316,6 @@ impl Request {
         self.view = view;
     }
 
-    fn locks(&mut self, key: PublicId, seen: Option<&Stored>, then: u64) -> Result<(), String> {
-        let held = self.lock.as_mut().filter(|lock| lock.key == key);
-        if let (Stage::Saving, Some(lock)) = (self.stage, held) {
-            // Another request wrote first.
-            lock.extended_until = then + rules::LEASE;
-            return Ok(());
-        }
-        if !matches!(self.view, View::Live { key: current, .. } if current == key) {
-            return Err(format!("locks another session than {:?}", self.view));
-        }
-        if self.exclusive && self.stage == Stage::Loading {
-            self.lock = Some(Lock {
-                key,
-                until: then + rules::LEASE,
-                extended_until: 0,
-                is_used: false,
-                is_taken_over: false,
-            });
-            if seen.is_none() {
-                self.view = GONE;
-            }
-        }
-        Ok(())
-    }
-
     /// Whether a save ends the session and begins no other.
     pub(crate) fn is_signing_out(&self) -> bool {
         self.pending.intent == Intent::Destroy && self.pending.alone().is_empty()
@@ -342,6 +325,7 @@ impl Request {
     pub(crate) fn has_ended(&mut self) {
         self.view = View::Nothing;
         self.pending = Pending::default();
+        self.save.is_done();
         self.has_revoked = self.revokes;
         self.client.must_forget();
     }
@@ -350,6 +334,7 @@ impl Request {
     pub(crate) fn is_saved_in(&mut self, key: PublicId, version: Version, live: Live) {
         self.view = View::Live { key, version, live };
         self.pending = Pending::default();
+        self.save.is_done();
     }
 
     /// The store has seen that the session is live under this key.

@@ -7,6 +7,7 @@
 //! - Nothing is revived. A write replaces a live session only, and creates one only if the request knew none.
 //! - At most one id of a session is live. A move leaves a tombstone or a forward.
 //! - A holder that has lost its lock writes nothing.
+//! - No update is repeated whose earlier save may have stored it.
 
 use poem_session::PublicId;
 use poem_session_tests::watched::Call;
@@ -37,13 +38,8 @@ impl Request {
     pub(crate) fn writes(&mut self, call: Call, effect: Effect, then: u64) -> Result<(), String> {
         check(self.may_write(), "writes before or after its time")?;
         check(!self.failed, "writes after a failure")?;
-        if let Some(lock) = &self.lock
-            && !self.has_moved_from(lock.key)
-        {
-            let until = lock.until.max(lock.extended_until);
-            let holds = then < until && !lock.is_taken_over;
-            check(holds, "writes without its lock")?;
-        }
+        check(self.may_write_locked(then), "writes without its lock")?;
+        check(!self.may_be_stored(), "repeats updates that may be stored")?;
         let key = key(call);
         if let Effect::Replaced { before, .. }
         | Effect::Touched { before, .. }
@@ -64,13 +60,15 @@ impl Request {
             )?;
         }
         match effect {
-            Effect::Nothing => Err("a write that this model does not know".to_owned()),
+            Effect::Nothing | Effect::TakenOver => {
+                Err("a write that this model does not know".to_owned())
+            }
             Effect::Created(after) => {
                 check(self.view == View::Nothing, "creates a second session")?;
                 self.begins_session(&after, then)?;
                 let live = live(&after)?.clone();
                 self.is_saved_in(key, after.version, live);
-                self.client.must_learn(key);
+                self.client.must_learn(key, then);
                 Ok(())
             }
             Effect::Touched { before, after } => {
@@ -102,7 +100,7 @@ impl Request {
                 }
                 let live = live(&after)?.clone();
                 self.is_saved_in(to, after.version, live);
-                self.client.must_learn(to);
+                self.client.must_learn(to, then);
                 Ok(())
             }
         }
@@ -116,11 +114,16 @@ impl Request {
         then: u64,
     ) -> Result<(), String> {
         if let Record::Tombstone(_) = after.record {
-            check(self.is_signing_out(), "ends a session for no reason")?;
             is_tombstone(after, true, None, then)?;
+            if self.ends_alone {
+                self.has_ended_alone();
+                return Ok(());
+            }
+            check(self.is_signing_out(), "ends a session for no reason")?;
             self.has_ended();
             return Ok(());
         }
+        check(!self.ends_alone, "keeps a session that was destroyed")?;
         let keeps = self.pending.intent == Intent::Keep && self.has_work();
         check(keeps, "writes a session that it did not change")?;
         let rotated = live(before)?.rotated;
@@ -170,7 +173,7 @@ impl Request {
         left: &Stored,
         then: u64,
     ) -> Result<(), String> {
-        let age = then - live(before)?.rotated;
+        let age = then.saturating_sub(live(before)?.rotated);
         check(age >= rules::ROTATE_EVERY, "rotates an id too early")?;
         let can_tell = self.was_live && !self.is_forwarded();
         check(can_tell, "rotates an id that the client does not hold")?;

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 
 use crate::{
+    clock::Timestamp,
     engine::{ActiveSession, Engine},
     error::LoadError,
     id::PublicId,
@@ -68,32 +69,28 @@ pub(super) async fn load_first_live(
     let (key, now) = (first.presented.id().public(), engine.now());
     let load = engine.store.load(key, now);
     let stored = engine.limited(LOADING, load).await?;
-    // Nearly always, this is all. The session moves from here to its place, past no other future.
     let step = match stored {
         Some(stored) => step(engine, key, stored, Via::PresentedId(&first.presented))?,
         None => Step::Found(Resolution::Missing),
     };
-    let step = match step {
-        Step::Found(resolution) => {
-            let resolution = resolution.unless_expired(now);
-            if others.is_empty() || matches!(resolution, Resolution::Live(_)) {
-                session.lifecycle().loaded(first.presented, key, resolution);
-                return Ok(first.source);
-            }
-            Step::Found(resolution)
+    match step.unless_expired(now) {
+        // Nearly always. The session moves from here to its place, past no other future.
+        Step::Found(resolution) if others.is_empty() || resolution.is_live() => {
+            session.lifecycle().loaded(first.presented, key, resolution);
+            Ok(first.source)
         }
-        next @ Step::Next(..) => next,
-    };
-    // Boxed, because it is rare and the future of each request would contain it.
-    Box::pin(load_others(session, first, key, step, others)).await
+        // Boxed, because it is rare and the future of each request would contain it.
+        step => Box::pin(load_others(session, first, key, step, now, others)).await,
+    }
 }
 
-/// Continues [`load_first_live`] after the first `step` of the first id.
+/// Continues [`load_first_live`], which began at `now`, after the first `step` of the first id.
 async fn load_others(
     session: &ActiveSession,
     first: &Candidate,
     first_key: PublicId,
     step: Step,
+    now: Timestamp,
     others: &[Candidate],
 ) -> Result<usize, LoadError> {
     let engine = session.engine();
@@ -102,12 +99,12 @@ async fn load_others(
         Step::Next(to, forward) => {
             let via = Via::PresentedId(&first.presented);
             let followed = follow(engine, to, forward, via).await?;
-            followed.unless_expired(engine.now())
+            followed.unless_expired(now)
         }
     };
     let mut counted = (first, first_key, resolution);
     for candidate in others {
-        if let Resolution::Live(_) = counted.2 {
+        if counted.2.is_live() {
             break;
         }
         let key = candidate.presented.id().public();
@@ -172,6 +169,16 @@ enum Step {
     Found(Resolution),
     /// The session continues under this key. The forward leads there if the id was rotated.
     Next(PublicId, Option<Forward>),
+}
+
+impl Step {
+    /// The same, or missing if the session has expired by the rules of today.
+    fn unless_expired(self, now: Timestamp) -> Self {
+        match self {
+            Self::Found(resolution) => Self::Found(resolution.unless_expired(now)),
+            next @ Self::Next(..) => next,
+        }
+    }
 }
 
 fn step(engine: &Engine, key: PublicId, stored: Stored, via: Via) -> Result<Step, LoadError> {

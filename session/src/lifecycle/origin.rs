@@ -100,6 +100,10 @@ pub(crate) enum Resolution {
 }
 
 impl Resolution {
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+
     /// The same, or missing if the session has expired by the rules of today.
     pub(crate) fn unless_expired(self, now: Timestamp) -> Self {
         match self {

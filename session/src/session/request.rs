@@ -230,12 +230,12 @@ impl RequestGuard {
         } else {
             Ok(())
         };
-        self.saved = saved.is_ok();
-        engine::unlock_request(active);
         if active.lifecycle().unconfirmed().is_some() {
             // Boxed, because it is rare and the future of each request would contain it.
             Box::pin(active.confirm_update(unconfirmed)).await;
         }
+        self.saved = saved.is_ok();
+        engine::unlock_request(active);
         let (update, live, signed_out) = {
             let mut lifecycle = active.lifecycle();
             lifecycle.set_phase(Phase::Answered);

@@ -19,8 +19,6 @@ pub(crate) struct Client {
     /// Whether the request has asked the store, after its changes were saved, if the client has a newer id by
     /// now. The reply may be late, as the response itself may be.
     has_confirmed: bool,
-    /// The minute at which the owed id was stored, if this request has stored it.
-    stored_at: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -33,6 +31,8 @@ enum Update {
         first: bool,
         /// Whether the store was asked after the handler had returned.
         confirmed: bool,
+        /// The minute at which the id was stored, if this request has stored it.
+        stored_at: u64,
     },
     ClearId,
 }
@@ -50,12 +50,20 @@ impl Client {
     /// The session is used under this key: the client may keep the id for longer.
     pub(crate) fn may_keep(&mut self, key: PublicId, confirmed: bool) {
         if self.knows == Some(key) {
-            let is_new = matches!(self.owed, Update::SetId { first: true, .. });
-            let first = is_new && self.is_owed(key);
+            let (first, stored_at) = match self.owed {
+                Update::SetId {
+                    key: owed,
+                    first,
+                    stored_at,
+                    ..
+                } if owed == key => (first, stored_at),
+                _ => (false, 0),
+            };
             self.on_reply = Some(Update::SetId {
                 key,
                 first,
                 confirmed: first || confirmed,
+                stored_at,
             });
         }
     }
@@ -70,19 +78,20 @@ impl Client {
                 key,
                 first: true,
                 confirmed: false,
+                stored_at: 0,
             });
         }
     }
 
     /// The session has a new key, since the minute `then`.
     pub(crate) fn must_learn(&mut self, key: PublicId, then: u64) {
-        self.stored_at = then;
         self.knows = Some(key);
         self.is_reminder = false;
         self.on_reply = Some(Update::SetId {
             key,
             first: true,
             confirmed: true,
+            stored_at: then,
         });
     }
 
@@ -131,10 +140,6 @@ impl Client {
         now: u64,
         skew: u64,
     ) -> Result<(), String> {
-        // Clocks may differ by the grace of a rotation: a process does not send an id again that it would rotate
-        // after the grace. Calls have no time limit here, but a save that takes as long as an id lives is like a
-        // response that is late.
-        let is_late = now + rules::GRACE >= self.stored_at + rules::ROTATE_EVERY;
         match (update, self.owed) {
             (None, Update::Nothing) | (Some(ClientUpdate::ClearId), Update::ClearId) => Ok(()),
             (None, Update::SetId { key, first, .. }) => {
@@ -156,10 +161,15 @@ impl Client {
                     key,
                     first,
                     confirmed,
+                    stored_at,
                 },
             ) if id.public() == key && refresh != first => {
                 let record = ledger.get(key).map(|stored| &stored.record);
                 let is_rotated = matches!(record, Some(Record::Forward { .. }));
+                // Clocks may differ by the grace of a rotation: a process does not send an id again that it would
+                // rotate after the grace. Calls have no time limit here, but a save that takes as long as an id
+                // lives is like a response that is late.
+                let is_late = now + rules::GRACE >= stored_at + rules::ROTATE_EVERY;
                 let may_be_old = self.has_confirmed || skew > rules::GRACE || first && is_late;
                 if !confirmed || is_rotated && !may_be_old {
                     return Err("the client may have a newer id".to_owned());

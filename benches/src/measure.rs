@@ -190,7 +190,13 @@ pub(crate) fn serve(library: &str, case: &str, requests: usize) -> Result<(), St
     let case = case.ok_or("no such case")?;
     let mut stand = Stand::new(*library, case.live);
     let batch = stand.batch(requests);
-    stand.run(case.route, &batch, case.with_cookie);
+    for batch in batch.chunks(2000) {
+        stand.run(case.route, batch, case.with_cookie);
+        if case.route == Route::Create {
+            // The sessions would fill the memory.
+            stand.app = (library.app)();
+        }
+    }
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use smallvec::SmallVec;
 
 use crate::{
     error::{GetError, SetError},
@@ -18,8 +17,8 @@ const MAX_DEPTH: usize = 128;
 /// them and fields can be added later.
 pub(crate) fn encode<T: Serialize + ?Sized>(field: Field, value: &T) -> Result<Bytes, SetError> {
     let (key, type_name) = (field.name(), std::any::type_name::<T>());
-    // Most values are short, and need no allocation of their own before they are copied into one of their size.
-    let mut bytes: SmallVec<[u8; 128]> = SmallVec::new();
+    // Most values fit, so that the buffer does not grow. They are copied into one of their size.
+    let mut bytes = Vec::with_capacity(128);
     // The error of serde may quote the value, so it is dropped.
     if rmp_serde::encode::write_named(&mut bytes, value).is_err() {
         return Err(SetError::Encode { key, type_name });

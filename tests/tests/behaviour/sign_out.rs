@@ -149,7 +149,8 @@ async fn ended_returns_at_once_after_an_end_in_this_process() {
         let loads = loads.iter().filter(|op| **op == Op::Load).count();
         assert_eq!(loads, 1, "one, by the other visitor");
         alice.does(end).await;
-        let ended = tokio::time::timeout(hour / 2, waiting).await;
+        // Before the idle timeout, at which it looks again.
+        let ended = tokio::time::timeout(Duration::from_mins(5), waiting).await;
         ended.expect("it returns").expect("no panic");
     }
 }

@@ -48,8 +48,10 @@ impl Pending {
     /// Whether making the edits once more changes something else than making them once.
     pub(crate) fn have_updates(&self) -> bool {
         let mut edits = self.edits.values();
-        // A set does not depend on the value before it, so neither do the edits after it.
-        edits.any(|edits| !matches!(edits[0], Edit::Set(_)))
+        // A set does not depend on the value before it. Nothing of the edits before it is left, and those after it are
+        // made on its value.
+        let is_set = |edit: &Edit| matches!(edit, Edit::Set(_));
+        edits.any(|edits| !edits.iter().any(is_set))
     }
 
     /// Whether there is something to write to a session with this data.

@@ -446,3 +446,18 @@ async fn a_holder_whose_lease_another_clock_has_ended_does_not_write() {
         assert_eq!(alice.user().await, Some(7));
     }
 }
+
+/// Conformance 2.12
+#[tokio::test]
+async fn a_lock_whose_guard_is_dropped_ends_with_the_save_of_the_changes() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    let session = app.open(&alice).await;
+    let lock = session.lock().await.expect("nobody holds it");
+    session.set_visits(1).expect("it fits");
+    drop(lock);
+    session.save().await.expect("it is live");
+    let other = app.open(&alice).await;
+    other.lock().await.expect("it is released");
+    assert_eq!(session.visits(), Ok(1), "the handle still exists");
+}

@@ -19,6 +19,31 @@ use crate::support::{App, Op, Shop, count};
 
 type Act = fn(&Session<Shop>);
 
+/// Conformance 1.15, 2.9
+#[tokio::test]
+async fn a_change_back_to_the_loaded_value_during_a_save_is_saved() {
+    let app = App::new();
+    let alice = app.sign_in().await;
+    alice.act(|s| Ok(s.set_visits(1)?)).await;
+    let session = app.open(&alice).await;
+    let save = || {
+        let session = session.clone();
+        tokio::spawn(async move { session.save().await })
+    };
+    session.set_visits(2).expect("it fits");
+    let mut write = app.store.pause(Op::Replace);
+    let first = save();
+    write.arrived().await;
+    session.set_visits(1).expect("it fits");
+    let second = save();
+    tokio::task::yield_now().await;
+    write.release();
+    for saved in [first, second] {
+        saved.await.expect("no panic").expect("it is live");
+    }
+    assert_eq!(app.open(&alice).await.visits(), Ok(1));
+}
+
 /// Conformance 1.1, 1.9, 1.11, 1.12, 2.2, 5.2
 #[tokio::test]
 async fn changes_made_during_a_save_are_saved_after_it() {

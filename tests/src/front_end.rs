@@ -56,7 +56,7 @@ impl FrontEnd {
         F: FnOnce(Session<S>) -> Fut,
         Fut: Future<Output = Result<u16, RequestError>>,
     {
-        let (session, guard) = self.manager.begin_request();
+        let (session, guard) = self.manager.begin_request(true);
         if request.exclusive {
             session.set_exclusive();
         }

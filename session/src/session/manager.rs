@@ -55,8 +55,10 @@ impl Manager {
     }
 
     /// Begins the session of a request. Nothing is loaded yet.
-    pub fn begin_request(self: &Arc<Self>) -> (RequestSession, RequestGuard) {
-        RequestSession::begin(Arc::clone(self))
+    ///
+    /// `presents_id` is false if the request surely presents no id. Then it is not noted when the request begins.
+    pub fn begin_request(self: &Arc<Self>, presents_id: bool) -> (RequestSession, RequestGuard) {
+        RequestSession::begin(Arc::clone(self), presents_id)
     }
 
     /// Claims the keys of `S`.

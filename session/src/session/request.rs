@@ -24,7 +24,8 @@ pub struct RequestSession(Arc<Shared>);
 
 struct Shared {
     manager: Arc<Manager>,
-    began_at: Timestamp,
+    /// `None` if the request presented no id when it began. If one is found later, it counts as presented then.
+    began_at: Option<Timestamp>,
     /// `None` until the session is first asked for, so that a request without one costs little.
     active: OnceLock<Arc<ActiveSession>>,
     /// Whether the handler uses the session.
@@ -67,9 +68,9 @@ pub struct AfterHandler {
 }
 
 impl RequestSession {
-    pub(super) fn begin(manager: Arc<Manager>) -> (Self, RequestGuard) {
+    pub(super) fn begin(manager: Arc<Manager>, presents_id: bool) -> (Self, RequestGuard) {
         let session = Self(Arc::new(Shared {
-            began_at: manager.engine().now(),
+            began_at: presents_id.then(|| manager.engine().now()),
             manager,
             active: OnceLock::new(),
             used: AtomicBool::new(false),
@@ -108,11 +109,11 @@ impl RequestSession {
     /// # Errors
     /// [`LoadError`] if the session cannot be loaded.
     pub async fn load(&self, find: impl FnOnce() -> FoundIds) -> Result<(), LoadError> {
-        let carriers = self.0.manager.carriers();
+        let manager = &self.0.manager;
         let active = self.active();
-        let began_at = self.0.began_at;
+        let began_at = || self.0.began_at.unwrap_or_else(|| manager.engine().now());
         active
-            .load(|| find().candidates(carriers, began_at))
+            .load(|| find().candidates(manager.carriers(), began_at()))
             .await?;
         if self.0.passive.load(Ordering::Relaxed) {
             active.lifecycle().set_passive();

@@ -62,7 +62,10 @@ impl<E: Endpoint> Endpoint for SessionsEndpoint<E> {
                 return response.map(IntoResponse::into_response);
             }
             let is_skipped = web.skip.as_ref().is_some_and(|skip| skip(&req));
-            let begun = (!is_skipped).then(|| self.sessions.manager().begin_request());
+            let begun = (!is_skipped).then(|| {
+                let presents_id = web.sources.may_find(&req);
+                self.sessions.manager().begin_request(presents_id)
+            });
             let (session, guard) = begun.unzip();
             if session.is_some()
                 && let Err(clash) = Layer::check_carriers(&req, &self.sessions)

@@ -91,6 +91,13 @@ impl Sources {
         found
     }
 
+    /// Whether an id may be found in the request. Only for cookies is it certain that there is none.
+    pub(crate) fn may_find(&self, req: &Request) -> bool {
+        let mut sources = self.0.iter();
+        let only_cookies = sources.all(|source| matches!(source, Source::Cookie));
+        !only_cookies || req.headers().contains_key(header::COOKIE)
+    }
+
     /// Whether an id may be in a form, so that the form must be read before the handler takes the body.
     pub(crate) fn read_forms(&self) -> bool {
         self.0

@@ -458,6 +458,6 @@ async fn a_lock_whose_guard_is_dropped_ends_with_the_save_of_the_changes() {
     drop(lock);
     session.save().await.expect("it is live");
     let other = app.open(&alice).await;
-    other.lock().await.expect("it is released");
+    drop(other.lock().await.expect("it is released"));
     assert_eq!(session.visits(), Ok(1), "the handle still exists");
 }

@@ -15,13 +15,12 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use poem::{
-    Endpoint, EndpointExt as _, IntoResponse, Middleware, Request, Response, Result, Route, get,
-    handler, http::header, web::Data,
+    Endpoint, IntoResponse, Middleware, Request, Response, Result, handler, http::header, web::Data,
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{App, poem_server::PoemApp, values};
+use super::{App, poem_app, values};
 
 type Key = [u8; 32];
 
@@ -176,17 +175,6 @@ struct Values {
 }
 
 #[handler]
-fn plain() -> &'static str {
-    "ok"
-}
-
-#[handler]
-fn plain_values() -> &'static str {
-    values::drop_all();
-    "ok"
-}
-
-#[handler]
 fn read(session: Data<&Session>) -> String {
     session.count().to_string()
 }
@@ -216,13 +204,5 @@ fn create(session: Data<&Session>) -> Response {
 pub(super) fn app() -> Box<dyn App> {
     let shards = (0..64).map(|_| Shard::default()).collect();
     let sessions = Floor(Arc::new(Store { shards }));
-    Box::new(PoemApp(
-        Route::new()
-            .at("/bare", get(plain))
-            .at("/bare-values", get(plain_values))
-            .at("/unused", get(plain).with(&sessions))
-            .at("/read", get(read).with(&sessions))
-            .at("/change", get(change).with(&sessions))
-            .at("/create", get(create).with(&sessions)),
-    ))
+    poem_app::app(sessions, read, change, create)
 }

@@ -1,12 +1,18 @@
 //! The applications that are measured. Each has the same five routes, over the memory store of one library.
 
 mod floor;
+mod poem_app;
 mod poem_server;
 mod poem_session;
 mod salvo;
 mod tower_sessions;
 
 use std::fmt;
+
+use futures_util::FutureExt as _;
+use http_body::Body;
+use http_body_util::BodyExt as _;
+use poem::http::{Response, header};
 
 /// The handler to call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,8 +133,21 @@ pub(crate) mod values {
     }
 }
 
-/// The part of a `Set-Cookie` header that the client sends back.
-fn pair(set_cookie: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(set_cookie).ok()?;
-    text.split(';').next().map(str::to_owned)
+/// Reads a response whose body is complete.
+fn read_reply<B>(response: Response<B>) -> Reply
+where
+    B: Body<Error: fmt::Debug>,
+{
+    let cookie = response.headers().get(header::SET_COOKIE);
+    let cookie = cookie.and_then(|cookie| {
+        // The part that the client sends back.
+        let pair = cookie.to_str().ok()?.split(';').next()?;
+        Some(pair.to_owned())
+    });
+    let body = response.into_body().collect().now_or_never();
+    let body = body.expect("the body is complete").expect("a body");
+    Reply {
+        cookie,
+        body: String::from_utf8(body.to_bytes().into()).expect("a text"),
+    }
 }

@@ -1,9 +1,8 @@
 //! An application with `poem-session`.
 
-use poem::{EndpointExt as _, Route, get, handler};
 use poem_session::{Session, SessionData, Sessions, session, store::MemoryStore};
 
-use super::{App, poem_server::PoemApp, values};
+use super::{App, poem_app, values};
 
 #[derive(SessionData)]
 #[session(namespace = "b")]
@@ -13,17 +12,6 @@ struct Data {
     token: Option<String>,
     #[session(default)]
     count: i64,
-}
-
-#[handler]
-fn plain() -> &'static str {
-    "ok"
-}
-
-#[handler]
-fn plain_values() -> &'static str {
-    values::drop_all();
-    "ok"
 }
 
 #[session]
@@ -53,13 +41,5 @@ pub(super) fn app() -> Box<dyn App> {
         .capacity(usize::MAX)
         .build();
     let sessions = Sessions::builder(store).build().expect("sessions");
-    Box::new(PoemApp(
-        Route::new()
-            .at("/bare", get(plain))
-            .at("/bare-values", get(plain_values))
-            .at("/unused", get(plain).with(&sessions))
-            .at("/read", get(read).with(&sessions))
-            .at("/change", get(change).with(&sessions))
-            .at("/create", get(create).with(&sessions)),
-    ))
+    poem_app::app(sessions, read, change, create)
 }

@@ -1,7 +1,6 @@
 //! An application with the sessions of Salvo, which saves only sessions that were changed.
 
 use futures_util::FutureExt as _;
-use http_body_util::BodyExt as _;
 use salvo::{
     Depot, Router, Service, handler,
     http::{ReqBody, Request, ResBody, header, uri::Scheme},
@@ -9,7 +8,7 @@ use salvo::{
     session::{MemoryStore, Session, SessionDepotExt as _, SessionHandler},
 };
 
-use super::{App, Reply, Route, pair, values};
+use super::{App, Reply, Route, read_reply, values};
 
 #[handler]
 async fn plain() -> &'static str {
@@ -70,15 +69,7 @@ impl App for Salvo {
     }
 
     fn reply(&self, route: Route, cookie: Option<&str>) -> Reply {
-        let response = self.serve(route, cookie);
-        let cookie = response.headers().get(header::SET_COOKIE);
-        let cookie = cookie.and_then(|cookie| pair(cookie.as_bytes()));
-        let body = response.into_body().collect().now_or_never();
-        let body = body.expect("the body is complete").expect("a body");
-        Reply {
-            cookie,
-            body: String::from_utf8(body.to_bytes().into()).expect("a text"),
-        }
+        read_reply(self.serve(route, cookie))
     }
 }
 

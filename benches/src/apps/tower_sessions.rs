@@ -2,11 +2,10 @@
 
 use axum::{Router, body::Body, extract::Request, http::header, response::Response, routing::get};
 use futures_util::FutureExt as _;
-use http_body_util::BodyExt as _;
 use tower::util::ServiceExt as _;
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 
-use super::{App, Reply, Route, pair, values};
+use super::{App, Reply, Route, read_reply, values};
 
 async fn plain() -> &'static str {
     "ok"
@@ -70,15 +69,7 @@ impl App for Axum {
     }
 
     fn reply(&self, route: Route, cookie: Option<&str>) -> Reply {
-        let response = self.serve(route, cookie);
-        let cookie = response.headers().get(header::SET_COOKIE);
-        let cookie = cookie.and_then(|cookie| pair(cookie.as_bytes()));
-        let body = response.into_body().collect().now_or_never();
-        let body = body.expect("the body is complete").expect("a body");
-        Reply {
-            cookie,
-            body: String::from_utf8(body.to_bytes().into()).expect("a text"),
-        }
+        read_reply(self.serve(route, cookie))
     }
 }
 

@@ -20,7 +20,8 @@ const END_OF_DATES: u64 = 253_402_300_800;
 /// Makes the values of `Set-Cookie` for one cookie.
 pub(crate) struct SetCookie {
     name: String,
-    /// What follows the value, up to the times. Written once, as it is the same for all responses.
+    /// The attributes without the times, as they follow the value. Written once, as they are the same in all
+    /// responses.
     attributes: String,
     browser_session: bool,
 }

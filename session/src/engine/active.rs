@@ -5,6 +5,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+
 use crate::{
     clock::Timestamp,
     engine::{
@@ -18,8 +21,6 @@ use crate::{
     id::{PublicId, SessionId},
     lifecycle::{Lifecycle, Phase, Unconfirmed},
 };
-use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
 
 /// A session that is shared by all handles of a request.
 pub(crate) struct ActiveSession {

@@ -25,7 +25,7 @@ impl<'a> Next<'a> {
         self.base.map_or(Record::empty(), Base::record)
     }
 
-    pub(super) fn standing(&self) -> Standing {
+    fn standing(&self) -> Standing {
         let base = self.base_record();
         let is_set = |(field, value): &(Field, Option<&Bytes>)| {
             value.is_some() && !record::is_own(field.name().as_bytes())
@@ -48,11 +48,16 @@ impl<'a> Next<'a> {
 
     /// The term of the session. A new session gets the time of its creation when it is stored.
     pub(super) fn term(&self) -> Term {
+        self.term_of(self.standing())
+    }
+
+    /// The term of the session with this standing.
+    fn term_of(&self, standing: Standing) -> Term {
         let base = self.base_record();
         let idle = self.changes.value(record::IDLE, base);
         Term {
             idle: idle.as_deref().and_then(record::duration),
-            flash_only: self.standing() == Standing::FlashOnly,
+            flash_only: standing == Standing::FlashOnly,
             ..base.term()
         }
     }
@@ -60,7 +65,8 @@ impl<'a> Next<'a> {
     /// The record to store. It names when its id was made if `gets_new_id`.
     pub(super) fn record(&self, gets_new_id: bool, rules: &Rules, now: Timestamp) -> Record {
         let base = self.base_record();
-        let (standing, term) = (self.standing(), self.term());
+        let standing = self.standing();
+        let term = self.term_of(standing);
         let is_created = base.is_empty();
         let moment = (is_created || gets_new_id).then(|| record::number(now.as_millis()));
         let timeout = record::timeout_entry(rules.expiry.idle(term), term.idle);

@@ -283,3 +283,31 @@ impl AsyncRead for Broken {
         Poll::Ready(Err(error))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_may_be_found_unless_all_sources_are_cookies_and_there_is_none() {
+        let header = || IdSource::Header("x-session".into());
+        let (with, without) = (
+            Request::builder().header("cookie", "a=b"),
+            Request::builder(),
+        );
+        let (with, without) = (with.finish(), without.finish());
+        for (sources, may_find) in [
+            (vec![IdSource::Cookie], false),
+            (vec![header()], true),
+            (vec![IdSource::Cookie, IdSource::Query("id".into())], true),
+            (
+                vec![IdSource::Chain(vec![IdSource::Cookie, header()])],
+                true,
+            ),
+        ] {
+            let found = Sources::new(&sources).unwrap_or_else(|error| panic!("{error}"));
+            assert!(found.may_find(&with), "{sources:?}");
+            assert_eq!(found.may_find(&without), may_find, "{sources:?}");
+        }
+    }
+}
